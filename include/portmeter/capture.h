@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Frames from interfaces and capture files, through libpcap (pcap(3PCAP), pcap-savefile(5),
+ * pcapng). Knows nothing of what is in a frame.
+ */
+#ifndef PORTMETER_CAPTURE_H
+#define PORTMETER_CAPTURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "portmeter/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct pm_frame {
+	const uint8_t *bytes; /* borrowed for the call */
+	uint32_t held;        /* bytes of it that the capture holds */
+	uint32_t wire;        /* bytes that it had on the wire */
+	uint32_t linktype;    /* a LINKTYPE_ number, as in capture files on every system */
+	int64_t time_ns;
+	uint64_t number;      /* in its source, from 1; frames that a filter leaves out of a file count too */
+};
+
+typedef void pm_frame_fn(void *ctx, const struct pm_frame *frame);
+
+enum pm_direction {
+	PM_DIRECTION_BOTH,
+	PM_DIRECTION_IN,
+	PM_DIRECTION_OUT,
+};
+
+struct pm_capture_options {
+	const char *filter;          /* pcap-filter(7) expression; NULL: all frames */
+	int snaplen;                 /* bytes kept of a live frame; 0: 256. Files keep their own */
+	int buffer_kib;              /* kernel buffer, KiB; 0: the system's default */
+	int timeout_ms;              /* longest that the kernel may hold frames back; 0: 100 */
+	bool no_promiscuous;
+	bool immediate;              /* deliver each frame as it comes */
+	const char *linktype;        /* name for a live capture, as listed by pm_capture_linktypes; NULL: default */
+	enum pm_direction direction; /* live */
+	pm_notice_fn *notice;        /* NULL: say nothing */
+	/* Files: a signal came while reading waits for more; true ends the stream. NULL: read on. */
+	bool (*interrupted)(void *ctx);
+	void *ctx;
+};
+
+struct pm_capture; /* opaque; used by one thread */
+
+/* Opens an interface, "any" included. PM_E_PERMISSION, PM_E_FILTER, PM_E_IO (with @err), PM_E_MEMORY or 0. */
+PM_API int pm_capture_open_live(const char *interface, const struct pm_capture_options *options,
+				struct pm_error *err, struct pm_capture **ret_capture);
+/*
+ * Opens @n capture files as one stream in order of time (equal times: in order of @paths).
+ * "-" is standard input. PM_E_IO, PM_E_DAMAGED (cut within the file header), PM_E_FILTER, PM_E_MEMORY or 0.
+ */
+PM_API int pm_capture_open_files(const char *const *paths, size_t n,
+				 const struct pm_capture_options *options, struct pm_error *err,
+				 struct pm_capture **ret_capture);
+/* Whether a filter expression compiles, for Ethernet. PM_E_FILTER with @err filled, or 0. */
+PM_API int pm_capture_check_filter(const char *filter, struct pm_error *err);
+/* NULL is fine. */
+PM_API void pm_capture_close(struct pm_capture *capture);
+
+/*
+ * Looks at up to @max frames and hands those that pass the filter to @frame. Returns how many it looked at; 0:
+ * live, none is waiting; files: the end. PM_E_IO with @err filled: the interface is gone or a file
+ * can't be read on. A damaged file is read up to the damage, said with a notice that names frame and
+ * byte, and then taken as ended.
+ */
+PM_API int pm_capture_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame, void *ctx,
+			       struct pm_error *err);
+/* Live: sleeps until frames wait or @timeout_ms has passed. */
+PM_API void pm_capture_wait(struct pm_capture *capture, int timeout_ms);
+/* Whether a file was damaged so far. */
+PM_API bool pm_capture_damaged(const struct pm_capture *capture);
+
+/* Cumulative since opening, 64-bit however narrow the system's counters are. */
+struct pm_capture_counts {
+	uint64_t received;          /* packets that passed the filter, dropped ones included */
+	uint64_t dropped_kernel;    /* for want of buffer */
+	uint64_t dropped_interface; /* by the interface or its driver */
+	bool received_known, dropped_kernel_known, dropped_interface_known; /* false: the system can't tell */
+};
+
+PM_API void pm_capture_count(struct pm_capture *capture, struct pm_capture_counts *ret_counts);
+
+/* Facts for the record, borrowed from the capture; NULL or -1 when files differ in it. */
+PM_API const char *pm_capture_name(const struct pm_capture *capture); /* interface, or first path */
+PM_API bool pm_capture_live(const struct pm_capture *capture);
+PM_API size_t pm_capture_files(const struct pm_capture *capture);     /* 0 for an interface */
+PM_API const char *pm_capture_link(const struct pm_capture *capture); /* "EN10MB" */
+PM_API int pm_capture_snaplen(const struct pm_capture *capture);
+PM_API const char *pm_capture_filter(const struct pm_capture *capture); /* NULL without */
+
+/* Calls @item for each interface (@text may be ""): name, description and state. */
+typedef void pm_capture_item_fn(void *ctx, const char *name, const char *text);
+PM_API int pm_capture_interfaces(pm_capture_item_fn *item, void *ctx, struct pm_error *err);
+/* Calls @item for each link type that the interface can capture with. */
+PM_API int pm_capture_linktypes(const char *interface, pm_capture_item_fn *item, void *ctx,
+				struct pm_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

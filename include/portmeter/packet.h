@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From the bytes of a frame to its ports, or to the reason why it has none.
+ * Sources: IEEE 802.3, 802.1Q, 802.1ad; RFC 791, 8200, 2675, 4302, 3032, 2516, 1661;
+ * transports RFC 9293, 768, 3828, 9260, 4340. No I/O, no allocation per frame.
+ */
+#ifndef PORTMETER_PACKET_H
+#define PORTMETER_PACKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "portmeter/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Transports that have ports. Each has its own 65,536. */
+enum pm_transport {
+	PM_TRANSPORT_TCP,
+	PM_TRANSPORT_UDP,
+	PM_TRANSPORT_UDPLITE,
+	PM_TRANSPORT_SCTP,
+	PM_TRANSPORT_DCCP,
+	PM_TRANSPORT_N,
+};
+
+/* "tcp", "udp", "udplite", "sctp", "dccp"; static. */
+PM_API const char *pm_transport_name(enum pm_transport transport);
+/* Finds a transport by its name of @size bytes (any case). False: no such. */
+PM_API bool pm_transport_find(const char *name, size_t size, enum pm_transport *ret_transport);
+/* UDP (RFC 768) and UDP-Lite (RFC 3828): a source port of 0 means "no port". */
+static inline bool pm_transport_source_optional(enum pm_transport transport)
+{
+	return transport == PM_TRANSPORT_UDP || transport == PM_TRANSPORT_UDPLITE;
+}
+
+/* What a frame turned out to be. Every frame gets exactly one. */
+enum pm_verdict {
+	PM_VERDICT_PORTS,             /* transport and both ports are known */
+	PM_VERDICT_NON_IP,            /* no IP layer */
+	PM_VERDICT_NO_PORTS_PROTOCOL, /* IP, but of a protocol without ports */
+	PM_VERDICT_FRAGMENT,          /* a later fragment: its first fragment has the ports */
+	PM_VERDICT_HEADER_TRUNCATED,  /* the capture ends before the ports */
+	PM_VERDICT_MALFORMED,         /* the frame contradicts itself before the ports */
+	PM_VERDICT_N,
+};
+
+/* Its name as a reason for having no ports: "non_ip", ..., "fragment_orphan"; "ports" for PORTS. */
+PM_API const char *pm_verdict_name(enum pm_verdict verdict);
+
+/* IPv4 addresses stand in the first four bytes, the rest is zero. */
+struct pm_address {
+	uint8_t bytes[16];
+};
+
+/* Notes on a packet; bits of pm_packet.notes. */
+enum {
+	PM_NOTE_FIRST_FRAGMENT = 1 << 0, /* offset 0, more to come */
+	PM_NOTE_GROUP = 1 << 1,          /* to a multicast or broadcast address, of IP or of the link */
+	PM_NOTE_LENGTH = 1 << 2,         /* a length field claims more than the frame has */
+	PM_NOTE_TCP_FLAGS = 1 << 3,      /* tcp_flags are valid */
+};
+
+/* TCP header flags (RFC 9293, section 3.1). */
+enum {
+	PM_TCP_FIN = 0x01,
+	PM_TCP_SYN = 0x02,
+	PM_TCP_RST = 0x04,
+	PM_TCP_PSH = 0x08,
+	PM_TCP_ACK = 0x10,
+};
+
+struct pm_packet {
+	uint8_t verdict;      /* enum pm_verdict */
+	uint8_t ip_version;   /* 4, 6; 0 when no IP header was read whole */
+	uint8_t ip_protocol;  /* the last protocol number read; valid with ip_version */
+	uint8_t transport;    /* enum pm_transport; valid with VERDICT_PORTS */
+	uint16_t src_port;    /* host order; valid with VERDICT_PORTS */
+	uint16_t dst_port;
+	uint16_t vlan;        /* VLAN id of the outermost tag; 0 without one */
+	uint8_t notes;        /* PM_NOTE_ bits */
+	uint8_t tcp_flags;    /* valid with PM_NOTE_TCP_FLAGS */
+	uint32_t fragment_id; /* IP identification; valid for fragments, first or later */
+	struct pm_address src, dst; /* valid with ip_version */
+	uint8_t fragment_protocol;  /* with fragment_id: IPv4's own protocol field, which ip_protocol
+				       is not behind AH; 0 in IPv6 */
+};
+
+/* One row of the table of link types: a LINKTYPE_ number, its name, its decoder. */
+struct pm_link;
+
+/* The row of LINKTYPE_ number @linktype (the numbers of capture files, not of one system). NULL: not in the table. */
+PM_API const struct pm_link *pm_link_find(uint32_t linktype);
+/* Rows by index, for lists and fuzzers; NULL past the last. */
+PM_API const struct pm_link *pm_link_at(size_t index);
+PM_API uint32_t pm_link_number(const struct pm_link *link);
+/* As in pcap-linktype(7), without prefix: "EN10MB"; static. */
+PM_API const char *pm_link_name(const struct pm_link *link);
+
+/*
+ * Decodes one frame: @held captured bytes of the @wire that it had. A NULL @link is a type
+ * that is not in the table: non_ip. Fills all of @ret_packet. Never fails: the verdict says it all.
+ */
+PM_API void pm_packet_decode(const struct pm_link *link, const uint8_t *bytes, size_t held,
+			     size_t wire, struct pm_packet *ret_packet);
+
+/*
+ * Fragments (RFC 791 section 3.2, RFC 8200 section 4.5). Only a datagram's first fragment
+ * holds the ports; later ones are counted as it was, whichever comes first. The table is
+ * bounded in datagrams and in waiting frames; when full, the datagram longest untouched
+ * gives way, and its waiting frames are handed back as orphans.
+ */
+
+/* What a first fragment decided for its datagram. */
+struct pm_fragment_origin {
+	uint8_t verdict;     /* PM_VERDICT_PORTS or PM_VERDICT_NO_PORTS_PROTOCOL */
+	uint8_t ip_protocol; /* as in the first fragment, behind extension headers */
+	uint8_t transport;   /* enum pm_transport, with PORTS */
+	uint16_t src_port, dst_port;
+	uint32_t note;       /* the caller's own, given back untouched (the side, the label) */
+};
+
+/* A later fragment that waits for its first; plain data that the table keeps for the caller. */
+struct pm_fragment_frame {
+	uint64_t number; /* of the frame */
+	int64_t time_ns;
+	uint32_t wire;   /* bytes */
+};
+
+/* Called for each waiting frame that stops waiting; a NULL @origin makes it an orphan. */
+typedef void pm_fragment_release_fn(void *ctx, const struct pm_fragment_frame *frame,
+				    const struct pm_fragment_origin *origin);
+
+struct pm_fragments_options {
+	size_t datagrams;  /* how many are remembered; 0: 8192 */
+	size_t frames;     /* how many may wait; 0: 16384 */
+	int64_t expiry_ns; /* after this a first or a waiting fragment is forgotten; 0: 120 s (RFC 1122, section 3.3.2) */
+	struct pm_hash_key key;
+	pm_fragment_release_fn *release;
+	void *ctx;
+};
+
+struct pm_fragments; /* opaque; one per source, used by one thread */
+
+/* PM_E_MEMORY, PM_E_INVALID (no release function) or 0. */
+PM_API int pm_fragments_new(const struct pm_fragments_options *options,
+			    struct pm_fragments **ret_fragments);
+/* NULL is fine. Waiting frames are dropped without a call: flush first. */
+PM_API void pm_fragments_free(struct pm_fragments *fragments);
+
+/*
+ * A first fragment (PM_NOTE_FIRST_FRAGMENT, verdict PORTS or NO_PORTS_PROTOCOL): remembers
+ * it and @note, and releases those that waited for it. It replaces an older first of the same datagram.
+ */
+PM_API void pm_fragments_first(struct pm_fragments *fragments, const struct pm_packet *packet,
+			       int64_t time_ns, uint32_t note);
+/*
+ * A later fragment (PM_VERDICT_FRAGMENT). Returns what its first fragment decided, borrowed until the
+ * next call; or NULL: then @frame waits, or, when there is no room, has been released as an orphan.
+ */
+PM_API const struct pm_fragment_origin *pm_fragments_later(struct pm_fragments *fragments,
+							    const struct pm_packet *packet,
+							    const struct pm_fragment_frame *frame);
+/* Releases every waiting frame as an orphan; the first fragments stay known. */
+PM_API void pm_fragments_flush(struct pm_fragments *fragments);
+/* How many datagrams, and how many waiting frames, gave way to newer ones since the last call. */
+PM_API void pm_fragments_given_up(struct pm_fragments *fragments, uint64_t *ret_datagrams,
+				  uint64_t *ret_frames);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names for ports, and which of a packet's two ports is the service's. Rules files are a
+ * superset of services(5), see portmeter-rules(5); the side ladder is in docs/architecture.md.
+ */
+#ifndef PORTMETER_SERVICE_H
+#define PORTMETER_SERVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "portmeter/base.h"
+#include "portmeter/packet.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A compiled, immutable set of rules; counted references, safe to share between threads. */
+struct pm_rules;
+
+/* What loading has to say about a line. */
+enum pm_remark_kind {
+	PM_REMARK_WARNING,  /* the line is skipped: unknown transport or key */
+	PM_REMARK_ERROR,    /* the set can't be used */
+	PM_REMARK_CONFLICT, /* two rules claim a port with equal right; order alone decides */
+	PM_REMARK_SHADOWED, /* the rule never wins, on no port */
+	PM_REMARK_N,
+};
+
+/* "warning", "error", "conflict", "shadowed"; static. */
+PM_API const char *pm_remark_name(enum pm_remark_kind kind);
+
+struct pm_remark {
+	enum pm_remark_kind kind;
+	const char *file; /* borrowed for the call */
+	int line, column; /* from 1; 0: the file as a whole */
+	const char *text;
+};
+
+typedef void pm_remark_fn(void *ctx, const struct pm_remark *remark);
+
+struct pm_rules_options {
+	const char *const *paths; /* files or folders that replace the search; NULL with n_paths 0: search */
+	size_t n_paths;
+	const char *folder;   /* joins the shipped rules in name order; NULL: none. A folder that is not there is none */
+	pm_remark_fn *remark; /* NULL: remarks are not wanted */
+	void *ctx;
+	bool check;           /* also remark on conflicts and shadowed rules */
+	uint64_t generation;  /* given back by pm_rules_generation, for whoever counts reloads */
+};
+
+/* Where the search looks beside the shipped rules: "/etc/portmeter/rules.d" unless built otherwise. */
+PM_API const char *pm_rules_folder(void);
+
+/*
+ * Loads and compiles. Returns 0, PM_E_RULES (a line is in error: all are remarked, the first
+ * is in @err), PM_E_IO (a path can't be read) or PM_E_MEMORY. Of a folder, the files named
+ * *.rules are read, in name order.
+ */
+PM_API int pm_rules_load(const struct pm_rules_options *options, struct pm_error *err,
+			 struct pm_rules **ret_rules);
+/* As pm_rules_load, from one text in memory called @name in remarks. */
+PM_API int pm_rules_load_text(const char *name, const char *text, size_t size,
+			      const struct pm_rules_options *options, struct pm_error *err,
+			      struct pm_rules **ret_rules);
+PM_API struct pm_rules *pm_rules_ref(struct pm_rules *rules);
+/* NULL is fine. */
+PM_API void pm_rules_unref(struct pm_rules *rules);
+
+/* Rules in the set, conflicts among them, and the digest of its files' names and texts (hex). */
+PM_API size_t pm_rules_entries(const struct pm_rules *rules);
+PM_API size_t pm_rules_conflicts(const struct pm_rules *rules);
+PM_API const char *pm_rules_sha256(const struct pm_rules *rules);
+PM_API uint64_t pm_rules_generation(const struct pm_rules *rules);
+
+/* A service id is 1 to pm_rules_services(); 0 means no label. Ids hold within one set. */
+PM_API uint32_t pm_rules_services(const struct pm_rules *rules);
+/* Names and categories (NULL: none) are borrowed from the set. NULL for id 0. */
+PM_API const char *pm_rules_name(const struct pm_rules *rules, uint32_t service);
+PM_API const char *pm_rules_category(const struct pm_rules *rules, uint32_t service);
+
+/* The label that holds for any address; 0: none. Port 0 never has one. */
+PM_API uint32_t pm_rules_label(const struct pm_rules *rules, enum pm_transport transport,
+			       uint16_t port);
+/* Whether a host-scoped rule exists for the port, so that its label depends on the address. */
+PM_API bool pm_rules_scoped(const struct pm_rules *rules, enum pm_transport transport,
+			    uint16_t port);
+/* Whether there is any host-scoped rule at all. */
+PM_API bool pm_rules_any_scope(const struct pm_rules *rules);
+/* Whether the unscoped rule that labels the port is marked metric=port. */
+PM_API bool pm_rules_metric(const struct pm_rules *rules, enum pm_transport transport,
+			    uint16_t port);
+
+/* Which of the two ports is the service's. */
+enum pm_side {
+	PM_SIDE_NONE, /* sideless */
+	PM_SIDE_SRC,  /* the packet comes from the service */
+	PM_SIDE_DST,  /* the packet goes to the service */
+	PM_SIDE_BOTH, /* equal ports, nothing else known: symmetric */
+	PM_SIDE_N,
+};
+
+/* "none", "src", "dst", "both"; static. */
+PM_API const char *pm_side_name(enum pm_side side);
+
+/* The rungs of the side ladder, highest first. */
+enum pm_rung {
+	PM_RUNG_ZERO,      /* the other side has no port */
+	PM_RUNG_HANDSHAKE, /* seen in the connection's set-up */
+	PM_RUNG_LEARNED,   /* the endpoint served before */
+	PM_RUNG_RULE,      /* a host-scoped rule matches exactly one side */
+	PM_RUNG_SYMMETRIC, /* equal ports */
+	PM_RUNG_KNOWN,     /* exactly one side has a label */
+	PM_RUNG_SCORE,     /* both have: priority, system range, group destination, lower port */
+	PM_RUNG_EPHEMERAL, /* neither has, and exactly one is in 32768-65535 */
+	PM_RUNG_UNKNOWN,   /* sideless */
+	PM_RUNG_N,
+};
+
+/* "zero", "handshake", ..., "unknown"; static. */
+PM_API const char *pm_rung_name(enum pm_rung rung);
+
+/* Fits a uint32_t, so that a fragment's origin can carry it: see pm_decision_pack. */
+struct pm_decision {
+	uint16_t service; /* the label of the side; 0: none */
+	uint8_t side;     /* enum pm_side */
+	uint8_t rung;     /* enum pm_rung */
+};
+
+/* Walks the ladder for a packet of PM_VERDICT_PORTS. */
+PM_API struct pm_decision pm_side_decide(const struct pm_rules *rules,
+					 const struct pm_packet *packet);
+
+static inline uint32_t pm_decision_pack(struct pm_decision decision)
+{
+	return (uint32_t)decision.service << 16 | (uint32_t)decision.side << 8 | decision.rung;
+}
+
+static inline struct pm_decision pm_decision_unpack(uint32_t packed)
+{
+	struct pm_decision decision = { (uint16_t)(packed >> 16), (uint8_t)(packed >> 8),
+					(uint8_t)packed };
+
+	return decision;
+}
+
+/* Why a rule stands where it stands among those that cover a port. */
+enum pm_reason {
+	PM_REASON_WINS,      /* nothing outranks it */
+	PM_REASON_HOST,      /* its host= does not hold the address, or no address was asked for */
+	PM_REASON_SCOPE,     /* a longer prefix wins, or any prefix over none */
+	PM_REASON_PRIORITY,  /* a higher priority wins */
+	PM_REASON_WIDTH,     /* a narrower range wins */
+	PM_REASON_FILE,      /* a later file wins */
+	PM_REASON_LINE,      /* an earlier line of the same file wins */
+	PM_REASON_N,
+};
+
+/* One rule, for people to read; strings are borrowed from the set. */
+struct pm_rule_view {
+	const char *name, *category; /* category: NULL without */
+	const char *aliases;         /* separated by blanks; "" without */
+	const char *file;
+	int line;
+	uint16_t low, high;          /* ports, both included */
+	int priority;
+	bool initiates, metric;
+	int prefix;                  /* bits of host=; -1 without */
+	char host[64];               /* "192.0.2.0/24"; "" without */
+	enum pm_reason reason;       /* against the rule that wins */
+};
+
+typedef void pm_rule_view_fn(void *ctx, const struct pm_rule_view *view);
+
+/*
+ * Calls @view for each rule that covers the port, the winner first, in order of precedence; rules
+ * whose host= does not hold @address (@ip_version 4 or 6; 0: no address) come last.
+ * Returns 0, or PM_E_MEMORY.
+ */
+PM_API int pm_rules_explain(const struct pm_rules *rules, enum pm_transport transport,
+			    uint16_t port, int ip_version, const struct pm_address *address,
+			    pm_rule_view_fn *view, void *ctx);
+
+/* Parses "udp/5601" or "udp/5601@192.0.2.1"; address without brackets. PM_E_INVALID with @err filled, or 0. */
+PM_API int pm_rules_query(const char *text, struct pm_error *err, enum pm_transport *ret_transport,
+			  uint16_t *ret_port, int *ret_ip_version, struct pm_address *ret_address);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

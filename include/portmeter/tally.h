@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counters of one interval: by port, by service id, by reason for having no ports. All are
+ * 64-bit and exact. A tally is filled by one thread; it knows numbers only, no names.
+ */
+#ifndef PORTMETER_TALLY_H
+#define PORTMETER_TALLY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "portmeter/packet.h"
+#include "portmeter/service.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PM_PORTS 65536
+
+/* Frames, and the bytes that they had on the wire. */
+struct pm_count {
+	uint64_t packets, bytes;
+};
+
+static inline void pm_count_add(struct pm_count *to, struct pm_count more)
+{
+	to->packets += more.packets;
+	to->bytes += more.bytes;
+}
+
+/* One port of one transport. */
+struct pm_port_cell {
+	struct pm_count src, dst;   /* frames from it, frames to it */
+	struct pm_count as_service; /* frames whose side it is */
+};
+
+/* One service id of one transport; id 0 holds what has no label. */
+struct pm_service_cell {
+	struct pm_count side[PM_SIDE_N]; /* by the side that the service is on */
+	uint64_t rung[PM_RUNG_N];        /* packets by the rung that decided */
+};
+
+/* Ports and services of one transport. The first @n_used_x entries of used_x name the cells with counts. */
+struct pm_tally_transport {
+	struct pm_port_cell *ports;       /* PM_PORTS */
+	struct pm_service_cell *services; /* pm_rules_services() + 1 */
+	uint16_t *used_ports;
+	uint16_t *used_services;
+	uint32_t n_used_ports, n_used_services;
+};
+
+/* Oddities of frames that are counted all the same; outside the closing sum. */
+enum pm_facet {
+	PM_FACET_UDP_SOURCE_PORT_ZERO,
+	PM_FACET_UDP_DESTINATION_PORT_ZERO,
+	PM_FACET_UDPLITE_SOURCE_PORT_ZERO,
+	PM_FACET_UDPLITE_DESTINATION_PORT_ZERO,
+	PM_FACET_TCP_PORT_ZERO,
+	PM_FACET_SCTP_PORT_ZERO,
+	PM_FACET_DCCP_PORT_ZERO,
+	PM_FACET_N,
+};
+
+/* What the capture itself says of the interval. */
+struct pm_capture_figures {
+	uint64_t received, dropped_kernel, dropped_interface; /* packets */
+	bool received_known, dropped_kernel_known, dropped_interface_known;
+};
+
+/* What bounded tables had to give up in the interval. */
+struct pm_given_up {
+	uint64_t fragment_datagrams; /* first fragments forgotten for want of room */
+	uint64_t fragment_frames;    /* waiting fragments made orphans for want of room */
+	uint64_t service_ports;      /* frames whose port may lack in a host-scoped service's list */
+};
+
+struct pm_interval {
+	int64_t start_ns, end_ns; /* half-open */
+	int64_t first_ns, last_ns; /* earliest and latest frame; valid with frames */
+	bool partial;
+	uint64_t late;             /* frames that belong to the interval before */
+};
+
+struct pm_tally {
+	struct pm_rules *rules; /* in force for all of it; a reference of its own */
+	struct pm_interval interval;
+	uint64_t seq;           /* of the source's records, from 1 */
+	uint64_t merged;        /* intervals in here: 1, or more when output stalled */
+	struct pm_capture_figures capture;
+	struct pm_given_up given_up;
+
+	struct pm_count totals, ip4, ip6;
+	uint64_t snapped; /* frames of which the capture holds less than the wire had */
+	struct pm_count no_port[PM_VERDICT_N];
+	struct pm_count protocols[256]; /* no_port[PM_VERDICT_NO_PORTS_PROTOCOL] by IP protocol */
+	struct pm_count facets[PM_FACET_N];
+	struct pm_tally_transport transports[PM_TRANSPORT_N];
+
+	/* Which ports carried a label that depends on the address: keys made by tally.c, 0 is free. */
+	uint64_t *scoped;
+	size_t scoped_used;
+	struct pm_hash_key key;
+};
+
+/* Takes a reference of @rules. PM_E_MEMORY or 0. Memory is touched only as ports are seen. */
+PM_API int pm_tally_new(struct pm_rules *rules, struct pm_tally **ret_tally);
+/* NULL is fine. */
+PM_API void pm_tally_free(struct pm_tally *tally);
+/* Empties it for another interval under @rules. PM_E_MEMORY: the tally is empty, under its old rules. */
+PM_API int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules);
+
+/* One frame of @wire bytes, @ip_version 0, 4 or 6; each frame also goes to exactly one of the two below. */
+static inline void pm_tally_frame(struct pm_tally *tally, uint8_t ip_version, uint32_t wire,
+				  bool snapped)
+{
+	tally->totals.packets++;
+	tally->totals.bytes += wire;
+	if (ip_version == 4) {
+		tally->ip4.packets++;
+		tally->ip4.bytes += wire;
+	} else if (ip_version == 6) {
+		tally->ip6.packets++;
+		tally->ip6.bytes += wire;
+	}
+	tally->snapped += snapped;
+}
+
+/* A frame with ports (counting rules 1, 3 and 4). */
+PM_API void pm_tally_ports(struct pm_tally *tally, enum pm_transport transport, uint16_t src_port,
+			   uint16_t dst_port, struct pm_decision decision, uint32_t wire);
+/* A frame without: any verdict but PORTS; @protocol matters for NO_PORTS_PROTOCOL. */
+PM_API void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol,
+			     uint32_t wire);
+
+/*
+ * Labels that ports with host-scoped rules carried in this interval, where the port alone does not tell. Start
+ * with *@at 0 and call until false.
+ */
+PM_API bool pm_tally_scoped_next(const struct pm_tally *tally, size_t *at,
+				 enum pm_transport *ret_transport, uint16_t *ret_service,
+				 uint16_t *ret_port);
+
+/*
+ * Adds all of @from, the later interval, to @into, of the same rules: the result spans both. PM_E_INVALID when
+ * the rules differ: nothing is changed. @from is left as it is.
+ */
+PM_API int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
