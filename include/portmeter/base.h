@@ -200,10 +200,17 @@ PM_API void pm_sha256_hex(const uint8_t digest[PM_SHA256_SIZE], char ret_hex[PM_
 #define PM_TIME_MIN INT64_MIN
 #define PM_TIME_MAX INT64_MAX
 
-/* Seconds and nanoseconds (either may be out of its usual range) to one time; saturates. */
-PM_API int64_t pm_time_make(int64_t seconds, int64_t nanoseconds);
 /* Sum that saturates. */
 PM_API int64_t pm_time_add(int64_t time_ns, int64_t delta_ns);
+/* Seconds and nanoseconds, either out of its usual range, to one time; saturates. */
+PM_API int64_t pm_time_make_any(int64_t seconds, int64_t nanoseconds);
+/* The same for any two; inline for those that every frame has. */
+static inline int64_t pm_time_make(int64_t seconds, int64_t nanoseconds)
+{
+	if ((uint64_t)seconds <= UINT32_MAX && (uint64_t)nanoseconds < (uint64_t)PM_NS_PER_S)
+		return seconds * PM_NS_PER_S + nanoseconds;
+	return pm_time_make_any(seconds, nanoseconds);
+}
 /* Largest multiple of @step_ns (above 0) that is not above @time_ns; saturates at the low end. */
 PM_API int64_t pm_time_floor(int64_t time_ns, int64_t step_ns);
 /* The wall clock, now. */

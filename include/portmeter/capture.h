@@ -16,11 +16,12 @@
 extern "C" {
 #endif
 
+/* In this order, so that no compiler fetches two lengths at once that libpcap has just written one by one. */
 struct pm_frame {
 	const uint8_t *bytes; /* borrowed for the call */
 	uint32_t held;        /* bytes of it that the capture holds */
-	uint32_t wire;        /* bytes that it had on the wire */
 	uint32_t linktype;    /* a LINKTYPE_ number, as in capture files on every system */
+	uint32_t wire;        /* bytes that it had on the wire */
 	int64_t time_ns;
 	uint64_t number;      /* in its source, from 1; frames that a filter leaves out of a file count too */
 };

@@ -30,10 +30,9 @@ static inline void pm_count_add(struct pm_count *to, struct pm_count more)
 	to->bytes += more.bytes;
 }
 
-/* One port of one transport. */
+/* One port of one transport: half a cache line, since a frame touches two that are far apart. */
 struct pm_port_cell {
-	struct pm_count src, dst;   /* frames from it, frames to it */
-	struct pm_count as_service; /* frames whose side it is */
+	struct pm_count src, dst; /* frames from it, frames to it */
 };
 
 /* One service id of one transport; id 0 holds what has no label. */
@@ -45,21 +44,23 @@ struct pm_service_cell {
 /* Ports and services of one transport. The first @n_used_x entries of used_x name the cells with counts. */
 struct pm_tally_transport {
 	struct pm_port_cell *ports;       /* PM_PORTS */
+	struct pm_count *as_service;      /* PM_PORTS: frames whose side the port is */
 	struct pm_service_cell *services; /* pm_rules_services() + 1 */
 	uint16_t *used_ports;
 	uint16_t *used_services;
 	uint32_t n_used_ports, n_used_services;
+	void *block;                      /* what holds @ports */
 };
 
-/* Oddities of frames that are counted all the same; outside the closing sum. */
+/* Oddities of frames that are counted all the same; outside the closing sum. In the order of their names. */
 enum pm_facet {
-	PM_FACET_UDP_SOURCE_PORT_ZERO,
-	PM_FACET_UDP_DESTINATION_PORT_ZERO,
-	PM_FACET_UDPLITE_SOURCE_PORT_ZERO,
-	PM_FACET_UDPLITE_DESTINATION_PORT_ZERO,
-	PM_FACET_TCP_PORT_ZERO,
-	PM_FACET_SCTP_PORT_ZERO,
 	PM_FACET_DCCP_PORT_ZERO,
+	PM_FACET_SCTP_PORT_ZERO,
+	PM_FACET_TCP_PORT_ZERO,
+	PM_FACET_UDP_DESTINATION_PORT_ZERO,
+	PM_FACET_UDP_SOURCE_PORT_ZERO,
+	PM_FACET_UDPLITE_DESTINATION_PORT_ZERO,
+	PM_FACET_UDPLITE_SOURCE_PORT_ZERO,
 	PM_FACET_N,
 };
 
@@ -78,7 +79,7 @@ struct pm_given_up {
 
 struct pm_interval {
 	int64_t start_ns, end_ns; /* half-open */
-	int64_t first_ns, last_ns; /* earliest and latest frame; valid with frames */
+	int64_t first_ns, last_ns; /* earliest and latest frame; PM_TIME_MAX and _MIN before the first */
 	bool partial;
 	uint64_t late;             /* frames that belong to the interval before */
 };
@@ -91,7 +92,7 @@ struct pm_tally {
 	struct pm_capture_figures capture;
 	struct pm_given_up given_up;
 
-	struct pm_count totals, ip4, ip6;
+	struct pm_count by_ip[4]; /* all frames by half their IP version: none is 0, IPv4 2, IPv6 3 */
 	uint64_t snapped; /* frames of which the capture holds less than the wire had */
 	struct pm_count no_port[PM_VERDICT_N];
 	struct pm_count protocols[256]; /* no_port[PM_VERDICT_NO_PORTS_PROTOCOL] by IP protocol */
@@ -111,25 +112,45 @@ PM_API void pm_tally_free(struct pm_tally *tally);
 /* Empties it for another interval under @rules. PM_E_MEMORY: the tally is empty, under its old rules. */
 PM_API int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules);
 
-/* One frame of @wire bytes, @ip_version 0, 4 or 6; each frame also goes to exactly one of the two below. */
-static inline void pm_tally_frame(struct pm_tally *tally, uint8_t ip_version, uint32_t wire,
-				  bool snapped)
+/* All frames. */
+static inline struct pm_count pm_tally_totals(const struct pm_tally *tally)
 {
-	tally->totals.packets++;
-	tally->totals.bytes += wire;
-	if (ip_version == 4) {
-		tally->ip4.packets++;
-		tally->ip4.bytes += wire;
-	} else if (ip_version == 6) {
-		tally->ip6.packets++;
-		tally->ip6.bytes += wire;
-	}
-	tally->snapped += snapped;
+	struct pm_count sum = tally->by_ip[0];
+
+	pm_count_add(&sum, tally->by_ip[2]);
+	pm_count_add(&sum, tally->by_ip[3]);
+	return sum;
 }
 
-/* A frame with ports (counting rules 1, 3 and 4). */
-PM_API void pm_tally_ports(struct pm_tally *tally, enum pm_transport transport, uint16_t src_port,
-			   uint16_t dst_port, struct pm_decision decision, uint32_t wire);
+/* One frame of @wire bytes, @ip_version 0, 4 or 6; each frame also goes to exactly one of the two below. */
+static inline void pm_tally_frame(struct pm_tally *tally, uint8_t ip_version, uint32_t wire)
+{
+	struct pm_count *count = &tally->by_ip[ip_version / 2];
+
+	count->packets++;
+	count->bytes += wire;
+}
+
+/* A frame with ports, and what was decided about it. */
+struct pm_tally_entry {
+	uint16_t src_port, dst_port;
+	struct pm_decision decision;
+	uint32_t wire;     /* bytes */
+	uint8_t transport; /* enum pm_transport */
+};
+
+/* Fetches what pm_tally_ports will touch; worth it some frames ahead. */
+static inline void pm_tally_prefetch(const struct pm_tally *tally, enum pm_transport transport,
+				     uint16_t src_port, uint16_t dst_port)
+{
+	const struct pm_port_cell *ports = tally->transports[transport].ports;
+
+	__builtin_prefetch(&ports[src_port], 1);
+	__builtin_prefetch(&ports[dst_port], 1);
+}
+
+/* Counts @n frames with ports (counting rules 1, 3 and 4). */
+PM_API void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n);
 /* A frame without: any verdict but PORTS; @protocol matters for NO_PORTS_PROTOCOL. */
 PM_API void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol,
 			     uint32_t wire);

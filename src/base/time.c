@@ -15,7 +15,7 @@ int64_t pm_time_add(int64_t time_ns, int64_t delta_ns)
 	return time_ns + delta_ns;
 }
 
-int64_t pm_time_make(int64_t seconds, int64_t nanoseconds)
+int64_t pm_time_make_any(int64_t seconds, int64_t nanoseconds)
 {
 	if (seconds > PM_TIME_MAX / PM_NS_PER_S)
 		return PM_TIME_MAX;

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the decoders share. A decoder reads one header, fills the packet and says what follows;
+ * none knows or calls another: packet.c turns numbers into decoders, and its loop calls them.
+ */
+#ifndef PORTMETER_PACKET_INTERNAL_H
+#define PORTMETER_PACKET_INTERNAL_H
+
+#include <stdint.h>
+
+#include "portmeter/packet.h"
+
+/*
+ * Headers in one frame, the link's included: a tag, a label and an extension header are one each.
+ * Real stacks stay below a dozen; a chain of nothing but headers must not cost time.
+ */
+#define PM_MAX_LAYERS 32
+
+/*
+ * What comes after a header: the decoder of the next one, or NULL at the end, when packet->verdict
+ * says what the frame was. A struct, since C has no name for a function that returns its like.
+ */
+struct pm_step;
+typedef struct pm_step pm_decode_fn(struct pm_cursor *c, struct pm_packet *packet);
+
+struct pm_step {
+	pm_decode_fn *fn;
+};
+
+/* From a number to its decoder, one for each number space. The end, if it has none. */
+struct pm_step pm_next_ethertype(struct pm_packet *packet, uint16_t type);
+struct pm_step pm_next_ppp(struct pm_packet *packet, uint16_t protocol);
+struct pm_step pm_next_family(struct pm_packet *packet, uint16_t family); /* of BSD loopbacks */
+struct pm_step pm_next_version(struct pm_packet *packet, uint8_t nibble);
+struct pm_step pm_next_ip4(struct pm_packet *packet, uint8_t protocol);
+struct pm_step pm_next_ip6(struct pm_packet *packet, uint8_t header);
+
+/* The end at a later fragment: FRAGMENT only where the number has a decoder, so may have ports. */
+struct pm_step pm_end_later4(struct pm_packet *packet, uint8_t protocol);
+struct pm_step pm_end_later6(struct pm_packet *packet, uint8_t header);
+
+static inline struct pm_step pm_end(struct pm_packet *packet, enum pm_verdict verdict)
+{
+	packet->verdict = (uint8_t)verdict;
+	return (struct pm_step){ NULL };
+}
+
+/* The end where a take has failed: the capture was cut, or the frame is too short for itself. */
+static inline struct pm_step pm_end_short(struct pm_packet *packet, const struct pm_cursor *c)
+{
+	return pm_end(packet, c->status == PM_READ_TRUNCATED ? PM_VERDICT_HEADER_TRUNCATED
+							     : PM_VERDICT_MALFORMED);
+}
+
+/* IP without a field that says which: the first nibble does. */
+static inline struct pm_step pm_next_by_nibble(struct pm_cursor *c, struct pm_packet *packet)
+{
+	const uint8_t *first = pm_cursor_peek(c, 0, 1);
+
+	if (!first) {
+		pm_cursor_take(c, 1);
+		return pm_end_short(packet, c);
+	}
+	return pm_next_version(packet, first[0] >> 4);
+}
+
+/* Cuts @c to the @n bytes that a length field declares, or notes that they are not there. */
+static inline void pm_limit(struct pm_cursor *c, struct pm_packet *packet, size_t n)
+{
+	if (n != c->wire && !pm_cursor_limit(c, n))
+		packet->notes |= PM_NOTE_LENGTH;
+}
+
+/* Ethertypes that decoders hand on; the table in packet.c has the others. */
+enum {
+	PM_ETHERTYPE_IP4 = 0x0800,
+	PM_ETHERTYPE_IP6 = 0x86dd,
+	PM_ETHERTYPE_PPP = 0x880b,
+	PM_ETHERTYPE_MPLS = 0x8847,
+	PM_ETHERTYPE_LLC = 0x8870, /* meant for jumbo frames, which have no length field */
+};
+
+/* packet.c: the row of Ethernet, for which common.c knows a short cut. */
+extern const struct pm_link *const pm_link_ethernet;
+
+/* ethernet.c */
+pm_decode_fn pm_decode_ethernet;
+pm_decode_fn pm_decode_vlan;
+pm_decode_fn pm_decode_llc;
+pm_decode_fn pm_decode_mpls;
+
+/* ppp.c */
+pm_decode_fn pm_decode_ppp;
+pm_decode_fn pm_decode_ppp_serial;
+pm_decode_fn pm_decode_pppoe;
+
+/* link.c */
+pm_decode_fn pm_decode_loopback;
+pm_decode_fn pm_decode_raw;
+pm_decode_fn pm_decode_sll;
+pm_decode_fn pm_decode_sll2;
+
+/* ip.c */
+pm_decode_fn pm_decode_ipv4;
+pm_decode_fn pm_decode_ipv6;
+pm_decode_fn pm_decode_ipv6_extension;
+pm_decode_fn pm_decode_ipv6_fragment;
+pm_decode_fn pm_decode_ah4;
+pm_decode_fn pm_decode_ah6;
+
+/* transport.c */
+pm_decode_fn pm_decode_tcp;
+pm_decode_fn pm_decode_udp;
+pm_decode_fn pm_decode_udplite;
+pm_decode_fn pm_decode_sctp;
+pm_decode_fn pm_decode_dccp;
+
+#endif

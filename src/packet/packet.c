@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one place where a number becomes a decoder. A protocol is a row here and a function
+ * in its own file; no decoder calls another, one bounded loop calls them all.
+ */
+#include <string.h>
+#include <strings.h>
+
+#include "packet-internal.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+struct pm_link {
+	uint32_t number; /* LINKTYPE_ */
+	const char *name;
+	pm_decode_fn *fn;
+};
+
+static const struct pm_link links[] = {
+	{ 0, "NULL", pm_decode_loopback },
+	{ 1, "EN10MB", pm_decode_ethernet },
+	{ 9, "PPP", pm_decode_ppp },
+	{ 12, "RAW", pm_decode_raw }, /* DLT_RAW of most systems, which old files bear */
+	{ 14, "RAW", pm_decode_raw }, /* DLT_RAW of OpenBSD */
+	{ 50, "PPP_SERIAL", pm_decode_ppp_serial },
+	{ 51, "PPP_ETHER", pm_decode_pppoe },
+	{ 101, "RAW", pm_decode_raw },
+	{ 108, "LOOP", pm_decode_loopback },
+	{ 113, "LINUX_SLL", pm_decode_sll },
+	{ 228, "IPV4", pm_decode_ipv4 },
+	{ 229, "IPV6", pm_decode_ipv6 },
+	{ 276, "LINUX_SLL2", pm_decode_sll2 },
+};
+
+const struct pm_link *const pm_link_ethernet = &links[1];
+
+struct row {
+	uint16_t id;
+	pm_decode_fn *fn;
+};
+
+/* The commonest come first, since the search is linear. What is not here carries no IP. */
+static const struct row ethertypes[] = {
+	{ PM_ETHERTYPE_IP4, pm_decode_ipv4 },
+	{ PM_ETHERTYPE_IP6, pm_decode_ipv6 },
+	{ 0x8100, pm_decode_vlan }, /* 802.1Q */
+	{ 0x88a8, pm_decode_vlan }, /* 802.1ad */
+	{ PM_ETHERTYPE_MPLS, pm_decode_mpls },
+	{ 0x8848, pm_decode_mpls }, /* upstream-assigned labels, once multicast */
+	{ 0x8864, pm_decode_pppoe },
+	{ PM_ETHERTYPE_PPP, pm_decode_ppp },
+	{ PM_ETHERTYPE_LLC, pm_decode_llc },
+	{ 0x9100, pm_decode_vlan }, /* stacked tags from before 802.1ad */
+	{ 0x9200, pm_decode_vlan },
+	{ 0x9300, pm_decode_vlan },
+};
+
+static const struct row ppp_protocols[] = {
+	{ 0x0021, pm_decode_ipv4 },
+	{ 0x0057, pm_decode_ipv6 },
+	{ 0x0281, pm_decode_mpls },
+	{ 0x0283, pm_decode_mpls },
+};
+
+/* AF_INET is 2 everywhere; for AF_INET6 each system took the next number that was free. */
+static const struct row families[] = {
+	{ 2, pm_decode_ipv4 },
+	{ 10, pm_decode_ipv6 }, /* Linux */
+	{ 24, pm_decode_ipv6 }, /* NetBSD, OpenBSD */
+	{ 28, pm_decode_ipv6 }, /* FreeBSD, DragonFly */
+	{ 30, pm_decode_ipv6 }, /* Darwin */
+};
+
+static const struct row versions[] = {
+	{ 4, pm_decode_ipv4 },
+	{ 6, pm_decode_ipv6 },
+};
+
+/*
+ * IP protocols are direct: every frame with ports passes here. What has a decoder carries ports
+ * or may hide them, what has none is a protocol without ports. ESP (50) and IPComp (108) hide
+ * theirs for good.
+ */
+static pm_decode_fn *const ip4_protocols[256] = {
+	[6] = pm_decode_tcp,
+	[17] = pm_decode_udp,
+	[33] = pm_decode_dccp,
+	[51] = pm_decode_ah4,
+	[132] = pm_decode_sctp,
+	[136] = pm_decode_udplite,
+};
+
+static pm_decode_fn *const ip6_protocols[256] = {
+	[0] = pm_decode_ipv6_extension, /* hop-by-hop options */
+	[6] = pm_decode_tcp,
+	[17] = pm_decode_udp,
+	[33] = pm_decode_dccp,
+	[43] = pm_decode_ipv6_extension, /* routing */
+	[44] = pm_decode_ipv6_fragment,
+	[51] = pm_decode_ah6,
+	[60] = pm_decode_ipv6_extension, /* destination options */
+	[132] = pm_decode_sctp,
+	[135] = pm_decode_ipv6_extension, /* mobility, RFC 6275 */
+	[136] = pm_decode_udplite,
+	[139] = pm_decode_ipv6_extension, /* HIP, RFC 7401 */
+	[140] = pm_decode_ipv6_extension, /* shim6, RFC 5533 */
+};
+
+static const char *const transport_names[] = {
+	[PM_TRANSPORT_TCP] = "tcp",
+	[PM_TRANSPORT_UDP] = "udp",
+	[PM_TRANSPORT_UDPLITE] = "udplite",
+	[PM_TRANSPORT_SCTP] = "sctp",
+	[PM_TRANSPORT_DCCP] = "dccp",
+};
+_Static_assert(COUNT(transport_names) == PM_TRANSPORT_N, "every transport has a name");
+
+static const char *const verdict_names[] = {
+	[PM_VERDICT_PORTS] = "ports",
+	[PM_VERDICT_NON_IP] = "non_ip",
+	[PM_VERDICT_NO_PORTS_PROTOCOL] = "no_ports_protocol",
+	[PM_VERDICT_FRAGMENT] = "fragment_orphan",
+	[PM_VERDICT_HEADER_TRUNCATED] = "header_truncated",
+	[PM_VERDICT_MALFORMED] = "malformed",
+};
+_Static_assert(COUNT(verdict_names) == PM_VERDICT_N, "every verdict has a name");
+
+const char *pm_transport_name(enum pm_transport transport)
+{
+	return (unsigned)transport < PM_TRANSPORT_N ? transport_names[transport] : "?";
+}
+
+bool pm_transport_find(const char *name, size_t size, enum pm_transport *ret_transport)
+{
+	for (size_t i = 0; i < PM_TRANSPORT_N; i++) {
+		if (strlen(transport_names[i]) == size &&
+		    strncasecmp(transport_names[i], name, size) == 0) {
+			*ret_transport = (enum pm_transport)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+const char *pm_verdict_name(enum pm_verdict verdict)
+{
+	return (unsigned)verdict < PM_VERDICT_N ? verdict_names[verdict] : "?";
+}
+
+const struct pm_link *pm_link_find(uint32_t linktype)
+{
+	for (size_t i = 0; i < COUNT(links); i++)
+		if (links[i].number == linktype)
+			return &links[i];
+	return NULL;
+}
+
+const struct pm_link *pm_link_at(size_t index)
+{
+	return index < COUNT(links) ? &links[index] : NULL;
+}
+
+uint32_t pm_link_number(const struct pm_link *link)
+{
+	return link->number;
+}
+
+const char *pm_link_name(const struct pm_link *link)
+{
+	return link->name;
+}
+
+static inline struct pm_step search(struct pm_packet *packet, const struct row *rows, size_t n,
+				    uint16_t id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (rows[i].id == id)
+			return (struct pm_step){ rows[i].fn };
+	return pm_end(packet, PM_VERDICT_NON_IP);
+}
+
+struct pm_step pm_next_ethertype(struct pm_packet *packet, uint16_t type)
+{
+	return search(packet, ethertypes, COUNT(ethertypes), type);
+}
+
+struct pm_step pm_next_ppp(struct pm_packet *packet, uint16_t protocol)
+{
+	return search(packet, ppp_protocols, COUNT(ppp_protocols), protocol);
+}
+
+struct pm_step pm_next_family(struct pm_packet *packet, uint16_t family)
+{
+	return search(packet, families, COUNT(families), family);
+}
+
+struct pm_step pm_next_version(struct pm_packet *packet, uint8_t nibble)
+{
+	return search(packet, versions, COUNT(versions), nibble);
+}
+
+static inline struct pm_step protocol_step(struct pm_packet *packet, pm_decode_fn *fn)
+{
+	return fn ? (struct pm_step){ fn } : pm_end(packet, PM_VERDICT_NO_PORTS_PROTOCOL);
+}
+
+struct pm_step pm_next_ip4(struct pm_packet *packet, uint8_t protocol)
+{
+	return protocol_step(packet, ip4_protocols[protocol]);
+}
+
+struct pm_step pm_next_ip6(struct pm_packet *packet, uint8_t header)
+{
+	return protocol_step(packet, ip6_protocols[header]);
+}
+
+struct pm_step pm_end_later4(struct pm_packet *packet, uint8_t protocol)
+{
+	return pm_end(packet, ip4_protocols[protocol] ? PM_VERDICT_FRAGMENT
+						      : PM_VERDICT_NO_PORTS_PROTOCOL);
+}
+
+struct pm_step pm_end_later6(struct pm_packet *packet, uint8_t header)
+{
+	return pm_end(packet, ip6_protocols[header] ? PM_VERDICT_FRAGMENT
+						    : PM_VERDICT_NO_PORTS_PROTOCOL);
+}
+
+void pm_packet_decode_plainly(const struct pm_link *link, const uint8_t *bytes, size_t held,
+			      size_t wire, struct pm_packet *ret_packet)
+{
+	struct pm_cursor c = pm_cursor_init(bytes, held, wire);
+	struct pm_step step;
+
+	*ret_packet = (struct pm_packet){ 0 };
+	step = link ? (struct pm_step){ link->fn } : pm_end(ret_packet, PM_VERDICT_NON_IP);
+	for (int layers = 0; step.fn; layers++)
+		step = layers < PM_MAX_LAYERS ? step.fn(&c, ret_packet)
+					      : pm_end(ret_packet, PM_VERDICT_MALFORMED);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* PPP (RFC 1661), in HDLC framing (RFC 1662; Cisco's: RFC 1547 section 4.3.1), PPPoE (RFC 2516). */
+#include "packet-internal.h"
+
+/*
+ * Address and control (ff 03) may be left away, and the first byte of the protocol when it is 0:
+ * low bytes are odd and high bytes even, so each tells itself. One byte at a time, since
+ * how many there are shows only on the way.
+ */
+struct pm_step pm_decode_ppp(struct pm_cursor *c, struct pm_packet *packet)
+{
+	uint8_t byte = pm_cursor_u8(c);
+	uint16_t protocol;
+
+	if (byte == 0xff) {
+		bool framed = pm_cursor_u8(c) == 0x03;
+
+		if (c->status == PM_READ_OK && !framed)
+			return pm_end(packet, PM_VERDICT_NON_IP);
+		byte = pm_cursor_u8(c);
+	}
+	protocol = byte;
+	if (!(byte & 1))
+		protocol = (uint16_t)(byte << 8 | pm_cursor_u8(c));
+	if (c->status != PM_READ_OK)
+		return pm_end_short(packet, c);
+	return pm_next_ppp(packet, protocol);
+}
+
+/* Serial lines: the first byte tells Cisco's framing, with ethertypes, from PPP's. */
+struct pm_step pm_decode_ppp_serial(struct pm_cursor *c, struct pm_packet *packet)
+{
+	const uint8_t *first = pm_cursor_peek(c, 0, 1);
+	const uint8_t *h;
+
+	if (!first || (first[0] != 0x0f && first[0] != 0x8f)) /* unicast, broadcast */
+		return pm_next_ethertype(packet, PM_ETHERTYPE_PPP);
+	h = pm_cursor_take(c, 4);
+	if (!h)
+		return pm_end_short(packet, c);
+	return pm_next_ethertype(packet, pm_be16(h + 2));
+}
+
+/* A code other than 0 is discovery, whatever ethertype it came by. */
+struct pm_step pm_decode_pppoe(struct pm_cursor *c, struct pm_packet *packet)
+{
+	const uint8_t *h = pm_cursor_take(c, 6);
+
+	if (!h)
+		return pm_end_short(packet, c);
+	if (h[1] != 0)
+		return pm_end(packet, PM_VERDICT_NON_IP);
+	pm_limit(c, packet, pm_be16(h + 4));
+	return pm_next_ethertype(packet, PM_ETHERTYPE_PPP);
+}
