@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PORTMETER_APP_H
+#define PORTMETER_APP_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "portmeter/capture.h"
+#include "portmeter/output.h"
+#include "portmeter/service.h"
+
+/* Exit codes; docs/portmeter.1. */
+enum {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,  /* capture, file or output */
+	EXIT_USAGE = 2,
+	EXIT_RULES = 3,
+	EXIT_DAMAGED = 4, /* damaged input; what was readable has been reported */
+};
+
+enum app_command {
+	COMMAND_RUN,
+	COMMAND_HELP,
+	COMMAND_VERSION,
+	COMMAND_INTERFACES,
+	COMMAND_LINKTYPES,
+	COMMAND_SCHEMA,
+	COMMAND_CHECK_RULES,
+	COMMAND_EXPLAIN,
+	COMMAND_N,
+};
+
+struct options {
+	enum app_command command;
+	const char **interfaces, **files, **rules; /* arrays of argv's strings, owned */
+	size_t n_interfaces, n_files, n_rules;
+	char *filter;                              /* owned; NULL without */
+	const char *explain, *user, *sensor;
+	int64_t interval_ns;
+	uint64_t count;                            /* frames; 0: no limit */
+	struct pm_capture_options capture;
+	struct pm_output_options output;
+};
+
+/* Fills @ret_options from the command line. EXIT_DONE, or EXIT_USAGE after having said why. */
+int options_parse(int argc, char **argv, struct options *ret_options);
+void options_fini(struct options *options);
+void options_help(void);
+
+/* A line on standard error, whole, with the program's name before it. */
+void say(const char *format, ...) PM_PRINTF(1, 2);
+/* The same for an error: "FILE:LINE:COLUMN: text", or the code's text when @err is empty. */
+void say_error(const struct pm_error *err, int code);
+void say_notice(void *ctx, const char *text);
+
+/* Signals. Handlers only note them; whoever waits looks here. */
+extern volatile sig_atomic_t signal_stop, signal_hangup, signal_counts, signal_cut;
+/* Ends of a pipe that gets a byte for each signal; read end for poll(2). -1 when it can't be made. */
+int signals_init(void);
+/* Wakes whoever polls the read end; from any thread. */
+void signals_wake(void);
+/* Empties the pipe. */
+void signals_drain(int fd);
+
+/* Loads rules as the options say; remarks go to standard error. PM_OK or the error, which has been said. */
+int rules_load(const struct options *options, uint64_t generation, struct pm_rules **ret_rules);
+
+/* Commands that print and end. Return the exit code. */
+int command_interfaces(void);
+int command_linktypes(const struct options *options);
+int command_schema(void);
+int command_check_rules(const struct options *options);
+int command_explain(const struct options *options);
+
+/* What a run works with; made by run(), used by run_files() and run_live(). */
+struct run {
+	const struct options *options;
+	struct pm_rules *rules;
+	uint64_t generation;
+	struct pm_output *output;
+	char sensor[256], id[17];
+	uint64_t unwritten; /* records that could not be written */
+	bool failed;        /* output, or a capture */
+};
+
+int run(const struct options *options);
+int run_files(struct run *run);
+int run_live(struct run *run);
+
+/* Renders a closed tally. False once output has failed; that has been said. */
+bool run_report(struct run *run, const struct pm_tally *tally, const struct pm_source *source);
+/* Loads rules again; NULL, with the old set kept, when they are in error. */
+struct pm_rules *run_reload(struct run *run);
+void run_reopen(struct run *run);
+void run_flush(struct run *run);
+/* Facts of a capture for its records. */
+struct pm_source run_source(const struct run *run, const struct pm_capture *capture);
+/* "5 packets captured", ... as tcpdump says it; @several: with the source's name before each. */
+void run_counts(const struct pm_capture *capture, const struct pm_capture_counts *counts,
+		uint64_t captured, bool several);
+
+/* Gives up root for @user for good. False, and said, when it fails. */
+bool privileges_drop(const char *user);
+/* What to run when capturing is not permitted. */
+void say_permission(const struct pm_error *err);
+
+/* docs/summary.schema.json, embedded by the build. */
+extern const char schema_text[];
+extern const unsigned long schema_size;
+
+#endif

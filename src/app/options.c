@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line: as tcpdump(1) where tcpdump has it. */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app.h"
+
+#define SNAPLEN_MAX 262144
+#define INTERVAL_MIN_NS INT64_C(1000000)
+#define INTERVAL_MAX_NS (INT64_C(366) * 86400 * PM_NS_PER_S)
+#define FILTER_MAX ((size_t)1 << 20)
+
+enum {
+	LONG_VERSION = 256,
+	LONG_INTERVAL,
+	LONG_FORMAT,
+	LONG_TOP,
+	LONG_PORTS,
+	LONG_TUNNEL,
+	LONG_SENSOR,
+	LONG_SCHEMA,
+	LONG_CHECK_RULES,
+	LONG_EXPLAIN,
+	LONG_IMMEDIATE,
+	LONG_LATER, /* known from the design, not built yet */
+};
+
+static const struct option longs[] = {
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, LONG_VERSION },
+	{ "interval", required_argument, NULL, LONG_INTERVAL },
+	{ "format", required_argument, NULL, LONG_FORMAT },
+	{ "top", required_argument, NULL, LONG_TOP },
+	{ "ports", required_argument, NULL, LONG_PORTS },
+	{ "tunnel", required_argument, NULL, LONG_TUNNEL },
+	{ "sensor", required_argument, NULL, LONG_SENSOR },
+	{ "schema", no_argument, NULL, LONG_SCHEMA },
+	{ "check-rules", no_argument, NULL, LONG_CHECK_RULES },
+	{ "explain", required_argument, NULL, LONG_EXPLAIN },
+	{ "immediate-mode", no_argument, NULL, LONG_IMMEDIATE },
+	{ "listen", required_argument, NULL, LONG_LATER },
+	{ "jobs", required_argument, NULL, LONG_LATER },
+	{ NULL, 0, NULL, 0 },
+};
+
+void options_help(void)
+{
+	fputs("usage: portmeter [-i INTERFACE | -r FILE] ... [OPTION ...] [FILTER EXPRESSION]\n"
+	      "\n"
+	      "Counts traffic by port and service; prints a JSON summary an interval.\n"
+	      "\n"
+	      "Input\n"
+	      "  -i INTERFACE         capture on it, or on any; repeatable (default: the first)\n"
+	      "  -r FILE              read a capture file, - for standard input; repeatable\n"
+	      "  -F FILE              read the filter expression from it\n"
+	      "  -c COUNT             stop after so many frames\n"
+	      "  -D                   list the interfaces\n"
+	      "  -L                   list the link types of the interface\n"
+	      "  -y TYPE              capture with this link type\n"
+	      "  -p                   not in promiscuous mode\n"
+	      "  -s BYTES             snap length (default 256; 0: 262144)\n"
+	      "  -B KIB               size of the kernel's buffer\n"
+	      "  -Q in|out|inout      direction of the frames\n"
+	      "  --immediate-mode     take each frame at once\n"
+	      "  --tunnel outer       count the outermost IP layer (default)\n"
+	      "\n"
+	      "Output\n"
+	      "  --interval SECONDS   one record each (default 10; 0: one for everything)\n"
+	      "  --format FORMAT      json (default), rows, frames, text or prometheus\n"
+	      "  -o FILE              append to it; reopened on HUP\n"
+	      "  --top N              only the N busiest ports\n"
+	      "  --ports all|service  all ports (default), or those that carried a service\n"
+	      "  --sensor NAME        who measures (default, live: the host's name)\n"
+	      "  --schema             print the JSON Schema of the records\n"
+	      "\n"
+	      "Rules\n"
+	      "  -R PATH              rules file or folder, in place of the usual; repeatable\n"
+	      "  --check-rules        print conflicts, shadowed rules, warnings and errors\n"
+	      "  --explain QUERY      which rule names a port: udp/5601 or udp/5601@192.0.2.1\n"
+	      "\n"
+	      "  -Z USER              become this user after opening\n"
+	      "  -h, --help           this text\n"
+	      "  --version            the version\n"
+	      "\n"
+	      "Manual: portmeter(1), portmeter-rules(5).\n",
+	      stdout);
+}
+
+static int usage(const char *format, ...) PM_PRINTF(1, 2);
+
+static int usage(const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	say("%s; try --help", text);
+	return EXIT_USAGE;
+}
+
+/* A whole number from @low to @high, nothing before or behind it. */
+static bool number(const char *text, uint64_t low, uint64_t high, uint64_t *ret_number)
+{
+	uint64_t value = 0;
+
+	if (!*text)
+		return false;
+	for (; *text; text++) {
+		uint64_t digit = (uint64_t)(*text - '0');
+
+		if (*text < '0' || *text > '9' || value > (UINT64_MAX - digit) / 10)
+			return false;
+		value = value * 10 + digit;
+	}
+	if (value < low || value > high)
+		return false;
+	*ret_number = value;
+	return true;
+}
+
+/* "10", "0.5": seconds with up to nine decimals, exactly. */
+static bool seconds(const char *text, int64_t *ret_ns)
+{
+	const char *point = strchr(text, '.');
+	char whole[24] = "", part[10] = "000000000";
+	uint64_t s = 0, ns = 0;
+	size_t length = point ? (size_t)(point - text) : strlen(text);
+
+	if (length == 0 || length >= sizeof whole)
+		return false;
+	memcpy(whole, text, length);
+	if (point) {
+		size_t decimals = strlen(point + 1);
+
+		if (decimals == 0 || decimals > 9)
+			return false;
+		memcpy(part, point + 1, decimals);
+	}
+	if (!number(whole, 0, INTERVAL_MAX_NS / PM_NS_PER_S, &s) ||
+	    !number(part, 0, PM_NS_PER_S - 1, &ns))
+		return false;
+	*ret_ns = (int64_t)s * PM_NS_PER_S + (int64_t)ns;
+	return *ret_ns == 0 || (*ret_ns >= INTERVAL_MIN_NS && *ret_ns <= INTERVAL_MAX_NS);
+}
+
+static int direction(const char *text, enum pm_direction *ret_direction)
+{
+	static const char *const names[] = {
+		[PM_DIRECTION_BOTH] = "inout", [PM_DIRECTION_IN] = "in", [PM_DIRECTION_OUT] = "out"
+	};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(names[i], text) == 0) {
+			*ret_direction = (enum pm_direction)i;
+			return EXIT_DONE;
+		}
+	return usage("-Q %s: must be in, out or inout", text);
+}
+
+/* The whole filter file; bounded, since it could be anything. */
+static int read_filter(const char *path, char **ret_filter)
+{
+	FILE *file = fopen(path, "re");
+	char *text = malloc(FILTER_MAX + 1);
+	size_t n = 0;
+	bool failed;
+
+	if (!file || !text) {
+		say("-F %s: can't open: %s", path, strerror(errno));
+		if (file)
+			fclose(file);
+		free(text);
+		return EXIT_USAGE;
+	}
+	n = fread(text, 1, FILTER_MAX + 1, file);
+	failed = ferror(file) != 0;
+	fclose(file);
+	if (failed || n > FILTER_MAX || memchr(text, '\0', n)) {
+		say("-F %s: %s", path, failed	      ? "can't read it"
+				       : n > FILTER_MAX ? "too long for a filter"
+							: "is no text");
+		free(text);
+		return EXIT_USAGE;
+	}
+	text[n] = '\0';
+	*ret_filter = text;
+	return EXIT_DONE;
+}
+
+/* The rest of the command line, joined with blanks. NULL: nothing there, or no memory. */
+static char *join(char **words, int n)
+{
+	size_t size = 1;
+	char *text, *to;
+
+	for (int i = 0; i < n; i++)
+		size += strlen(words[i]) + 1;
+	text = n > 0 ? malloc(size) : NULL;
+	to = text;
+	for (int i = 0; text && i < n; i++)
+		to += sprintf(to, "%s%s", i ? " " : "", words[i]);
+	return text;
+}
+
+struct parse {
+	struct options *o;
+	const char *filter_file;
+};
+
+static int parse_number(int option, const char *text, struct parse *p)
+{
+	struct options *o = p->o;
+	uint64_t n = 0;
+
+	switch (option) {
+	case 'c':
+		if (!number(text, 1, UINT64_MAX, &n))
+			return usage("-c %s: must be a number of frames, from 1", text);
+		o->count = n;
+		break;
+	case 's':
+		if (!number(text, 0, SNAPLEN_MAX, &n))
+			return usage("-s %s: must be 0 to %d bytes", text, SNAPLEN_MAX);
+		o->capture.snaplen = n ? (int)n : SNAPLEN_MAX;
+		break;
+	case 'B':
+		if (!number(text, 1, INT_MAX / 1024, &n))
+			return usage("-B %s: must be 1 to %d KiB", text, INT_MAX / 1024);
+		o->capture.buffer_kib = (int)n;
+		break;
+	default:
+		if (!number(text, 1, SIZE_MAX, &n))
+			return usage("--top %s: must be a number of rows, from 1", text);
+		o->output.top = (size_t)n;
+		break;
+	}
+	return EXIT_DONE;
+}
+
+static int parse_long(int option, const char *text, const char *name, struct options *o)
+{
+	switch (option) {
+	case LONG_VERSION:
+		o->command = COMMAND_VERSION;
+		return EXIT_DONE;
+	case LONG_SCHEMA:
+		o->command = COMMAND_SCHEMA;
+		return EXIT_DONE;
+	case LONG_CHECK_RULES:
+		o->command = COMMAND_CHECK_RULES;
+		return EXIT_DONE;
+	case LONG_EXPLAIN:
+		o->command = COMMAND_EXPLAIN;
+		o->explain = text;
+		return EXIT_DONE;
+	case LONG_SENSOR:
+		o->sensor = text;
+		return *text ? EXIT_DONE : usage("--sensor: must not be empty");
+	case LONG_IMMEDIATE:
+		o->capture.immediate = true;
+		return EXIT_DONE;
+	case LONG_INTERVAL:
+		if (seconds(text, &o->interval_ns))
+			return EXIT_DONE;
+		return usage("--interval %s: must be seconds, 0 or from 0.001 to 31622400", text);
+	case LONG_FORMAT:
+		if (pm_format_find(text, &o->output.format))
+			return EXIT_DONE;
+		return usage("--format %s: must be json, rows, frames, text or prometheus", text);
+	case LONG_PORTS:
+		o->output.service_only = strcmp(text, "service") == 0;
+		if (o->output.service_only || strcmp(text, "all") == 0)
+			return EXIT_DONE;
+		return usage("--ports %s: must be all or service", text);
+	case LONG_TUNNEL:
+		if (strcmp(text, "outer") == 0)
+			return EXIT_DONE;
+		if (strcmp(text, "inner") != 0)
+			return usage("--tunnel %s: must be outer", text);
+		return usage("--tunnel inner: not in this version");
+	default:
+		return usage("--%s: not in this version", name);
+	}
+}
+
+static int parse_one(int option, const char *text, const char *name, struct parse *p)
+{
+	struct options *o = p->o;
+
+	switch (option) {
+	case 'i':
+		o->interfaces[o->n_interfaces++] = text;
+		return EXIT_DONE;
+	case 'r':
+		o->files[o->n_files++] = text;
+		return EXIT_DONE;
+	case 'R':
+		o->rules[o->n_rules++] = text;
+		return EXIT_DONE;
+	case 'F':
+		p->filter_file = text;
+		return EXIT_DONE;
+	case 'D':
+		o->command = COMMAND_INTERFACES;
+		return EXIT_DONE;
+	case 'L':
+		o->command = COMMAND_LINKTYPES;
+		return EXIT_DONE;
+	case 'y':
+		o->capture.linktype = text;
+		return EXIT_DONE;
+	case 'p':
+		o->capture.no_promiscuous = true;
+		return EXIT_DONE;
+	case 'Q':
+		return direction(text, &o->capture.direction);
+	case 'Z':
+		o->user = text;
+		return EXIT_DONE;
+	case 'o':
+		o->output.path = text;
+		return EXIT_DONE;
+	case 'h':
+		o->command = COMMAND_HELP;
+		return EXIT_DONE;
+	case 'c':
+	case 's':
+	case 'B':
+	case LONG_TOP:
+		return parse_number(option, text, p);
+	default:
+		return parse_long(option, text, name, o);
+	}
+}
+
+/* What no single option can tell. */
+static int check(const struct options *o)
+{
+	const struct pm_capture_options *c = &o->capture;
+
+	if (o->n_interfaces && o->n_files)
+		return usage("-i and -r do not go together");
+	if (o->n_files && (c->snaplen || c->buffer_kib || c->no_promiscuous || c->immediate ||
+			   c->linktype || c->direction != PM_DIRECTION_BOTH))
+		say("note: -s, -B, -p, -y, -Q and --immediate-mode are for interfaces; files stay as they are");
+	return EXIT_DONE;
+}
+
+static int parse_filter(int argc, char **argv, const struct parse *p)
+{
+	struct options *o = p->o;
+
+	if (p->filter_file && optind < argc)
+		return usage("-F and a filter expression do not go together: \"%s\"", argv[optind]);
+	if (p->filter_file)
+		return read_filter(p->filter_file, &o->filter);
+	o->filter = join(argv + optind, argc - optind);
+	/* The usual slip, which libpcap would report as a syntax error, or hide behind missing rights. */
+	if (o->filter && !o->n_files && access(argv[optind], F_OK) == 0 &&
+	    pm_capture_check_filter(o->filter, NULL) < 0)
+		return usage("\"%s\" is a file, not a filter: -r is missing before it", argv[optind]);
+	return EXIT_DONE;
+}
+
+int options_parse(int argc, char **argv, struct options *ret_options)
+{
+	struct options *o = ret_options;
+	struct parse p = { .o = o };
+	size_t places = (size_t)argc + 1;
+	int option, index = 0, r;
+
+	memset(o, 0, sizeof *o);
+	o->interval_ns = 10 * PM_NS_PER_S;
+	o->interfaces = calloc(places, sizeof *o->interfaces);
+	o->files = calloc(places, sizeof *o->files);
+	o->rules = calloc(places, sizeof *o->rules);
+	if (!o->interfaces || !o->files || !o->rules) {
+		say("%s", pm_strerror(PM_E_MEMORY));
+		return EXIT_FAILED;
+	}
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":i:r:F:DLy:ps:B:Q:c:Z:ho:R:", longs, &index)) != -1) {
+		if (option == ':')
+			return usage("%s: its value is missing", argv[optind - 1]);
+		if (option == '?' && optopt > 0 && optopt < 256)
+			return usage("-%c: no such option", optopt);
+		if (option == '?')
+			return usage("%s: no such option, or not with a value", argv[optind - 1]);
+		r = parse_one(option, optarg, longs[index].name, &p);
+		if (r != EXIT_DONE)
+			return r;
+	}
+	r = check(o);
+	if (r == EXIT_DONE)
+		r = parse_filter(argc, argv, &p);
+	o->capture.filter = o->filter;
+	o->capture.notice = say_notice;
+	return r;
+}
+
+void options_fini(struct options *options)
+{
+	free(options->interfaces);
+	free(options->files);
+	free(options->rules);
+	free(options->filter);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* What a run over files and a live run have in common. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "app.h"
+
+bool run_report(struct run *run, const struct pm_tally *tally, const struct pm_source *source)
+{
+	struct pm_error err = { .line = 0 };
+	struct pm_record *record = NULL;
+	int r = PM_E_IO;
+
+	if (!run->failed) {
+		r = pm_record_new(tally, source, &record);
+		if (r == PM_OK)
+			r = pm_output_record(run->output, record, &err);
+		pm_record_free(record);
+	}
+	if (r == PM_OK)
+		return true;
+	if (!run->failed)
+		say_error(&err, r);
+	run->failed = true;
+	run->unwritten++;
+	return false;
+}
+
+struct pm_rules *run_reload(struct run *run)
+{
+	struct pm_rules *rules = NULL;
+
+	if (rules_load(run->options, run->generation + 1, &rules) < 0) {
+		say("the rules stay as they were: %zu rules, generation %" PRIu64,
+		    pm_rules_entries(run->rules), run->generation);
+		return NULL;
+	}
+	run->generation++;
+	pm_rules_unref(run->rules);
+	run->rules = rules;
+	say("rules reloaded: %zu rules, generation %" PRIu64 ", from the next interval on",
+	    pm_rules_entries(rules), run->generation);
+	return rules;
+}
+
+static void output_failed(struct run *run, const struct pm_error *err, int code)
+{
+	if (!run->failed)
+		say_error(err, code);
+	run->failed = true;
+}
+
+void run_reopen(struct run *run)
+{
+	struct pm_error err = { .line = 0 };
+	int r = pm_output_reopen(run->output, &err);
+
+	if (r < 0)
+		output_failed(run, &err, r);
+}
+
+void run_flush(struct run *run)
+{
+	struct pm_error err = { .line = 0 };
+	int r = pm_output_flush(run->output, &err);
+
+	if (r < 0)
+		output_failed(run, &err, r);
+}
+
+struct pm_source run_source(const struct run *run, const struct pm_capture *capture)
+{
+	return (struct pm_source){
+		.live = pm_capture_live(capture),
+		.name = pm_capture_name(capture),
+		.files = pm_capture_files(capture),
+		.link = pm_capture_link(capture),
+		.filter = pm_capture_filter(capture),
+		.snaplen = pm_capture_snaplen(capture),
+		.sensor = run->sensor[0] ? run->sensor : NULL,
+		.run = pm_capture_live(capture) ? run->id : NULL,
+	};
+}
+
+static void count_line(const char *name, uint64_t n, const char *what)
+{
+	say("%s%s%" PRIu64 " packet%s %s", name, name[0] ? ": " : "", n, n == 1 ? "" : "s", what);
+}
+
+void run_counts(const struct pm_capture *capture, const struct pm_capture_counts *counts,
+		uint64_t captured, bool several)
+{
+	const char *name = several ? pm_capture_name(capture) : "";
+
+	count_line(name, captured, "captured");
+	if (counts->received_known)
+		count_line(name, counts->received, "received by filter");
+	if (counts->dropped_kernel_known)
+		count_line(name, counts->dropped_kernel, "dropped by kernel");
+	if (counts->dropped_interface_known && counts->dropped_interface)
+		count_line(name, counts->dropped_interface, "dropped by interface");
+}
+
+/* Who measures, and in which run: only where records may differ from run to run. */
+static void identify(struct run *run)
+{
+	const struct options *options = run->options;
+	struct pm_hash_key key = pm_hash_key_random();
+
+	snprintf(run->id, sizeof run->id, "%016" PRIx64, key.k0);
+	if (options->sensor)
+		snprintf(run->sensor, sizeof run->sensor, "%s", options->sensor);
+	else if (!options->n_files && gethostname(run->sensor, sizeof run->sensor - 1) < 0)
+		run->sensor[0] = '\0';
+}
+
+int run(const struct options *options)
+{
+	struct run run = { .options = options, .generation = 1 };
+	struct pm_error err = { .line = 0 };
+	int code, r;
+
+	identify(&run);
+	if (rules_load(options, 1, &run.rules) < 0)
+		return EXIT_RULES;
+	r = pm_output_open(&options->output, &err, &run.output);
+	if (r < 0) {
+		say_error(&err, r);
+		pm_rules_unref(run.rules);
+		return EXIT_FAILED;
+	}
+	code = options->n_files ? run_files(&run) : run_live(&run);
+	r = pm_output_close(run.output, &err);
+	if (r < 0)
+		output_failed(&run, &err, r);
+	if (run.unwritten)
+		say("%" PRIu64 " record%s could not be written", run.unwritten,
+		    run.unwritten == 1 ? "" : "s");
+	pm_rules_unref(run.rules);
+	return run.failed ? EXIT_FAILED : code;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* What live captures and files have in common. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture-internal.h"
+
+int capture_init(struct pm_capture *capture, const struct capture_ops *ops, const char *name,
+		 const struct pm_capture_options *options)
+{
+	capture->ops = ops;
+	capture->notice = options->notice;
+	capture->notice_ctx = options->ctx;
+	capture->name = strdup(name);
+	capture->filter = options->filter ? strdup(options->filter) : NULL;
+	return capture->name && (capture->filter || !options->filter) ? PM_OK : PM_E_MEMORY;
+}
+
+void pm_capture_close(struct pm_capture *capture)
+{
+	if (!capture)
+		return;
+	capture->ops->close(capture);
+	free(capture->name);
+	free(capture->filter);
+	free(capture->own_link);
+	free(capture);
+}
+
+void capture_notice(const struct pm_capture *capture, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	if (!capture->notice)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	capture->notice(capture->notice_ctx, text);
+}
+
+uint32_t capture_linktype(int dlt)
+{
+	/* Elsewhere the two number spaces agree: pcap-linktype(7). */
+	static const struct {
+		int dlt;
+		uint32_t linktype;
+	} differ[] = {
+		{ DLT_ATM_RFC1483, 100 }, { DLT_RAW, 101 },	  { DLT_SLIP_BSDOS, 102 },
+		{ DLT_PPP_BSDOS, 103 },	  { DLT_ATM_CLIP, 106 },
+	};
+
+	for (size_t i = 0; i < sizeof differ / sizeof *differ; i++)
+		if (differ[i].dlt == dlt)
+			return differ[i].linktype;
+	return (uint32_t)dlt;
+}
+
+int capture_compile(const char *filter, pcap_t *pcap, struct bpf_program *ret_program,
+		    struct pm_error *err)
+{
+	if (pcap_compile(pcap, ret_program, filter, 1, PCAP_NETMASK_UNKNOWN) == 0)
+		return PM_OK;
+	return pm_error_set(err, PM_E_FILTER, NULL, 0, 0, "filter \"%s\": %s", filter,
+			    pcap_geterr(pcap));
+}
+
+int pm_capture_check_filter(const char *filter, struct pm_error *err)
+{
+	pcap_t *pcap = pcap_open_dead(DLT_EN10MB, 65535);
+	struct bpf_program program;
+	int r;
+
+	if (!pcap)
+		return PM_E_MEMORY;
+	r = capture_compile(filter, pcap, &program, err);
+	if (r == PM_OK)
+		pcap_freecode(&program);
+	pcap_close(pcap);
+	return r;
+}
+
+int pm_capture_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame, void *ctx,
+			struct pm_error *err)
+{
+	return capture->ops->dispatch(capture, max, frame, ctx, err);
+}
+
+void pm_capture_count(struct pm_capture *capture, struct pm_capture_counts *ret_counts)
+{
+	capture->ops->count(capture, ret_counts);
+}
+
+bool pm_capture_damaged(const struct pm_capture *capture)
+{
+	return capture->damaged;
+}
+
+const char *pm_capture_name(const struct pm_capture *capture)
+{
+	return capture->name;
+}
+
+bool pm_capture_live(const struct pm_capture *capture)
+{
+	return capture->files == 0;
+}
+
+size_t pm_capture_files(const struct pm_capture *capture)
+{
+	return capture->files;
+}
+
+const char *pm_capture_link(const struct pm_capture *capture)
+{
+	return capture->link;
+}
+
+int pm_capture_snaplen(const struct pm_capture *capture)
+{
+	return capture->snaplen;
+}
+
+const char *pm_capture_filter(const struct pm_capture *capture)
+{
+	return capture->filter;
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/* Capture files through libpcap, several as one stream in order of time. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture-internal.h"
+#include "stream.h"
+
+#define BUFFER_SIZE ((size_t)256 << 10)
+/* With many files open at once each gets less, so that memory stays bounded. */
+#define MANY_FILES 16
+#define BUFFER_SIZE_OF_MANY ((size_t)8 << 10)
+
+struct file {
+	const char *path;
+	pcap_t *pcap;
+	struct stream stream;
+	struct bpf_program program;
+	bool filtered;
+	uint32_t linktype;
+	uint64_t number; /* frames read of it */
+	uint64_t offset; /* where the next record begins; 0: not tracked */
+	struct pcap_pkthdr *header; /* the frame at hand */
+	const u_char *bytes;
+	int64_t time_ns;
+};
+
+struct files {
+	struct pm_capture head;
+	struct file *files;
+	char **paths;
+	size_t n;
+	struct file **heap; /* files with a frame at hand, the earliest first */
+	size_t n_heap;
+	bool started;
+};
+
+static struct files *files_of(struct pm_capture *capture)
+{
+	return (struct files *)capture; /* the head comes first */
+}
+
+/* The classic format has records of 16 bytes and the frame, so a damaged one can be located exactly. */
+static bool is_classic(const uint8_t magic[6])
+{
+	static const uint8_t magics[][4] = { { 0xa1, 0xb2, 0xc3, 0xd4 },
+					     { 0xd4, 0xc3, 0xb2, 0xa1 },
+					     { 0xa1, 0xb2, 0x3c, 0x4d },
+					     { 0x4d, 0x3c, 0xb2, 0xa1 } };
+
+	for (size_t i = 0; i < sizeof magics / sizeof *magics; i++)
+		if (memcmp(magic, magics[i], 4) == 0)
+			return true;
+	return false;
+}
+
+static const char *compression(const uint8_t magic[6])
+{
+	static const struct {
+		const char *magic;
+		size_t size;
+		const char *unpack;
+	} forms[] = {
+		{ "\x1f\x8b", 2, "zcat" },	     { "\x28\xb5\x2f\xfd", 4, "zstdcat" },
+		{ "\xfd\x37\x7a\x58\x5a", 5, "xzcat" }, { "\x04\x22\x4d\x18", 4, "lz4cat" },
+		{ "BZh", 3, "bzcat" },
+	};
+
+	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+		if (memcmp(magic, forms[i].magic, forms[i].size) == 0)
+			return forms[i].unpack;
+	return NULL;
+}
+
+static int open_failure(const struct file *file, const char *text, struct pm_error *err)
+{
+	const char *unpack = compression(file->stream.magic);
+	uint64_t position = stream_position(&file->stream);
+
+	if (file->stream.error)
+		return pm_error_set(err, PM_E_IO, file->path, 0, 0, "can't read: %s",
+				    strerror(file->stream.error));
+	if (position == 0)
+		return pm_error_set(err, PM_E_IO, file->path, 0, 0, "is empty: not a capture file");
+	if (unpack)
+		return pm_error_set(err, PM_E_IO, file->path, 0, 0,
+				    "is compressed; unpack it first: %s FILE | portmeter -r -", unpack);
+	if (strncmp(text, "truncated", strlen("truncated")) == 0)
+		return pm_error_set(err, PM_E_DAMAGED, file->path, 0, 0,
+				    "is cut within the file header, at byte %llu: nothing to read",
+				    (unsigned long long)position);
+	return pm_error_set(err, PM_E_IO, file->path, 0, 0, "is not a capture file: %s", text);
+}
+
+static int file_open(struct files *files, struct file *file, const struct pm_capture_options *options,
+		     struct pm_error *err)
+{
+	size_t buffer_size = files->n > MANY_FILES ? BUFFER_SIZE_OF_MANY : BUFFER_SIZE;
+	char text[PCAP_ERRBUF_SIZE] = "";
+	int r;
+
+	file->stream.interrupted = options->interrupted;
+	file->stream.ctx = options->ctx;
+	r = stream_open(&file->stream, file->path, buffer_size, err);
+	if (r < 0)
+		return r;
+	file->pcap = pcap_fopen_offline_with_tstamp_precision(file->stream.file,
+							      PCAP_TSTAMP_PRECISION_NANO, text);
+	if (!file->pcap) {
+		r = open_failure(file, text, err);
+		fclose(file->stream.file);
+		return r;
+	}
+	if (is_classic(file->stream.magic))
+		file->offset = 24;
+	file->linktype = capture_linktype(pcap_datalink(file->pcap));
+	if (!options->filter)
+		return PM_OK;
+	r = capture_compile(files->head.filter, file->pcap, &file->program, err);
+	file->filtered = r == PM_OK;
+	return r;
+}
+
+/* Says where a file stopped making sense. Not an error: what came before counts. */
+static int file_damage(struct files *files, struct file *file, struct pm_error *err)
+{
+	uint64_t position = stream_position(&file->stream);
+
+	if (file->stream.error || ferror(file->stream.file))
+		return pm_error_set(err, PM_E_IO, file->path, 0, 0, "can't read on after frame %llu: %s",
+				    (unsigned long long)file->number,
+				    strerror(file->stream.error ? file->stream.error : EIO));
+	files->head.damaged = true;
+	capture_notice(&files->head,
+		       "%s: damaged in frame %llu at byte %llu: %s; the %llu frames before it are counted",
+		       file->path, (unsigned long long)file->number + 1,
+		       (unsigned long long)(file->offset ? file->offset : position),
+		       pcap_geterr(file->pcap), (unsigned long long)file->number);
+	return 0;
+}
+
+/* Reads the file's next frame. 1: it is at hand; 0: the file has ended; or an error. */
+static inline int file_next(struct files *files, struct file *file, struct pm_error *err)
+{
+	int64_t seconds;
+	int r = pcap_next_ex(file->pcap, &file->header, &file->bytes);
+
+	if (r != 1) {
+		if (file->stream.stopped)
+			return 0;
+		return r == PCAP_ERROR ? file_damage(files, file, err) : 0;
+	}
+	file->number++;
+	seconds = file->header->ts.tv_sec;
+	if (file->offset) {
+		file->offset += 16 + (uint64_t)file->header->caplen;
+		/* The format's seconds have no sign and reach 2106; libpcap hands them out as if they had. */
+		seconds = (uint32_t)seconds;
+	}
+	file->time_ns = pm_time_make(seconds, file->header->ts.tv_usec);
+	return 1;
+}
+
+/* Equal times keep the order of the command line. */
+static bool is_before(const struct file *a, const struct file *b)
+{
+	return a->time_ns < b->time_ns || (a->time_ns == b->time_ns && a < b);
+}
+
+static void heap_sink(struct files *files)
+{
+	struct file **heap = files->heap;
+	size_t at = 0;
+
+	for (;;) {
+		size_t least = at, child = at * 2 + 1;
+		struct file *swap = heap[at];
+
+		if (child < files->n_heap && is_before(heap[child], heap[least]))
+			least = child;
+		if (child + 1 < files->n_heap && is_before(heap[child + 1], heap[least]))
+			least = child + 1;
+		if (least == at)
+			return;
+		heap[at] = heap[least];
+		heap[least] = swap;
+		at = least;
+	}
+}
+
+static void heap_add(struct files *files, struct file *file)
+{
+	struct file **heap = files->heap;
+	size_t at = files->n_heap++;
+
+	for (; at > 0 && is_before(file, heap[(at - 1) / 2]); at = (at - 1) / 2)
+		heap[at] = heap[(at - 1) / 2];
+	heap[at] = file;
+}
+
+static int start(struct files *files, struct pm_error *err)
+{
+	for (size_t i = 0; i < files->n; i++) {
+		int r = file_next(files, &files->files[i], err);
+
+		if (r < 0)
+			return r;
+		if (r > 0)
+			heap_add(files, &files->files[i]);
+	}
+	files->started = true;
+	return PM_OK;
+}
+
+static inline void deliver(struct files *files, const struct file *file)
+{
+	struct pm_frame frame = {
+		.bytes = file->bytes,
+		.held = file->header->caplen,
+		.wire = file->header->len,
+		.linktype = file->linktype,
+		.time_ns = file->time_ns,
+		.number = ++files->head.number,
+	};
+
+	if (file->filtered && !pcap_offline_filter(&file->program, file->header, file->bytes))
+		return;
+	files->head.frame(files->head.frame_ctx, &frame);
+}
+
+static int files_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame, void *ctx,
+			  struct pm_error *err)
+{
+	struct files *files = files_of(capture);
+	int n = 0, r;
+
+	capture->frame = frame;
+	capture->frame_ctx = ctx;
+	if (!files->started) {
+		r = start(files, err);
+		if (r < 0)
+			return r;
+	}
+	while (n < max && files->n_heap) {
+		struct file *file = files->heap[0];
+
+		do {
+			deliver(files, file);
+			n++;
+			r = file_next(files, file, err);
+		} while (r > 0 && files->n_heap == 1 && n < max);
+		if (r <= 0)
+			files->heap[0] = files->heap[--files->n_heap];
+		if (files->n_heap > 1)
+			heap_sink(files);
+		if (r < 0)
+			return r;
+	}
+	return n;
+}
+
+/* A file tells nothing of what its capture received or dropped. */
+static void files_count(struct pm_capture *capture, struct pm_capture_counts *ret_counts)
+{
+	(void)capture;
+	*ret_counts = (struct pm_capture_counts){ .received = 0 };
+}
+
+static void files_close(struct pm_capture *capture)
+{
+	struct files *files = files_of(capture);
+
+	for (size_t i = 0; files->files && i < files->n; i++) {
+		struct file *file = &files->files[i];
+
+		if (file->filtered)
+			pcap_freecode(&file->program);
+		if (file->pcap)
+			pcap_close(file->pcap);
+		stream_fini(&file->stream);
+	}
+	for (size_t i = 0; files->paths && i < files->n; i++)
+		free(files->paths[i]);
+	free(files->paths);
+	free(files->files);
+	free(files->heap);
+}
+
+static const struct capture_ops files_ops = { files_dispatch, files_count, files_close };
+
+/* Facts of the stream: those that all files share. */
+static int describe(struct files *files)
+{
+	const char *link = pcap_datalink_val_to_name(pcap_datalink(files->files[0].pcap));
+	char number[32];
+
+	files->head.snaplen = pcap_snapshot(files->files[0].pcap);
+	for (size_t i = 1; i < files->n; i++) {
+		if (files->files[i].linktype != files->files[0].linktype)
+			return PM_OK;
+		if (pcap_snapshot(files->files[i].pcap) != files->head.snaplen)
+			files->head.snaplen = -1;
+	}
+	if (!link) {
+		snprintf(number, sizeof number, "%lu", (unsigned long)files->files[0].linktype);
+		files->head.own_link = strdup(number);
+		link = files->head.own_link;
+	}
+	files->head.link = link;
+	return link ? PM_OK : PM_E_MEMORY;
+}
+
+int pm_capture_open_files(const char *const *paths, size_t n,
+			  const struct pm_capture_options *options, struct pm_error *err,
+			  struct pm_capture **ret_capture)
+{
+	struct files *files;
+	int r;
+
+	if (n == 0)
+		return PM_E_INVALID;
+	files = calloc(1, sizeof *files);
+	if (!files)
+		return PM_E_MEMORY;
+	r = capture_init(&files->head, &files_ops, paths[0], options);
+	files->n = files->head.files = n;
+	files->files = calloc(n, sizeof *files->files);
+	files->paths = calloc(n, sizeof *files->paths);
+	files->heap = calloc(n, sizeof(struct file *));
+	if (!files->files || !files->paths || !files->heap)
+		r = PM_E_MEMORY;
+	for (size_t i = 0; r == PM_OK && i < n; i++) {
+		files->paths[i] = strdup(paths[i]);
+		if (!files->paths[i]) {
+			r = PM_E_MEMORY;
+			break;
+		}
+		files->files[i].path = files->paths[i];
+		r = file_open(files, &files->files[i], options, err);
+	}
+	if (r == PM_OK)
+		r = describe(files);
+	if (r < 0) {
+		pm_capture_close(&files->head);
+		return r;
+	}
+	*ret_capture = &files->head;
+	return PM_OK;
+}

@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine. A frame's way: decode, find its interval, count. An interval's way: closed here,
+ * queued, taken by whoever reports. When nobody takes, whole intervals are merged; none is dropped.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "portmeter/meter.h"
+
+/* One being filled, two waiting (of two rule sets), one out with the reporter. */
+#define TALLIES_MAX 4
+#define WAITING_MAX 2
+/* Live, a longer gap between intervals is no silence. */
+#define GAP_MAX_NS (60 * PM_NS_PER_S)
+/* Frames that are decided before the first of them is counted, while its counters are being fetched. */
+#define AHEAD 16
+
+/* What the first frame or moment of an interval says of its start. */
+enum start {
+	START_ALIGNED,     /* at a multiple of the interval */
+	START_TRUE,        /* at a known moment: a live start, a cut */
+	START_FIRST_FRAME, /* where the input begins */
+};
+
+struct pm_meter {
+	struct pm_meter_options options;
+	struct pm_rules *rules; /* in force */
+	struct pm_fragments *fragments;
+	uint64_t frames; /* in tallies that were handed over */
+
+	/* The running interval. Frames from @begin to before @end are its own; @floor is the multiple below. */
+	bool open, started;
+	enum start start;
+	int64_t begin, end, floor;
+	uint64_t span; /* end - begin; 0 when none is open */
+	struct pm_tally *tally; /* NULL only when finished */
+	const struct pm_link *link;
+	uint32_t linktype;
+	struct pm_capture_counts counted; /* at the last closing */
+
+	/* Frames with ports that are in the totals already, but not yet in the counters of their ports. */
+	struct pm_tally_entry ahead[AHEAD];
+	size_t n_ahead;
+
+	pthread_mutex_t lock; /* of all below */
+	struct pm_tally *waiting[WAITING_MAX + 1]; /* oldest first; the last place is for the end */
+	size_t n_waiting;
+	struct pm_tally *spare[TALLIES_MAX];
+	size_t n_spare, n_tallies;
+	struct pm_rules *next_rules; /* from the next interval on; NULL: no change */
+	uint64_t seq;
+};
+
+static void report(struct pm_meter *meter, const struct pm_fragment_frame *frame,
+		   const struct pm_frame_report *fate)
+{
+	struct pm_frame_report whole = *fate;
+
+	whole.number = frame->number;
+	whole.time_ns = frame->time_ns;
+	whole.wire = frame->wire;
+	whole.rules = meter->rules;
+	meter->options.frame(meter->options.ctx, &whole);
+}
+
+static void count_no_port(struct pm_meter *meter, enum pm_verdict verdict, uint8_t protocol,
+			  const struct pm_fragment_frame *frame)
+{
+	pm_tally_no_port(meter->tally, verdict, protocol, frame->wire);
+	if (meter->options.frame)
+		report(meter, frame,
+		       &(struct pm_frame_report){ .verdict = (uint8_t)verdict, .ip_protocol = protocol });
+}
+
+/* Counts what was decided ahead. Before anything looks at the counters. */
+static void catch_up(struct pm_meter *meter)
+{
+	pm_tally_ports(meter->tally, meter->ahead, meter->n_ahead);
+	meter->n_ahead = 0;
+}
+
+static inline void count_ports(struct pm_meter *meter, struct pm_tally_entry entry)
+{
+	pm_tally_prefetch(meter->tally, (enum pm_transport)entry.transport, entry.src_port,
+			  entry.dst_port);
+	meter->ahead[meter->n_ahead++] = entry;
+	if (meter->n_ahead == AHEAD)
+		catch_up(meter);
+}
+
+static void report_ports(struct pm_meter *meter, const struct pm_fragment_frame *frame,
+			 uint8_t transport, uint16_t src_port, uint16_t dst_port,
+			 struct pm_decision decision)
+{
+	report(meter, frame,
+	       &(struct pm_frame_report){ .verdict = PM_VERDICT_PORTS,
+					  .transport = transport,
+					  .src_port = src_port,
+					  .dst_port = dst_port,
+					  .decision = decision });
+}
+
+/* A later fragment is counted as its first was; without one it is an orphan. */
+static void count_fragment(void *ctx, const struct pm_fragment_frame *frame,
+			   const struct pm_fragment_origin *origin)
+{
+	struct pm_meter *meter = ctx;
+	struct pm_decision decision;
+
+	if (!origin) {
+		count_no_port(meter, PM_VERDICT_FRAGMENT, 0, frame);
+		return;
+	}
+	if (origin->verdict != PM_VERDICT_PORTS) {
+		count_no_port(meter, PM_VERDICT_NO_PORTS_PROTOCOL, origin->ip_protocol, frame);
+		return;
+	}
+	decision = pm_decision_unpack(origin->note);
+	count_ports(meter, (struct pm_tally_entry){ .src_port = origin->src_port,
+						   .dst_port = origin->dst_port,
+						   .decision = decision,
+						   .wire = frame->wire,
+						   .transport = origin->transport });
+	if (meter->options.frame)
+		report_ports(meter, frame, origin->transport, origin->src_port, origin->dst_port,
+			     decision);
+}
+
+/* All that is not plainly a packet with ports. */
+static void count_other(struct pm_meter *meter, const struct pm_packet *packet,
+			const struct pm_frame *frame)
+{
+	struct pm_fragment_frame facts = { frame->number, frame->time_ns, frame->wire };
+	const struct pm_fragment_origin *origin;
+
+	if (packet->verdict != PM_VERDICT_FRAGMENT) {
+		count_no_port(meter, (enum pm_verdict)packet->verdict, packet->ip_protocol, &facts);
+		if (packet->verdict == PM_VERDICT_NO_PORTS_PROTOCOL &&
+		    packet->notes & PM_NOTE_FIRST_FRAGMENT)
+			pm_fragments_first(meter->fragments, packet, frame->time_ns, 0);
+		return;
+	}
+	origin = pm_fragments_later(meter->fragments, packet, &facts);
+	if (origin)
+		count_fragment(meter, &facts, origin);
+}
+
+int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_meter)
+{
+	struct pm_meter *meter;
+	struct pm_fragments_options fragments = { .release = count_fragment };
+	int r;
+
+	if (!options->rules || !options->closed || options->interval_ns < 0)
+		return PM_E_INVALID;
+	meter = calloc(1, sizeof *meter);
+	if (!meter)
+		return PM_E_MEMORY;
+	meter->options = *options;
+	meter->rules = pm_rules_ref(options->rules);
+	meter->linktype = UINT32_MAX;
+	pthread_mutex_init(&meter->lock, NULL);
+	fragments.key = pm_hash_key_random();
+	fragments.ctx = meter;
+	r = pm_fragments_new(&fragments, &meter->fragments);
+	if (r == PM_OK)
+		r = pm_tally_new(options->rules, &meter->tally);
+	if (r < 0) {
+		pm_meter_free(meter);
+		return r;
+	}
+	meter->n_tallies = 1;
+	*ret_meter = meter;
+	return PM_OK;
+}
+
+void pm_meter_free(struct pm_meter *meter)
+{
+	if (!meter)
+		return;
+	pm_tally_free(meter->tally);
+	for (size_t i = 0; i < meter->n_waiting; i++)
+		pm_tally_free(meter->waiting[i]);
+	for (size_t i = 0; i < meter->n_spare; i++)
+		pm_tally_free(meter->spare[i]);
+	pm_fragments_free(meter->fragments);
+	pm_rules_unref(meter->next_rules);
+	pm_rules_unref(meter->rules);
+	pthread_mutex_destroy(&meter->lock);
+	free(meter);
+}
+
+/* Growth since the last time; a counter that the system can't give is left out. */
+static void capture_figures(struct pm_meter *meter, struct pm_capture_figures *figures)
+{
+	struct pm_capture_counts now = { .received = 0 };
+	const struct pm_capture_counts *before = &meter->counted;
+
+	if (meter->options.capture)
+		pm_capture_count(meter->options.capture, &now);
+	figures->received += now.received - before->received;
+	figures->dropped_kernel += now.dropped_kernel - before->dropped_kernel;
+	figures->dropped_interface += now.dropped_interface - before->dropped_interface;
+	figures->received_known = now.received_known;
+	figures->dropped_kernel_known = now.dropped_kernel_known;
+	figures->dropped_interface_known = now.dropped_interface_known;
+	meter->counted = now;
+}
+
+/* Under the lock: a tally to fill next; NULL when all are in use or memory is short. */
+static struct pm_tally *spare_take(struct pm_meter *meter)
+{
+	struct pm_tally *fresh;
+
+	if (meter->n_spare)
+		return meter->spare[--meter->n_spare];
+	if (meter->n_tallies == TALLIES_MAX || pm_tally_new(meter->rules, &fresh) < 0)
+		return NULL;
+	meter->n_tallies++;
+	return fresh;
+}
+
+/*
+ * Under the lock: goes on with an empty tally, under new rules if some are due. New rules wait while the
+ * queue is full, since tallies of different rules do not merge.
+ */
+static void go_on_with(struct pm_meter *meter, struct pm_tally *tally)
+{
+	struct pm_rules *rules = meter->rules;
+
+	if (meter->next_rules && meter->n_waiting < WAITING_MAX)
+		rules = meter->next_rules;
+	meter->tally = tally;
+	if (tally->rules == rules && rules == meter->rules)
+		return;
+	if (pm_tally_reset(tally, rules) < 0 || rules == meter->rules)
+		return;
+	pm_rules_unref(meter->rules);
+	meter->rules = rules;
+	meter->next_rules = NULL;
+}
+
+/*
+ * Closes the running interval at @end. With no other tally to go on with, it is not handed over but
+ * grows into the next: no frame is lost for want of a reader or of memory. The @last needs none.
+ */
+static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bool last)
+{
+	struct pm_tally *tally = meter->tally, *spare = NULL;
+	uint64_t datagrams, fragments, frames;
+
+	pm_fragments_flush(meter->fragments);
+	catch_up(meter);
+	pm_fragments_given_up(meter->fragments, &datagrams, &fragments);
+	tally->given_up.fragment_datagrams += datagrams;
+	tally->given_up.fragment_frames += fragments;
+	capture_figures(meter, &tally->capture);
+	if (tally->merged == 1) {
+		if (meter->start == START_FIRST_FRAME)
+			tally->interval.start_ns = tally->interval.first_ns;
+		if (meter->options.interval_ns && tally->interval.start_ns != meter->floor)
+			partial = true;
+	}
+	tally->interval.end_ns = end;
+	tally->interval.partial |= partial;
+	meter->open = false;
+	meter->span = 0;
+	frames = pm_tally_totals(tally).packets;
+
+	pthread_mutex_lock(&meter->lock);
+	if (meter->n_waiting && pm_tally_merge(meter->waiting[meter->n_waiting - 1], tally) == PM_OK) {
+		pm_tally_reset(tally, tally->rules);
+		spare = tally;
+	} else {
+		spare = meter->n_waiting < WAITING_MAX ? spare_take(meter) : NULL;
+		if (spare || last)
+			meter->waiting[meter->n_waiting++] = tally;
+		else
+			tally->merged++;
+		if (last)
+			meter->tally = spare;
+	}
+	if (spare || last)
+		meter->frames += frames;
+	if (spare)
+		go_on_with(meter, spare);
+	pthread_mutex_unlock(&meter->lock);
+	meter->options.closed(meter->options.ctx);
+}
+
+/* Opens an interval that begins at @begin, within the multiple that holds it. */
+static void open_interval(struct pm_meter *meter, int64_t begin, enum start start)
+{
+	int64_t length = meter->options.interval_ns;
+	struct pm_interval *interval = &meter->tally->interval;
+
+	meter->open = true;
+	meter->started = true;
+	meter->start = start;
+	if (length == 0) {
+		meter->begin = meter->floor = PM_TIME_MIN;
+		meter->end = PM_TIME_MAX;
+	} else {
+		meter->floor = pm_time_floor(begin, length);
+		meter->end = pm_time_add(meter->floor, length);
+		meter->begin = start == START_TRUE ? begin : meter->floor;
+	}
+	meter->span = (uint64_t)meter->end - (uint64_t)meter->begin;
+	if (meter->tally->merged == 1)
+		interval->start_ns = start == START_TRUE ? begin : meter->floor;
+}
+
+/*
+ * Closes the running interval and opens the one that holds @time_ns. Live, the silent ones in between have
+ * their records too, unless the clock has jumped or the machine slept.
+ */
+static void move_on(struct pm_meter *meter, int64_t time_ns)
+{
+	int64_t gap_end = pm_time_add(meter->end, GAP_MAX_NS);
+
+	close_interval(meter, meter->end, false, false);
+	while (meter->options.live && time_ns < gap_end &&
+	       time_ns >= pm_time_add(meter->end, meter->options.interval_ns)) {
+		open_interval(meter, meter->end, START_ALIGNED);
+		close_interval(meter, meter->end, false, false);
+	}
+	open_interval(meter, time_ns, START_ALIGNED);
+}
+
+/*
+ * For a frame that is not of the running interval: makes that the one which it counts in (docs/format.md,
+ * "Intervals").
+ */
+static void find_interval(struct pm_meter *meter, int64_t time_ns)
+{
+	if (meter->open && time_ns >= meter->begin && meter->end == PM_TIME_MAX)
+		return; /* the very last moment, which a half-open interval leaves out */
+	if (!meter->open) {
+		open_interval(meter, time_ns, meter->started ? START_ALIGNED : START_FIRST_FRAME);
+	} else if (time_ns < meter->begin &&
+		   time_ns >= pm_time_add(meter->floor, -meter->options.interval_ns)) {
+		meter->tally->interval.late++;
+	} else {
+		move_on(meter, time_ns);
+	}
+}
+
+/* True bounds of the running interval. A late frame belongs elsewhere and moves none. */
+static inline void note_time(struct pm_meter *meter, int64_t time_ns)
+{
+	struct pm_interval *interval = &meter->tally->interval;
+
+	if (time_ns < meter->begin)
+		return;
+	if (time_ns > interval->last_ns)
+		interval->last_ns = time_ns;
+	if (time_ns < interval->first_ns)
+		interval->first_ns = time_ns;
+}
+
+/* What only some frames with ports need. */
+static void after_ports(struct pm_meter *meter, const struct pm_packet *packet,
+			struct pm_decision decision, const struct pm_frame *frame)
+{
+	if (packet->notes & PM_NOTE_FIRST_FRAGMENT)
+		pm_fragments_first(meter->fragments, packet, frame->time_ns,
+				   pm_decision_pack(decision));
+	if (meter->options.frame)
+		report_ports(meter, &(struct pm_fragment_frame){ frame->number, frame->time_ns, frame->wire },
+			     packet->transport, packet->src_port, packet->dst_port, decision);
+}
+
+void pm_meter_frame(void *ctx, const struct pm_frame *frame)
+{
+	struct pm_meter *meter = ctx;
+	struct pm_decision decision;
+	struct pm_packet packet;
+
+	if (frame->linktype != meter->linktype) {
+		meter->linktype = frame->linktype;
+		meter->link = pm_link_find(frame->linktype);
+	}
+	pm_packet_decode(meter->link, frame->bytes, frame->held, frame->wire, &packet);
+	if ((uint64_t)frame->time_ns - (uint64_t)meter->begin >= meter->span)
+		find_interval(meter, frame->time_ns);
+	note_time(meter, frame->time_ns);
+	pm_tally_frame(meter->tally, packet.ip_version, frame->wire);
+	if (frame->held < frame->wire)
+		meter->tally->snapped++;
+	if (packet.verdict != PM_VERDICT_PORTS) {
+		count_other(meter, &packet, frame);
+		return;
+	}
+	decision = pm_side_decide(meter->rules, &packet);
+	count_ports(meter, (struct pm_tally_entry){ .src_port = packet.src_port,
+						   .dst_port = packet.dst_port,
+						   .decision = decision,
+						   .wire = frame->wire,
+						   .transport = packet.transport });
+	if (packet.notes & PM_NOTE_FIRST_FRAGMENT || meter->options.frame)
+		after_ports(meter, &packet, decision, frame);
+}
+
+void pm_meter_tick(struct pm_meter *meter, int64_t now_ns)
+{
+	int64_t settled = pm_time_add(now_ns, -meter->options.grace_ns); /* frames before it have come */
+
+	if (!meter->open) {
+		open_interval(meter, now_ns, meter->started ? START_ALIGNED : START_TRUE);
+		return;
+	}
+	if (meter->options.interval_ns == 0)
+		return;
+	/* A clock set back by more than an interval would otherwise leave the sensor mute for as long. */
+	if (settled >= meter->end || now_ns < pm_time_add(meter->floor, -meter->options.interval_ns))
+		move_on(meter, settled);
+}
+
+int64_t pm_meter_deadline(const struct pm_meter *meter)
+{
+	if (!meter->open || meter->options.interval_ns == 0)
+		return PM_TIME_MAX;
+	return pm_time_add(meter->end, meter->options.grace_ns);
+}
+
+/* Where the running interval really ends when it is ended early; never before its start or after its end. */
+static int64_t early_end(const struct pm_meter *meter, int64_t now_ns)
+{
+	const struct pm_tally *tally = meter->tally;
+	int64_t end = now_ns;
+
+	if (!meter->options.live)
+		end = tally->interval.last_ns > meter->begin ? tally->interval.last_ns : meter->begin;
+	if (end < tally->interval.start_ns)
+		end = tally->interval.start_ns;
+	return end < meter->end ? end : meter->end;
+}
+
+/* Live, an early end may come when an interval is over that the clock has not closed yet. */
+static void close_overdue(struct pm_meter *meter, int64_t now_ns)
+{
+	if (meter->options.live && now_ns > meter->end)
+		move_on(meter, now_ns);
+}
+
+void pm_meter_cut(struct pm_meter *meter, int64_t now_ns)
+{
+	int64_t end;
+
+	if (!meter->open)
+		return;
+	close_overdue(meter, now_ns);
+	end = early_end(meter, now_ns);
+	close_interval(meter, end, true, false);
+	open_interval(meter, end, START_TRUE);
+}
+
+void pm_meter_finish(struct pm_meter *meter, int64_t now_ns, bool complete)
+{
+	bool whole = complete && meter->options.interval_ns == 0;
+	int64_t end;
+
+	if (!meter->open || (!meter->options.live && meter->tally->interval.last_ns == PM_TIME_MIN))
+		return;
+	close_overdue(meter, now_ns);
+	end = early_end(meter, now_ns);
+	close_interval(meter, end, !whole && end != meter->end, true);
+}
+
+struct pm_tally *pm_meter_take(struct pm_meter *meter)
+{
+	struct pm_tally *tally = NULL;
+
+	pthread_mutex_lock(&meter->lock);
+	if (meter->n_waiting) {
+		tally = meter->waiting[0];
+		meter->n_waiting--;
+		memmove(meter->waiting, meter->waiting + 1, meter->n_waiting * sizeof *meter->waiting);
+		tally->seq = ++meter->seq;
+	}
+	pthread_mutex_unlock(&meter->lock);
+	return tally;
+}
+
+void pm_meter_give(struct pm_meter *meter, struct pm_tally *tally)
+{
+	pm_tally_reset(tally, tally->rules);
+	pthread_mutex_lock(&meter->lock);
+	meter->spare[meter->n_spare++] = tally;
+	pthread_mutex_unlock(&meter->lock);
+}
+
+void pm_meter_set_rules(struct pm_meter *meter, struct pm_rules *rules)
+{
+	pthread_mutex_lock(&meter->lock);
+	pm_rules_unref(meter->next_rules);
+	meter->next_rules = pm_rules_ref(rules);
+	pthread_mutex_unlock(&meter->lock);
+}
+
+uint64_t pm_meter_frames(const struct pm_meter *meter)
+{
+	return meter->frames + (meter->tally ? pm_tally_totals(meter->tally).packets : 0);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* Streaming JSON and the values that several formats share. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "json.h"
+
+/* 15 digits give decimal fractions back as they were written: 0.1, not 0.10000000000000001. */
+#define DUMP_FLAGS (JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
+
+static int on_dump(const char *bytes, size_t size, void *ctx)
+{
+	sink_write(ctx, bytes, size);
+	return 0;
+}
+
+/* What could not be built is NULL: see json_put. */
+static void dump(struct json_writer *w, const json_t *value)
+{
+	if (!value || json_dump_callback(value, on_dump, w->sink, DUMP_FLAGS) < 0)
+		w->failed = true;
+}
+
+static void write_value(struct json_writer *w, json_t *value)
+{
+	dump(w, value);
+	json_decref(value);
+}
+
+static void separate(struct json_writer *w)
+{
+	if (w->comma)
+		sink_write(w->sink, ",", 1);
+	w->comma = true;
+}
+
+static void write_key(struct json_writer *w, const char *key)
+{
+	separate(w);
+	write_value(w, json_string(key));
+	sink_write(w->sink, ":", 1);
+}
+
+void json_begin(struct json_writer *w, struct sink *sink)
+{
+	*w = (struct json_writer){ .sink = sink };
+	sink_write(sink, "{", 1);
+}
+
+void json_member(struct json_writer *w, const char *key, json_t *value)
+{
+	write_key(w, key);
+	write_value(w, value);
+}
+
+void json_array_begin(struct json_writer *w, const char *key)
+{
+	write_key(w, key);
+	sink_write(w->sink, "[", 1);
+	w->comma = false;
+}
+
+void json_item(struct json_writer *w, json_t *value)
+{
+	separate(w);
+	write_value(w, value);
+}
+
+void json_item_shared(struct json_writer *w, const json_t *value)
+{
+	separate(w);
+	dump(w, value);
+}
+
+void json_array_end(struct json_writer *w)
+{
+	sink_write(w->sink, "]", 1);
+	w->comma = true;
+}
+
+int json_end(struct json_writer *w, bool flush, struct pm_error *err)
+{
+	sink_write(w->sink, "}\n", 2);
+	if (w->failed)
+		return PM_E_MEMORY;
+	return flush || w->sink->error ? sink_check(w->sink, err) : PM_OK;
+}
+
+/* Bytes of the UTF-8 sequence at @text (RFC 3629); 0 when it is none. */
+static size_t sequence(const unsigned char *text)
+{
+	static const struct {
+		unsigned char low, high; /* of the first byte */
+		unsigned char second_low, second_high;
+		size_t size;
+	} forms[] = {
+		{ 0x01, 0x7f, 0, 0, 1 },       { 0xc2, 0xdf, 0x80, 0xbf, 2 },
+		{ 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+		{ 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+		{ 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+		{ 0xf4, 0xf4, 0x80, 0x8f, 4 },
+	};
+
+	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+		if (text[0] < forms[i].low || text[0] > forms[i].high)
+			continue;
+		if (forms[i].size > 1 &&
+		    (text[1] < forms[i].second_low || text[1] > forms[i].second_high))
+			return 0;
+		for (size_t at = 2; at < forms[i].size; at++)
+			if ((text[at] & 0xc0) != 0x80)
+				return 0;
+		return forms[i].size;
+	}
+	return 0;
+}
+
+static json_t *repaired(const char *text)
+{
+	const unsigned char *at = (const unsigned char *)text;
+	char *copy = malloc(strlen(text) * 3 + 1), *to = copy;
+	json_t *value;
+
+	if (!copy)
+		return NULL;
+	while (*at) {
+		size_t size = sequence(at);
+
+		if (size) {
+			memcpy(to, at, size);
+			to += size;
+			at += size;
+		} else {
+			memcpy(to, "\xef\xbf\xbd", 3);
+			to += 3;
+			at++;
+		}
+	}
+	*to = '\0';
+	value = json_string(copy);
+	free(copy);
+	return value;
+}
+
+json_t *json_text(const char *text)
+{
+	json_t *value;
+
+	if (!text)
+		return json_null();
+	value = json_string(text);
+	return value ? value : repaired(text);
+}
+
+json_t *json_count(uint64_t count)
+{
+	return json_integer((json_int_t)count);
+}
+
+json_t *json_known(bool known, uint64_t count)
+{
+	return known ? json_count(count) : json_null();
+}
+
+json_t *json_time(int64_t time_ns)
+{
+	char text[PM_TIME_TEXT_SIZE];
+
+	pm_time_text(time_ns, text);
+	return json_string(text);
+}
+
+json_t *json_seconds(const struct pm_interval *interval)
+{
+	int64_t seconds = interval->end_ns / PM_NS_PER_S - interval->start_ns / PM_NS_PER_S;
+	int64_t rest = interval->end_ns % PM_NS_PER_S - interval->start_ns % PM_NS_PER_S;
+
+	return json_real((double)seconds + (double)rest / 1e9);
+}
+
+void json_put(json_t **object, const char *key, json_t *value)
+{
+	if (json_object_set_new_nocheck(*object, key, value) == 0)
+		return;
+	json_decref(*object);
+	*object = NULL;
+}
+
+void json_put_count(json_t **object, const char *prefix, struct pm_count count)
+{
+	char key[64];
+
+	snprintf(key, sizeof key, "%spackets", prefix);
+	json_put(object, key, json_count(count.packets));
+	snprintf(key, sizeof key, "%sbytes", prefix);
+	json_put(object, key, json_count(count.bytes));
+}
+
+json_t *json_pair(struct pm_count count)
+{
+	json_t *pair = json_object();
+
+	json_put_count(&pair, "", count);
+	return pair;
+}
+
+json_t *json_side_by(const uint64_t side_by[PM_RUNG_N])
+{
+	json_t *object = json_object();
+
+	for (int rung = 0; rung < PM_RUNG_N; rung++)
+		if (side_by[rung])
+			json_put(&object, pm_rung_name((enum pm_rung)rung), json_count(side_by[rung]));
+	return object;
+}
+
+json_t *json_ports(const struct pm_service_row *row)
+{
+	json_t *ports = json_array();
+
+	for (size_t i = 0; i < row->n_ports; i++)
+		if (json_array_append_new(ports, json_integer(row->ports[i])) < 0) {
+			json_decref(ports);
+			return NULL;
+		}
+	return ports;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PORTMETER_OUTPUT_INTERNAL_H
+#define PORTMETER_OUTPUT_INTERNAL_H
+
+#include <stdio.h>
+
+#include "portmeter/output.h"
+
+#define SINK_BUFFER ((size_t)64 << 10)
+
+/* Where bytes go, through a bounded buffer. The first failure is kept; later writes do nothing. */
+struct sink {
+	int fd;           /* negative: closed */
+	const char *name; /* for messages */
+	int error;        /* errno of the first failure */
+	size_t used;
+	char buffer[SINK_BUFFER];
+};
+
+void sink_init(struct sink *sink, int fd, const char *name);
+
+void sink_write(struct sink *sink, const char *bytes, size_t size);
+void sink_text(struct sink *sink, const char *format, ...) PM_PRINTF(2, 3);
+/* Flushes. PM_E_IO with @err filled once anything has failed, or 0. */
+int sink_check(struct sink *sink, struct pm_error *err);
+/* Opens @path for append, without the torn line that a killed run may have left. */
+int sink_open_append(struct sink *sink, const char *path, enum pm_format format, struct pm_error *err);
+/* Opens a new file beside @path (its name in @ret_temporary, to be freed) that sink_replace puts in its place. */
+int sink_open_beside(struct sink *sink, const char *path, char **ret_temporary, struct pm_error *err);
+int sink_replace(struct sink *sink, const char *temporary, const char *path, struct pm_error *err);
+/* Closes, but for standard output. */
+int sink_close(struct sink *sink, struct pm_error *err);
+
+struct pm_output {
+	struct pm_output_options options;
+	char *path;
+	struct sink sink;
+	struct pm_record **sums; /* Prometheus: one a source */
+	size_t n_sums;
+};
+
+/* A format. Functions that it lacks are NULL. */
+struct format {
+	const char *name;
+	int (*record)(struct pm_output *output, struct pm_record *record, struct pm_error *err);
+	int (*frame)(struct pm_output *output, const struct pm_source *source,
+		     const struct pm_frame_report *report, struct pm_error *err);
+	int (*end)(struct pm_output *output, struct pm_error *err);
+	bool own_file; /* opens its file itself, each time */
+};
+
+int json_record(struct pm_output *output, struct pm_record *record, struct pm_error *err);
+int rows_record(struct pm_output *output, struct pm_record *record, struct pm_error *err);
+int frames_frame(struct pm_output *output, const struct pm_source *source,
+		 const struct pm_frame_report *report, struct pm_error *err);
+int text_record(struct pm_output *output, struct pm_record *record, struct pm_error *err);
+int prometheus_record(struct pm_output *output, struct pm_record *record, struct pm_error *err);
+int prometheus_end(struct pm_output *output, struct pm_error *err);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of formats. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "output-internal.h"
+
+static const struct format formats[] = {
+	[PM_FORMAT_JSON] = { "json", json_record, NULL, NULL, false },
+	[PM_FORMAT_ROWS] = { "rows", rows_record, NULL, NULL, false },
+	[PM_FORMAT_FRAMES] = { "frames", NULL, frames_frame, NULL, false },
+	[PM_FORMAT_TEXT] = { "text", text_record, NULL, NULL, false },
+	[PM_FORMAT_PROMETHEUS] = { "prometheus", prometheus_record, NULL, prometheus_end, true },
+};
+_Static_assert(sizeof formats / sizeof *formats == PM_FORMAT_N, "fill every format");
+
+const char *pm_format_name(enum pm_format format)
+{
+	return (unsigned)format < PM_FORMAT_N ? formats[format].name : "?";
+}
+
+bool pm_format_find(const char *name, enum pm_format *ret_format)
+{
+	for (int f = 0; f < PM_FORMAT_N; f++)
+		if (strcmp(formats[f].name, name) == 0) {
+			*ret_format = (enum pm_format)f;
+			return true;
+		}
+	return false;
+}
+
+static const struct format *format_of(const struct pm_output *output)
+{
+	return &formats[output->options.format];
+}
+
+static int file_open(struct pm_output *output, struct pm_error *err)
+{
+	char *temporary = NULL;
+	int r;
+
+	sink_init(&output->sink, STDOUT_FILENO, "standard output");
+	if (!output->path)
+		return PM_OK;
+	if (!format_of(output)->own_file)
+		return sink_open_append(&output->sink, output->path, output->options.format, err);
+	/* Find out now, not an interval later, whether the file can be written. */
+	r = sink_open_beside(&output->sink, output->path, &temporary, err);
+	if (r < 0)
+		return r;
+	sink_close(&output->sink, NULL);
+	remove(temporary);
+	free(temporary);
+	return PM_OK;
+}
+
+int pm_output_open(const struct pm_output_options *options, struct pm_error *err,
+		   struct pm_output **ret_output)
+{
+	struct pm_output *output = calloc(1, sizeof *output);
+	int r = PM_OK;
+
+	if (!output)
+		return PM_E_MEMORY;
+	output->options = *options;
+	if (options->path) {
+		output->path = strdup(options->path);
+		if (!output->path)
+			r = PM_E_MEMORY;
+	}
+	if (r == PM_OK)
+		r = file_open(output, err);
+	if (r < 0) {
+		free(output->path);
+		free(output);
+		return r;
+	}
+	*ret_output = output;
+	return PM_OK;
+}
+
+int pm_output_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
+{
+	const struct format *format = format_of(output);
+
+	return format->record ? format->record(output, record, err) : PM_OK;
+}
+
+int pm_output_frame(struct pm_output *output, const struct pm_source *source,
+		    const struct pm_frame_report *report, struct pm_error *err)
+{
+	const struct format *format = format_of(output);
+
+	return format->frame ? format->frame(output, source, report, err) : PM_OK;
+}
+
+int pm_output_flush(struct pm_output *output, struct pm_error *err)
+{
+	return output->sink.fd >= 0 ? sink_check(&output->sink, err) : PM_OK;
+}
+
+int pm_output_reopen(struct pm_output *output, struct pm_error *err)
+{
+	int r;
+
+	if (!output->path || format_of(output)->own_file)
+		return PM_OK;
+	r = sink_close(&output->sink, err);
+	if (r < 0)
+		return r;
+	return file_open(output, err);
+}
+
+int pm_output_close(struct pm_output *output, struct pm_error *err)
+{
+	const struct format *format;
+	int r = PM_OK, closed;
+
+	if (!output)
+		return PM_OK;
+	format = format_of(output);
+	if (format->end)
+		r = format->end(output, err);
+	if (output->sink.fd >= 0) {
+		closed = sink_close(&output->sink, err);
+		r = r < 0 ? r : closed;
+	}
+	for (size_t i = 0; i < output->n_sums; i++)
+		pm_record_free(output->sums[i]);
+	free(output->sums);
+	free(output->path);
+	free(output);
+	return r;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/* --format text: what a person wants to see of an interval, widest share first. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "output-internal.h"
+
+#define DEFAULT_TOP 20
+#define CELL_SIZE 32
+
+/* "1,234,567" */
+static const char *grouped(uint64_t count, char text[CELL_SIZE])
+{
+	char digits[CELL_SIZE];
+	int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)count);
+	char *to = text;
+
+	for (int i = 0; i < length; i++) {
+		if (i > 0 && (length - i) % 3 == 0)
+			*to++ = ',';
+		*to++ = digits[i];
+	}
+	*to = '\0';
+	return text;
+}
+
+/* "81.2 MB": decimal units, as network people count. */
+static const char *scaled(double amount, const char *unit, char text[CELL_SIZE])
+{
+	static const char *const prefixes[] = { "", "k", "M", "G", "T", "P", "E" };
+	size_t p = 0;
+
+	while (amount >= 999.95 && p + 1 < sizeof prefixes / sizeof *prefixes) {
+		amount /= 1000;
+		p++;
+	}
+	snprintf(text, CELL_SIZE, p ? "%.1f %s%s" : "%.0f %s%s", amount, prefixes[p], unit);
+	return text;
+}
+
+static const char *share(uint64_t part, uint64_t whole, char text[CELL_SIZE])
+{
+	snprintf(text, CELL_SIZE, "%.1f%%", whole ? 100.0 * (double)part / (double)whole : 0.0);
+	return text;
+}
+
+static void title(struct sink *sink, const struct pm_record *record)
+{
+	const struct pm_interval *interval = &record->interval;
+	double seconds = (double)interval->end_ns / 1e9 - (double)interval->start_ns / 1e9;
+	char start[PM_TIME_TEXT_SIZE], end[PM_TIME_TEXT_SIZE], a[CELL_SIZE], b[CELL_SIZE];
+
+	pm_time_text(interval->start_ns, start);
+	pm_time_text(interval->end_ns, end);
+	sink_text(sink, "%s  %s to %s%s\n", record->source->name, start, end,
+		  interval->partial ? "  (partial)" : "");
+	sink_text(sink, "%s packets, %s", grouped(record->totals.packets, a),
+		  scaled((double)record->totals.bytes, "B", b));
+	if (seconds > 0)
+		sink_text(sink, ", %s, %s", scaled((double)record->totals.packets / seconds, "packets/s", a),
+			  scaled((double)record->totals.bytes * 8 / seconds, "bit/s", b));
+	sink_text(sink, "\n");
+}
+
+static void capture_line(struct sink *sink, const struct pm_record *record)
+{
+	const struct pm_capture_figures *figures = &record->capture;
+	char a[CELL_SIZE];
+
+	if (figures->dropped_kernel_known && figures->dropped_kernel)
+		sink_text(sink, "%s packets dropped by kernel\n", grouped(figures->dropped_kernel, a));
+	if (figures->dropped_interface_known && figures->dropped_interface)
+		sink_text(sink, "%s packets dropped by interface\n",
+			  grouped(figures->dropped_interface, a));
+	if (record->interval.late)
+		sink_text(sink, "%s packets came late\n", grouped(record->interval.late, a));
+	if (record->merged > 1)
+		sink_text(sink, "%s intervals in one: output was held up\n",
+			  grouped(record->merged, a));
+}
+
+/* "80 443 8080 ..." within the column. */
+static const char *port_list(const struct pm_service_row *row, char text[CELL_SIZE])
+{
+	size_t at = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < row->n_ports; i++) {
+		if (at > 12) {
+			snprintf(text + at, CELL_SIZE - at, " ...");
+			break;
+		}
+		at += (size_t)snprintf(text + at, CELL_SIZE - at, "%s%u", i ? " " : "", row->ports[i]);
+	}
+	return text;
+}
+
+static const char *evidence(const struct pm_service_row *row)
+{
+	int most = PM_RUNG_UNKNOWN;
+
+	for (int rung = 0; rung < PM_RUNG_N; rung++)
+		if (row->side_by[rung] > row->side_by[most])
+			most = rung;
+	return pm_rung_name((enum pm_rung)most);
+}
+
+static void service_line(struct sink *sink, const struct pm_record *record,
+			 const struct pm_service_row *row, const char *name, const char *transport)
+{
+	char ports[CELL_SIZE], packets[CELL_SIZE], bytes[CELL_SIZE], part[CELL_SIZE], to[CELL_SIZE],
+		from[CELL_SIZE];
+
+	sink_text(sink, "  %-20.20s %-8s %-18s %12s %10s %7s %10s %10s  %s\n", name, transport,
+		  port_list(row, ports), grouped(row->count.packets, packets),
+		  scaled((double)row->count.bytes, "B", bytes),
+		  share(row->count.bytes, record->totals.bytes, part),
+		  scaled((double)row->to_service.bytes, "B", to),
+		  scaled((double)row->from_service.bytes, "B", from), evidence(row));
+}
+
+static void services(struct sink *sink, const struct pm_record *record, size_t top)
+{
+	struct pm_service_row rest = { .count = { 0, 0 } };
+	char name[CELL_SIZE + 16], count[CELL_SIZE];
+
+	sink_text(sink, "\n  %-20s %-8s %-18s %12s %10s %7s %10s %10s  %s\n", "SERVICE", "", "PORTS",
+		  "PACKETS", "BYTES", "SHARE", "TO IT", "FROM IT", "MOSTLY BY");
+	for (size_t i = 0; i < record->n_services; i++) {
+		const struct pm_service_row *row = &record->services[i];
+
+		if (i < top) {
+			service_line(sink, record, row, row->service,
+				     pm_transport_name((enum pm_transport)row->transport));
+			continue;
+		}
+		pm_count_add(&rest.count, row->count);
+		pm_count_add(&rest.to_service, row->to_service);
+		pm_count_add(&rest.from_service, row->from_service);
+		for (int rung = 0; rung < PM_RUNG_N; rung++)
+			rest.side_by[rung] += row->side_by[rung];
+	}
+	if (record->n_services > top) {
+		snprintf(name, sizeof name, "(%s more)", grouped(record->n_services - top, count));
+		service_line(sink, record, &rest, name, "");
+	}
+	if (record->unknown.count.packets)
+		service_line(sink, record, &record->unknown, "(unknown)", "");
+}
+
+static void no_port(struct sink *sink, const struct pm_record *record)
+{
+	char packets[CELL_SIZE], bytes[CELL_SIZE], part[CELL_SIZE], reason[64], number[16];
+
+	for (size_t i = 0; i < record->n_no_port; i++) {
+		const struct pm_no_port_row *row = &record->no_port[i];
+		const char *detail = "";
+
+		if (row->protocol >= 0) {
+			detail = pm_protocol_name((uint8_t)row->protocol);
+			snprintf(number, sizeof number, "%d", row->protocol);
+			detail = detail ? detail : number;
+		}
+		snprintf(reason, sizeof reason, "no port: %s%s%s", pm_verdict_name(row->reason),
+			 detail[0] ? ", " : "", detail);
+		sink_text(sink, "  %-48s %12s %10s %7s\n", reason, grouped(row->count.packets, packets),
+			  scaled((double)row->count.bytes, "B", bytes),
+			  share(row->count.bytes, record->totals.bytes, part));
+	}
+}
+
+static void ports(struct sink *sink, const struct pm_record *record)
+{
+	char service[CELL_SIZE], src[CELL_SIZE], dst[CELL_SIZE], bytes[CELL_SIZE], name[CELL_SIZE];
+
+	if (!record->n_ports && !record->other.ports)
+		return;
+	sink_text(sink, "\n  %-14s %-9s %-24s %12s %12s %12s %10s\n", "PORT", "RANGE", "SERVICE",
+		  "AS SERVICE", "FROM IT", "TO IT", "BYTES");
+	for (size_t i = 0; i < record->n_ports; i++) {
+		const struct pm_port_row *row = &record->ports[i];
+
+		snprintf(name, sizeof name, "%s/%u",
+			 pm_transport_name((enum pm_transport)row->transport), row->port);
+		sink_text(sink, "  %-14s %-9s %-24.24s %12s %12s %12s %10s\n", name,
+			  pm_range_name(pm_range_of(row->port)), row->service ? row->service : "-",
+			  grouped(row->as_service.packets, service), grouped(row->src.packets, src),
+			  grouped(row->dst.packets, dst),
+			  scaled((double)row->src.bytes + (double)row->dst.bytes, "B", bytes));
+	}
+	if (record->other.ports)
+		sink_text(sink, "  (%s more ports)\n", grouped(record->other.ports, name));
+}
+
+static void facets(struct sink *sink, const struct pm_record *record)
+{
+	char packets[CELL_SIZE], bytes[CELL_SIZE];
+	bool first = true;
+
+	for (int f = 0; f < PM_FACET_N; f++) {
+		if (!record->facets[f].packets)
+			continue;
+		sink_text(sink, "%s  note: %s: %s packets, %s\n", first ? "\n" : "",
+			  pm_facet_name((enum pm_facet)f), grouped(record->facets[f].packets, packets),
+			  scaled((double)record->facets[f].bytes, "B", bytes));
+		first = false;
+	}
+}
+
+int text_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
+{
+	size_t top = output->options.top ? output->options.top : DEFAULT_TOP;
+	struct sink *sink = &output->sink;
+
+	pm_record_cut(record, top, output->options.service_only);
+	title(sink, record);
+	capture_line(sink, record);
+	services(sink, record, top);
+	no_port(sink, record);
+	ports(sink, record);
+	facets(sink, record);
+	sink_text(sink, "\n");
+	return sink_check(sink, err);
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+/* Counters of one interval. Counting rules: docs/architecture.md. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "portmeter/tally.h"
+
+/* Slots of the set of host-scoped labels; it is filled to half, so that probes stay short. */
+#define SCOPED_SLOTS ((size_t)1 << 17)
+
+static const struct pm_interval no_frames = { .first_ns = PM_TIME_MAX, .last_ns = PM_TIME_MIN };
+
+static void services_free(struct pm_tally *tally)
+{
+	for (int t = 0; t < PM_TRANSPORT_N; t++) {
+		free(tally->transports[t].services);
+		free(tally->transports[t].used_services);
+		tally->transports[t].services = NULL;
+		tally->transports[t].used_services = NULL;
+	}
+	free(tally->scoped);
+	tally->scoped = NULL;
+}
+
+/* The part whose size depends on the rules. calloc maps large blocks lazily: unseen services cost nothing. */
+static int services_make(struct pm_tally *tally, struct pm_rules *rules)
+{
+	size_t n = (size_t)pm_rules_services(rules) + 1;
+
+	for (int t = 0; t < PM_TRANSPORT_N; t++) {
+		struct pm_tally_transport *tt = &tally->transports[t];
+
+		tt->services = calloc(n, sizeof *tt->services);
+		tt->used_services = calloc(n, sizeof *tt->used_services);
+		if (!tt->services || !tt->used_services)
+			return PM_E_MEMORY;
+	}
+	if (pm_rules_any_scope(rules)) {
+		tally->scoped = calloc(SCOPED_SLOTS, sizeof *tally->scoped);
+		if (!tally->scoped)
+			return PM_E_MEMORY;
+	}
+	tally->rules = pm_rules_ref(rules);
+	return PM_OK;
+}
+
+/*
+ * Cells that begin with a cache line, so that none lies across two. Not by aligned_alloc: calloc has the pages
+ * of ports that nobody uses never touched.
+ */
+static int cells_new(struct pm_tally_transport *tt)
+{
+	uintptr_t line = 64, at;
+
+	tt->block = calloc(PM_PORTS + line / sizeof *tt->ports, sizeof *tt->ports);
+	if (!tt->block)
+		return PM_E_MEMORY;
+	at = ((uintptr_t)tt->block + line - 1) / line * line;
+	tt->ports = (struct pm_port_cell *)at;
+	return PM_OK;
+}
+
+int pm_tally_new(struct pm_rules *rules, struct pm_tally **ret_tally)
+{
+	struct pm_tally *tally = calloc(1, sizeof *tally);
+	int r = PM_E_MEMORY;
+
+	if (!tally)
+		return r;
+	for (int t = 0; t < PM_TRANSPORT_N; t++) {
+		struct pm_tally_transport *tt = &tally->transports[t];
+
+		tt->as_service = calloc(PM_PORTS, sizeof *tt->as_service);
+		tt->used_ports = calloc(PM_PORTS, sizeof *tt->used_ports);
+		if (cells_new(tt) < 0 || !tt->as_service || !tt->used_ports)
+			goto out;
+	}
+	r = services_make(tally, rules);
+	if (r < 0)
+		goto out;
+	tally->key = pm_hash_key_random();
+	tally->merged = 1;
+	tally->interval = no_frames;
+	*ret_tally = tally;
+	tally = NULL;
+out:
+	pm_tally_free(tally);
+	return r;
+}
+
+void pm_tally_free(struct pm_tally *tally)
+{
+	if (!tally)
+		return;
+	services_free(tally);
+	for (int t = 0; t < PM_TRANSPORT_N; t++) {
+		free(tally->transports[t].block);
+		free(tally->transports[t].as_service);
+		free(tally->transports[t].used_ports);
+	}
+	pm_rules_unref(tally->rules);
+	free(tally);
+}
+
+static void transport_clear(struct pm_tally_transport *tt)
+{
+	for (uint32_t i = 0; i < tt->n_used_ports; i++) {
+		memset(&tt->ports[tt->used_ports[i]], 0, sizeof *tt->ports);
+		memset(&tt->as_service[tt->used_ports[i]], 0, sizeof *tt->as_service);
+	}
+	for (uint32_t i = 0; i < tt->n_used_services; i++)
+		memset(&tt->services[tt->used_services[i]], 0, sizeof *tt->services);
+	tt->n_used_ports = 0;
+	tt->n_used_services = 0;
+}
+
+int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules)
+{
+	struct pm_tally fresh = { .rules = NULL };
+	struct pm_rules *old = tally->rules;
+	int r;
+
+	for (int t = 0; t < PM_TRANSPORT_N; t++)
+		transport_clear(&tally->transports[t]);
+	if (tally->scoped)
+		memset(tally->scoped, 0, SCOPED_SLOTS * sizeof *tally->scoped);
+	tally->scoped_used = 0;
+	tally->interval = no_frames;
+	memset(&tally->capture, 0, sizeof tally->capture);
+	memset(&tally->given_up, 0, sizeof tally->given_up);
+	memset(tally->no_port, 0, sizeof tally->no_port);
+	memset(tally->protocols, 0, sizeof tally->protocols);
+	memset(tally->facets, 0, sizeof tally->facets);
+	memset(tally->by_ip, 0, sizeof tally->by_ip);
+	tally->snapped = 0;
+	tally->seq = 0;
+	tally->merged = 1;
+	if (rules == old)
+		return PM_OK;
+	r = services_make(&fresh, rules);
+	if (r < 0) {
+		services_free(&fresh);
+		return r;
+	}
+	services_free(tally);
+	for (int t = 0; t < PM_TRANSPORT_N; t++) {
+		tally->transports[t].services = fresh.transports[t].services;
+		tally->transports[t].used_services = fresh.transports[t].used_services;
+	}
+	tally->scoped = fresh.scoped;
+	tally->rules = fresh.rules;
+	pm_rules_unref(old);
+	return PM_OK;
+}
+
+/* Counts into @count, one of @cell's two; the first time the port joins those that are used. */
+static inline void port_count(struct pm_tally_transport *tt, uint16_t port,
+			      const struct pm_port_cell *cell, struct pm_count *count,
+			      struct pm_count more)
+{
+	if (count->packets == 0 && cell->src.packets == 0 && cell->dst.packets == 0)
+		tt->used_ports[tt->n_used_ports++] = port;
+	pm_count_add(count, more);
+}
+
+static bool service_is_new(const struct pm_service_cell *cell)
+{
+	uint64_t packets = 0;
+
+	for (int side = 0; side < PM_SIDE_N; side++)
+		packets |= cell->side[side].packets;
+	return packets == 0;
+}
+
+static inline void service_count(struct pm_tally_transport *tt, struct pm_decision decision,
+				 struct pm_count more)
+{
+	struct pm_service_cell *cell = &tt->services[decision.service];
+
+	if (cell->side[decision.side].packets == 0 && service_is_new(cell))
+		tt->used_services[tt->n_used_services++] = decision.service;
+	pm_count_add(&cell->side[decision.side], more);
+	cell->rung[decision.rung]++;
+}
+
+static uint64_t scoped_key(enum pm_transport transport, uint32_t service, uint16_t port)
+{
+	return (uint64_t)(transport + 1) << 32 | (uint64_t)service << 16 | port;
+}
+
+/* The key's slot, or the free one where it belongs. Half of the slots stay free, so this ends. */
+static size_t scoped_slot(const struct pm_tally *tally, uint64_t key)
+{
+	size_t slot = pm_hash(tally->key, &key, sizeof key) % SCOPED_SLOTS;
+
+	while (tally->scoped[slot] && tally->scoped[slot] != key)
+		slot = (slot + 1) % SCOPED_SLOTS;
+	return slot;
+}
+
+static void scoped_add(struct pm_tally *tally, uint64_t key)
+{
+	size_t slot = scoped_slot(tally, key);
+
+	if (tally->scoped[slot])
+		return;
+	if (tally->scoped_used >= SCOPED_SLOTS / 2) {
+		tally->given_up.service_ports++;
+		return;
+	}
+	tally->scoped[slot] = key;
+	tally->scoped_used++;
+}
+
+bool pm_tally_scoped_next(const struct pm_tally *tally, size_t *at,
+			  enum pm_transport *ret_transport, uint16_t *ret_service,
+			  uint16_t *ret_port)
+{
+	for (; tally->scoped && *at < SCOPED_SLOTS; (*at)++) {
+		uint64_t key = tally->scoped[*at];
+
+		if (!key)
+			continue;
+		*ret_transport = (enum pm_transport)((key >> 32) - 1);
+		*ret_service = (uint16_t)(key >> 16);
+		*ret_port = (uint16_t)key;
+		(*at)++;
+		return true;
+	}
+	return false;
+}
+
+static void facet_add(struct pm_tally *tally, enum pm_facet facet, uint32_t wire)
+{
+	pm_count_add(&tally->facets[facet], (struct pm_count){ 1, wire });
+}
+
+static void facets_of_zero(struct pm_tally *tally, enum pm_transport transport, uint16_t src_port,
+			   uint16_t dst_port, uint32_t wire)
+{
+	static const struct {
+		uint8_t source, destination; /* the same for transports where 0 is reserved throughout */
+	} facets[PM_TRANSPORT_N] = {
+		[PM_TRANSPORT_TCP] = { PM_FACET_TCP_PORT_ZERO, PM_FACET_TCP_PORT_ZERO },
+		[PM_TRANSPORT_UDP] = { PM_FACET_UDP_SOURCE_PORT_ZERO,
+				       PM_FACET_UDP_DESTINATION_PORT_ZERO },
+		[PM_TRANSPORT_UDPLITE] = { PM_FACET_UDPLITE_SOURCE_PORT_ZERO,
+					   PM_FACET_UDPLITE_DESTINATION_PORT_ZERO },
+		[PM_TRANSPORT_SCTP] = { PM_FACET_SCTP_PORT_ZERO, PM_FACET_SCTP_PORT_ZERO },
+		[PM_TRANSPORT_DCCP] = { PM_FACET_DCCP_PORT_ZERO, PM_FACET_DCCP_PORT_ZERO },
+	};
+	enum pm_facet source = (enum pm_facet)facets[transport].source;
+	enum pm_facet destination = (enum pm_facet)facets[transport].destination;
+
+	if (src_port == 0)
+		facet_add(tally, source, wire);
+	if (dst_port == 0 && (src_port != 0 || destination != source))
+		facet_add(tally, destination, wire);
+}
+
+static inline void count(struct pm_tally *tally, const struct pm_tally_entry *entry)
+{
+	enum pm_transport transport = (enum pm_transport)entry->transport;
+	struct pm_tally_transport *tt = &tally->transports[transport];
+	uint16_t src_port = entry->src_port, dst_port = entry->dst_port;
+	uint16_t side_port = entry->decision.side == PM_SIDE_SRC ? src_port : dst_port;
+	struct pm_port_cell *src = &tt->ports[src_port], *dst = &tt->ports[dst_port];
+	struct pm_count one = { 1, entry->wire };
+
+	port_count(tt, dst_port, dst, &dst->dst, one);
+	if (src_port != 0 || !pm_transport_source_optional(transport))
+		port_count(tt, src_port, src, &src->src, one);
+	if (entry->decision.side != PM_SIDE_NONE)
+		pm_count_add(&tt->as_service[side_port], one);
+	service_count(tt, entry->decision, one);
+	if (src_port == 0 || dst_port == 0)
+		facets_of_zero(tally, transport, src_port, dst_port, entry->wire);
+	if (tally->scoped && entry->decision.service &&
+	    pm_rules_scoped(tally->rules, transport, side_port))
+		scoped_add(tally, scoped_key(transport, entry->decision.service, side_port));
+}
+
+void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		count(tally, &entries[i]);
+}
+
+void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol,
+		      uint32_t wire)
+{
+	pm_count_add(&tally->no_port[verdict], (struct pm_count){ 1, wire });
+	if (verdict == PM_VERDICT_NO_PORTS_PROTOCOL)
+		pm_count_add(&tally->protocols[protocol], (struct pm_count){ 1, wire });
+}
+
+static void transport_merge(struct pm_tally_transport *into, const struct pm_tally_transport *from)
+{
+	for (uint32_t i = 0; i < from->n_used_ports; i++) {
+		uint16_t port = from->used_ports[i];
+		struct pm_port_cell *cell = &into->ports[port];
+
+		port_count(into, port, cell, &cell->src, from->ports[port].src);
+		pm_count_add(&cell->dst, from->ports[port].dst);
+		pm_count_add(&into->as_service[port], from->as_service[port]);
+	}
+	for (uint32_t i = 0; i < from->n_used_services; i++) {
+		uint16_t id = from->used_services[i];
+		const struct pm_service_cell *more = &from->services[id];
+		struct pm_service_cell *cell = &into->services[id];
+
+		if (service_is_new(cell))
+			into->used_services[into->n_used_services++] = id;
+		for (int side = 0; side < PM_SIDE_N; side++)
+			pm_count_add(&cell->side[side], more->side[side]);
+		for (int rung = 0; rung < PM_RUNG_N; rung++)
+			cell->rung[rung] += more->rung[rung];
+	}
+}
+
+static void interval_merge(struct pm_tally *into, const struct pm_tally *from)
+{
+	struct pm_interval *a = &into->interval;
+	const struct pm_interval *b = &from->interval;
+
+	a->first_ns = a->first_ns < b->first_ns ? a->first_ns : b->first_ns;
+	a->last_ns = a->last_ns > b->last_ns ? a->last_ns : b->last_ns;
+	a->start_ns = a->start_ns < b->start_ns ? a->start_ns : b->start_ns;
+	a->end_ns = a->end_ns > b->end_ns ? a->end_ns : b->end_ns;
+	a->partial |= b->partial;
+	a->late += b->late;
+	into->merged += from->merged;
+}
+
+static void capture_merge(struct pm_capture_figures *into, const struct pm_capture_figures *from)
+{
+	into->received += from->received;
+	into->dropped_kernel += from->dropped_kernel;
+	into->dropped_interface += from->dropped_interface;
+	into->received_known &= from->received_known;
+	into->dropped_kernel_known &= from->dropped_kernel_known;
+	into->dropped_interface_known &= from->dropped_interface_known;
+}
+
+int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from)
+{
+	if (into->rules != from->rules)
+		return PM_E_INVALID;
+	interval_merge(into, from);
+	capture_merge(&into->capture, &from->capture);
+	into->given_up.fragment_datagrams += from->given_up.fragment_datagrams;
+	into->given_up.fragment_frames += from->given_up.fragment_frames;
+	into->given_up.service_ports += from->given_up.service_ports;
+	for (size_t ip = 0; ip < sizeof into->by_ip / sizeof *into->by_ip; ip++)
+		pm_count_add(&into->by_ip[ip], from->by_ip[ip]);
+	into->snapped += from->snapped;
+	for (int v = 0; v < PM_VERDICT_N; v++)
+		pm_count_add(&into->no_port[v], from->no_port[v]);
+	for (int p = 0; p < 256; p++)
+		pm_count_add(&into->protocols[p], from->protocols[p]);
+	for (int f = 0; f < PM_FACET_N; f++)
+		pm_count_add(&into->facets[f], from->facets[f]);
+	for (int t = 0; t < PM_TRANSPORT_N; t++)
+		transport_merge(&into->transports[t], &from->transports[t]);
+	for (size_t slot = 0; from->scoped && slot < SCOPED_SLOTS; slot++)
+		if (from->scoped[slot])
+			scoped_add(into, from->scoped[slot]);
+	return PM_OK;
+}
