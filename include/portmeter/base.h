@@ -18,9 +18,12 @@ extern "C" {
 #if defined(__GNUC__)
 #define PM_API __attribute__((visibility("default")))
 #define PM_PRINTF(at, first) __attribute__((format(printf, at, first)))
+/* For what few frames need: inlined, it would make every frame save registers. */
+#define PM_OUT_OF_LINE __attribute__((noinline))
 #else
 #define PM_API
 #define PM_PRINTF(at, first)
+#define PM_OUT_OF_LINE
 #endif
 
 /* "1.2.3", a static string. */

@@ -106,9 +106,46 @@ PM_API const char *pm_link_name(const struct pm_link *link);
  */
 PM_API void pm_packet_decode(const struct pm_link *link, const uint8_t *bytes, size_t held,
 			     size_t wire, struct pm_packet *ret_packet);
-/* The same answer without the short cut that pm_packet_decode takes for the commonest stacks: its oracle in tests. */
-PM_API void pm_packet_decode_plainly(const struct pm_link *link, const uint8_t *bytes, size_t held,
-				     size_t wire, struct pm_packet *ret_packet);
+/*
+ * What a frame of the commonest stacks is about, in one register: Ethernet, IPv4 without options or IPv6 without
+ * extension headers, TCP or UDP, whole and not a fragment. 0: the frame is anything else, ask pm_packet_decode. It
+ * costs a third of the whole packet, and says what that would say: a test holds the two together.
+ */
+typedef uint64_t pm_brief;
+
+PM_API pm_brief pm_packet_brief(const struct pm_link *link, const uint8_t *bytes, size_t held,
+				size_t wire);
+
+/* Its parts; as in struct pm_packet. */
+static inline uint16_t pm_brief_src_port(pm_brief brief)
+{
+	return (uint16_t)(brief >> 16);
+}
+
+static inline uint16_t pm_brief_dst_port(pm_brief brief)
+{
+	return (uint16_t)brief;
+}
+
+static inline uint8_t pm_brief_transport(pm_brief brief)
+{
+	return (uint8_t)(brief >> 32);
+}
+
+static inline uint8_t pm_brief_notes(pm_brief brief)
+{
+	return (uint8_t)(brief >> 40);
+}
+
+static inline uint8_t pm_brief_tcp_flags(pm_brief brief)
+{
+	return (uint8_t)(brief >> 48);
+}
+
+static inline uint8_t pm_brief_ip_version(pm_brief brief)
+{
+	return (uint8_t)(brief >> 56);
+}
 
 /*
  * Fragments (RFC 791 section 3.2, RFC 8200 section 4.5). Only a datagram's first fragment

@@ -133,6 +133,12 @@ struct pm_decision {
 PM_API struct pm_decision pm_side_decide(const struct pm_rules *rules,
 					 const struct pm_packet *packet);
 
+/*
+ * The same for a brief that is not 0. PM_RUNG_N as rung: it does not say enough (port 0, or a port that
+ * host-scoped rules cover); ask with the whole packet.
+ */
+PM_API struct pm_decision pm_side_decide_brief(const struct pm_rules *rules, pm_brief brief);
+
 static inline uint32_t pm_decision_pack(struct pm_decision decision)
 {
 	return (uint32_t)decision.service << 16 | (uint32_t)decision.side << 8 | decision.rung;

@@ -30,10 +30,37 @@ static inline void pm_count_add(struct pm_count *to, struct pm_count more)
 	to->bytes += more.bytes;
 }
 
-/* One port of one transport: half a cache line, since a frame touches two that are far apart. */
+/*
+ * One port of one transport: a cache line, of which a client's port fills half. The first of each two counts frames
+ * whose side the port was not, the second those whose side it was; equal ports count as side once, under dst.
+ */
 struct pm_port_cell {
-	struct pm_count src, dst; /* frames from it, frames to it */
+	struct pm_count src[2], dst[2]; /* frames from it, frames to it */
 };
+
+static inline struct pm_count pm_port_src(const struct pm_port_cell *cell)
+{
+	struct pm_count sum = cell->src[0];
+
+	pm_count_add(&sum, cell->src[1]);
+	return sum;
+}
+
+static inline struct pm_count pm_port_dst(const struct pm_port_cell *cell)
+{
+	struct pm_count sum = cell->dst[0];
+
+	pm_count_add(&sum, cell->dst[1]);
+	return sum;
+}
+
+static inline struct pm_count pm_port_as_service(const struct pm_port_cell *cell)
+{
+	struct pm_count sum = cell->src[1];
+
+	pm_count_add(&sum, cell->dst[1]);
+	return sum;
+}
 
 /* One service id of one transport; id 0 holds what has no label. */
 struct pm_service_cell {
@@ -44,7 +71,6 @@ struct pm_service_cell {
 /* Ports and services of one transport. The first @n_used_x entries of used_x name the cells with counts. */
 struct pm_tally_transport {
 	struct pm_port_cell *ports;       /* PM_PORTS */
-	struct pm_count *as_service;      /* PM_PORTS: frames whose side the port is */
 	struct pm_service_cell *services; /* pm_rules_services() + 1 */
 	uint16_t *used_ports;
 	uint16_t *used_services;
@@ -145,7 +171,7 @@ static inline void pm_tally_prefetch(const struct pm_tally *tally, enum pm_trans
 {
 	const struct pm_port_cell *ports = tally->transports[transport].ports;
 
-	__builtin_prefetch(&ports[src_port], 1);
+	__builtin_prefetch(&ports[src_port], 1); /* for writing */
 	__builtin_prefetch(&ports[dst_port], 1);
 }
 

@@ -82,6 +82,7 @@ struct run {
 	char sensor[256], id[17];
 	uint64_t unwritten; /* records that could not be written */
 	bool failed;        /* output, or a capture */
+	int wake_fd;        /* a byte for each signal; see signals_init */
 };
 
 int run(const struct options *options);

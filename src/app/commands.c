@@ -131,6 +131,7 @@ int command_check_rules(const struct options *options)
 	r = pm_rules_load(&rules, &err, &set);
 	if (r < 0 && !remarks.n[PM_REMARK_ERROR])
 		say_error(&err, r);
+	fflush(stdout); /* the sum comes behind what it sums up */
 	say("%zu rules, %lu conflicts, %lu shadowed, %lu warnings, %lu errors",
 	    set ? pm_rules_entries(set) : 0, remarks.n[PM_REMARK_CONFLICT],
 	    remarks.n[PM_REMARK_SHADOWED], remarks.n[PM_REMARK_WARNING], remarks.n[PM_REMARK_ERROR]);
@@ -160,11 +161,12 @@ static void print_rule(void *ctx, const struct pm_rule_view *view)
 	char ports[16];
 
 	snprintf(ports, sizeof ports, view->low == view->high ? "%u" : "%u-%u", view->low, view->high);
-	printf("%s %s:%d: %s %s priority=%d%s%s%s%s%s%s%s: %s\n", ++*n == 1 ? "=>" : "  ", view->file,
-	       view->line, view->name, ports, view->priority, view->host[0] ? " host=" : "", view->host,
+	printf("%s %s:%d: %s %s %s%spriority=%d%s%s%s%s%s%s: %s\n", ++*n == 1 ? "=>" : "  ", view->file,
+	       view->line, view->name, ports, view->aliases, view->aliases[0] ? " " : "",
+	       view->priority, view->host[0] ? " host=" : "", view->host,
 	       view->category ? " category=" : "", view->category ? view->category : "",
 	       view->initiates ? " initiates=yes" : "", view->metric ? " metric=port" : "",
-	       view->aliases[0] ? " (has aliases)" : "", reason_text(view->reason));
+	       reason_text(view->reason));
 }
 
 int command_explain(const struct options *options)

@@ -119,7 +119,7 @@ static int open_all(struct file_run *f, const struct options *options)
 	capture.ctx = f;
 	allow_files(options->n_files);
 	r = pm_capture_open_files(options->files, options->n_files, &capture, &err, &f->capture);
-	if (r == PM_OK)
+	if (r == PM_OK || signal_stop)
 		return EXIT_DONE;
 	say_error(&err, r);
 	return r == PM_E_FILTER ? EXIT_USAGE : r == PM_E_DAMAGED ? EXIT_DAMAGED : EXIT_FAILED;
@@ -139,8 +139,11 @@ int run_files(struct run *run)
 	int code, r;
 
 	code = open_all(&f, options);
-	if (code != EXIT_DONE)
+	if (!f.capture) {
+		if (code == EXIT_DONE) /* stopped before a stream had begun */
+			say("0 packets captured");
 		return code;
+	}
 	if (options->user && !privileges_drop(options->user)) {
 		code = EXIT_FAILED;
 		goto out;

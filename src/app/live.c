@@ -3,7 +3,6 @@
  * A live run: one thread an interface takes frames and closes intervals; this one, the first, renders
  * what they hand over and minds the signals, so that slow output never holds up capture.
  */
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -299,15 +298,14 @@ int run_live(struct run *run)
 	struct pm_error err = { .line = 0 };
 	char *first = NULL;
 	size_t n = options->n_interfaces ? options->n_interfaces : 1;
-	int code = EXIT_FAILED, wake_fd = signals_init();
+	int code = EXIT_FAILED;
 
 	if (!options->n_interfaces)
 		pm_capture_interfaces(first_interface, &first, &err);
 	live.sensors = calloc(n, sizeof *live.sensors);
-	if (wake_fd < 0 || !live.sensors || (!options->n_interfaces && !first)) {
-		say("%s", !live.sensors ? pm_strerror(PM_E_MEMORY)
-			  : wake_fd < 0 ? strerror(errno)
-					: "no interface to capture on; name one with -i, or run as root");
+	if (!live.sensors || (!options->n_interfaces && !first)) {
+		say("%s", live.sensors ? "no interface to capture on; name one with -i, or run as root"
+				       : pm_strerror(PM_E_MEMORY));
 		goto out;
 	}
 	live.limited = options->count != 0;
@@ -325,7 +323,7 @@ int run_live(struct run *run)
 	if (options->user && !privileges_drop(options->user))
 		goto out;
 	if (start_threads(&live) == 0) {
-		loop(&live, wake_fd);
+		loop(&live, run->wake_fd);
 		code = EXIT_DONE;
 	}
 	atomic_store(&live.stop, true);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What a run over files and a live run have in common. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "app.h"
@@ -122,6 +124,11 @@ int run(const struct options *options)
 	int code, r;
 
 	identify(&run);
+	run.wake_fd = signals_init();
+	if (run.wake_fd < 0) {
+		say("can't set up signals: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
 	if (rules_load(options, 1, &run.rules) < 0)
 		return EXIT_RULES;
 	r = pm_output_open(&options->output, &err, &run.output);
@@ -134,9 +141,8 @@ int run(const struct options *options)
 	r = pm_output_close(run.output, &err);
 	if (r < 0)
 		output_failed(&run, &err, r);
-	if (run.unwritten)
-		say("%" PRIu64 " record%s could not be written", run.unwritten,
-		    run.unwritten == 1 ? "" : "s");
+	if (run.unwritten > 1) /* of the first, the reason has been said */
+		say("%" PRIu64 " records could not be written", run.unwritten);
 	pm_rules_unref(run.rules);
 	return run.failed ? EXIT_FAILED : code;
 }

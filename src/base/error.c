@@ -29,9 +29,9 @@ static const char *const texts[] = {
 
 const char *pm_strerror(int code)
 {
-	size_t index = code < 0 ? -(unsigned)code : 0;
+	const int n = sizeof texts / sizeof *texts;
 
-	return index < sizeof texts / sizeof *texts && code <= 0 ? texts[index] : "unknown error";
+	return code <= 0 && code > -n ? texts[-code] : "unknown error";
 }
 
 /* Of a path that does not fit the tail is kept: it tells more than the head. */

@@ -31,13 +31,13 @@ struct pm_capture {
 	uint64_t number;
 };
 
-int capture_init(struct pm_capture *capture, const struct capture_ops *ops, const char *name,
+int pm_capture_init(struct pm_capture *capture, const struct capture_ops *ops, const char *name,
 		 const struct pm_capture_options *options);
-void capture_notice(const struct pm_capture *capture, const char *format, ...) PM_PRINTF(2, 3);
+void pm_capture_notice(const struct pm_capture *capture, const char *format, ...) PM_PRINTF(2, 3);
 /* libpcap's DLT_ number to the LINKTYPE_ number of files. */
-uint32_t capture_linktype(int dlt);
+uint32_t pm_capture_linktype(int dlt);
 /* Compiles a filter for @pcap. PM_E_FILTER with @err filled, or 0. */
-int capture_compile(const char *filter, pcap_t *pcap, struct bpf_program *ret_program,
+int pm_capture_compile(const char *filter, pcap_t *pcap, struct bpf_program *ret_program,
 		    struct pm_error *err);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "capture-internal.h"
 
-int capture_init(struct pm_capture *capture, const struct capture_ops *ops, const char *name,
+int pm_capture_init(struct pm_capture *capture, const struct capture_ops *ops, const char *name,
 		 const struct pm_capture_options *options)
 {
 	capture->ops = ops;
@@ -29,7 +29,7 @@ void pm_capture_close(struct pm_capture *capture)
 	free(capture);
 }
 
-void capture_notice(const struct pm_capture *capture, const char *format, ...)
+void pm_capture_notice(const struct pm_capture *capture, const char *format, ...)
 {
 	char text[512];
 	va_list args;
@@ -42,7 +42,7 @@ void capture_notice(const struct pm_capture *capture, const char *format, ...)
 	capture->notice(capture->notice_ctx, text);
 }
 
-uint32_t capture_linktype(int dlt)
+uint32_t pm_capture_linktype(int dlt)
 {
 	/* Elsewhere the two number spaces agree: pcap-linktype(7). */
 	static const struct {
@@ -59,7 +59,7 @@ uint32_t capture_linktype(int dlt)
 	return (uint32_t)dlt;
 }
 
-int capture_compile(const char *filter, pcap_t *pcap, struct bpf_program *ret_program,
+int pm_capture_compile(const char *filter, pcap_t *pcap, struct bpf_program *ret_program,
 		    struct pm_error *err)
 {
 	if (pcap_compile(pcap, ret_program, filter, 1, PCAP_NETMASK_UNKNOWN) == 0)
@@ -76,7 +76,7 @@ int pm_capture_check_filter(const char *filter, struct pm_error *err)
 
 	if (!pcap)
 		return PM_E_MEMORY;
-	r = capture_compile(filter, pcap, &program, err);
+	r = pm_capture_compile(filter, pcap, &program, err);
 	if (r == PM_OK)
 		pcap_freecode(&program);
 	pcap_close(pcap);

@@ -12,18 +12,19 @@
 #define MANY_FILES 16
 #define BUFFER_SIZE_OF_MANY ((size_t)8 << 10)
 
+/* The longest head without which a file is not yet one: a pcapng section header, no options. */
+#define FILE_HEADER_MAX 28
+
 struct file {
 	const char *path;
 	pcap_t *pcap;
 	struct stream stream;
 	struct bpf_program program;
 	bool filtered;
-	uint32_t linktype;
 	uint64_t number; /* frames read of it */
 	uint64_t offset; /* where the next record begins; 0: not tracked */
-	struct pcap_pkthdr *header; /* the frame at hand */
-	const u_char *bytes;
-	int64_t time_ns;
+	struct pcap_pkthdr *header; /* of the frame at hand */
+	struct pm_frame frame;
 };
 
 struct files {
@@ -55,6 +56,12 @@ static bool is_classic(const uint8_t magic[6])
 	return false;
 }
 
+/* Whether the first bytes are those of a capture file, however little follows. */
+static bool is_capture(const uint8_t magic[6])
+{
+	return is_classic(magic) || memcmp(magic, "\x0a\x0d\x0d\x0a", 4) == 0;
+}
+
 static const char *compression(const uint8_t magic[6])
 {
 	static const struct {
@@ -76,7 +83,7 @@ static const char *compression(const uint8_t magic[6])
 static int open_failure(const struct file *file, const char *text, struct pm_error *err)
 {
 	const char *unpack = compression(file->stream.magic);
-	uint64_t position = stream_position(&file->stream);
+	uint64_t position = pm_stream_position(&file->stream);
 
 	if (file->stream.error)
 		return pm_error_set(err, PM_E_IO, file->path, 0, 0, "can't read: %s",
@@ -86,7 +93,8 @@ static int open_failure(const struct file *file, const char *text, struct pm_err
 	if (unpack)
 		return pm_error_set(err, PM_E_IO, file->path, 0, 0,
 				    "is compressed; unpack it first: %s FILE | portmeter -r -", unpack);
-	if (strncmp(text, "truncated", strlen("truncated")) == 0)
+	if (is_capture(file->stream.magic) &&
+	    (position < FILE_HEADER_MAX || strncmp(text, "truncated", strlen("truncated")) == 0))
 		return pm_error_set(err, PM_E_DAMAGED, file->path, 0, 0,
 				    "is cut within the file header, at byte %llu: nothing to read",
 				    (unsigned long long)position);
@@ -102,7 +110,7 @@ static int file_open(struct files *files, struct file *file, const struct pm_cap
 
 	file->stream.interrupted = options->interrupted;
 	file->stream.ctx = options->ctx;
-	r = stream_open(&file->stream, file->path, buffer_size, err);
+	r = pm_stream_open(&file->stream, file->path, buffer_size, err);
 	if (r < 0)
 		return r;
 	file->pcap = pcap_fopen_offline_with_tstamp_precision(file->stream.file,
@@ -114,10 +122,10 @@ static int file_open(struct files *files, struct file *file, const struct pm_cap
 	}
 	if (is_classic(file->stream.magic))
 		file->offset = 24;
-	file->linktype = capture_linktype(pcap_datalink(file->pcap));
+	file->frame.linktype = pm_capture_linktype(pcap_datalink(file->pcap));
 	if (!options->filter)
 		return PM_OK;
-	r = capture_compile(files->head.filter, file->pcap, &file->program, err);
+	r = pm_capture_compile(files->head.filter, file->pcap, &file->program, err);
 	file->filtered = r == PM_OK;
 	return r;
 }
@@ -125,14 +133,14 @@ static int file_open(struct files *files, struct file *file, const struct pm_cap
 /* Says where a file stopped making sense. Not an error: what came before counts. */
 static int file_damage(struct files *files, struct file *file, struct pm_error *err)
 {
-	uint64_t position = stream_position(&file->stream);
+	uint64_t position = pm_stream_position(&file->stream);
 
 	if (file->stream.error || ferror(file->stream.file))
 		return pm_error_set(err, PM_E_IO, file->path, 0, 0, "can't read on after frame %llu: %s",
 				    (unsigned long long)file->number,
 				    strerror(file->stream.error ? file->stream.error : EIO));
 	files->head.damaged = true;
-	capture_notice(&files->head,
+	pm_capture_notice(&files->head,
 		       "%s: damaged in frame %llu at byte %llu: %s; the %llu frames before it are counted",
 		       file->path, (unsigned long long)file->number + 1,
 		       (unsigned long long)(file->offset ? file->offset : position),
@@ -144,7 +152,7 @@ static int file_damage(struct files *files, struct file *file, struct pm_error *
 static inline int file_next(struct files *files, struct file *file, struct pm_error *err)
 {
 	int64_t seconds;
-	int r = pcap_next_ex(file->pcap, &file->header, &file->bytes);
+	int r = pcap_next_ex(file->pcap, &file->header, &file->frame.bytes);
 
 	if (r != 1) {
 		if (file->stream.stopped)
@@ -158,14 +166,17 @@ static inline int file_next(struct files *files, struct file *file, struct pm_er
 		/* The format's seconds have no sign and reach 2106; libpcap hands them out as if they had. */
 		seconds = (uint32_t)seconds;
 	}
-	file->time_ns = pm_time_make(seconds, file->header->ts.tv_usec);
+	file->frame.time_ns = pm_time_make(seconds, file->header->ts.tv_usec);
+	file->frame.held = file->header->caplen;
+	file->frame.wire = file->header->len;
 	return 1;
 }
 
 /* Equal times keep the order of the command line. */
 static bool is_before(const struct file *a, const struct file *b)
 {
-	return a->time_ns < b->time_ns || (a->time_ns == b->time_ns && a < b);
+	return a->frame.time_ns < b->frame.time_ns ||
+	       (a->frame.time_ns == b->frame.time_ns && a < b);
 }
 
 static void heap_sink(struct files *files)
@@ -213,20 +224,13 @@ static int start(struct files *files, struct pm_error *err)
 	return PM_OK;
 }
 
-static inline void deliver(struct files *files, const struct file *file)
+static inline void deliver(struct files *files, struct file *file)
 {
-	struct pm_frame frame = {
-		.bytes = file->bytes,
-		.held = file->header->caplen,
-		.wire = file->header->len,
-		.linktype = file->linktype,
-		.time_ns = file->time_ns,
-		.number = ++files->head.number,
-	};
-
-	if (file->filtered && !pcap_offline_filter(&file->program, file->header, file->bytes))
+	file->frame.number = ++files->head.number;
+	if (file->filtered &&
+	    !pcap_offline_filter(&file->program, file->header, file->frame.bytes))
 		return;
-	files->head.frame(files->head.frame_ctx, &frame);
+	files->head.frame(files->head.frame_ctx, &file->frame);
 }
 
 static int files_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame, void *ctx,
@@ -278,7 +282,7 @@ static void files_close(struct pm_capture *capture)
 			pcap_freecode(&file->program);
 		if (file->pcap)
 			pcap_close(file->pcap);
-		stream_fini(&file->stream);
+		pm_stream_fini(&file->stream);
 	}
 	for (size_t i = 0; files->paths && i < files->n; i++)
 		free(files->paths[i]);
@@ -293,17 +297,20 @@ static const struct capture_ops files_ops = { files_dispatch, files_count, files
 static int describe(struct files *files)
 {
 	const char *link = pcap_datalink_val_to_name(pcap_datalink(files->files[0].pcap));
+	bool same_link = true;
 	char number[32];
 
 	files->head.snaplen = pcap_snapshot(files->files[0].pcap);
 	for (size_t i = 1; i < files->n; i++) {
-		if (files->files[i].linktype != files->files[0].linktype)
-			return PM_OK;
+		if (files->files[i].frame.linktype != files->files[0].frame.linktype)
+			same_link = false;
 		if (pcap_snapshot(files->files[i].pcap) != files->head.snaplen)
 			files->head.snaplen = -1;
 	}
+	if (!same_link)
+		return PM_OK;
 	if (!link) {
-		snprintf(number, sizeof number, "%lu", (unsigned long)files->files[0].linktype);
+		snprintf(number, sizeof number, "%lu", (unsigned long)files->files[0].frame.linktype);
 		files->head.own_link = strdup(number);
 		link = files->head.own_link;
 	}
@@ -323,7 +330,7 @@ int pm_capture_open_files(const char *const *paths, size_t n,
 	files = calloc(1, sizeof *files);
 	if (!files)
 		return PM_E_MEMORY;
-	r = capture_init(&files->head, &files_ops, paths[0], options);
+	r = pm_capture_init(&files->head, &files_ops, paths[0], options);
 	files->n = files->head.files = n;
 	files->files = calloc(n, sizeof *files->files);
 	files->paths = calloc(n, sizeof *files->paths);

@@ -177,13 +177,13 @@ static int adjust(struct live *live, const struct pm_capture_options *options, s
 					    "%s: no link type %s; -L lists those there are", name,
 					    options->linktype);
 	}
-	live->linktype = capture_linktype(pcap_datalink(live->pcap));
+	live->linktype = pm_capture_linktype(pcap_datalink(live->pcap));
 	if (options->direction != PM_DIRECTION_BOTH &&
 	    pcap_setdirection(live->pcap, directions[options->direction]) < 0)
 		return pm_error_set(err, PM_E_UNSUPPORTED, NULL, 0, 0, "%s: -Q: %s", name,
 				    pcap_geterr(live->pcap));
 	if (live->head.filter) {
-		r = capture_compile(live->head.filter, live->pcap, &program, err);
+		r = pm_capture_compile(live->head.filter, live->pcap, &program, err);
 		if (r < 0)
 			return r;
 		r = pcap_setfilter(live->pcap, &program);
@@ -206,7 +206,7 @@ int pm_capture_open_live(const char *interface, const struct pm_capture_options 
 
 	if (!live)
 		return PM_E_MEMORY;
-	r = capture_init(&live->head, &live_ops, interface, options);
+	r = pm_capture_init(&live->head, &live_ops, interface, options);
 	if (r < 0)
 		goto out;
 	r = PM_E_IO;
@@ -225,7 +225,7 @@ int pm_capture_open_live(const char *interface, const struct pm_capture_options 
 	if (status > 0) {
 		const char *detail = pcap_geterr(live->pcap);
 
-		capture_notice(&live->head, "%s: %s", interface,
+		pm_capture_notice(&live->head, "%s: %s", interface,
 			       status == PCAP_WARNING && detail[0] ? detail : pcap_statustostr(status));
 	}
 	r = adjust(live, options, err);

@@ -7,7 +7,7 @@
 
 static ssize_t on_read(void *cookie, char *to, size_t size)
 {
-	return stream_read(cookie, to, size);
+	return pm_stream_read(cookie, to, size);
 }
 
 /* Only ever asked where the stream is: libpcap reads forward. */
@@ -28,13 +28,13 @@ static int on_close(void *cookie)
 	return close(stream->fd);
 }
 
-FILE *stream_wrap(struct stream *stream)
+FILE *pm_stream_wrap(struct stream *stream)
 {
 	return fopencookie(stream, "r",
 			   (cookie_io_functions_t){ .read = on_read, .seek = on_seek, .close = on_close });
 }
 
-void stream_unlock(FILE *file)
+void pm_stream_unlock(FILE *file)
 {
 	__fsetlocking(file, FSETLOCKING_BYCALLER);
 }

@@ -2,12 +2,12 @@
 /* Where fopencookie(3) is missing: a pipe's place and first bytes stay unknown. */
 #include "stream.h"
 
-FILE *stream_wrap(struct stream *stream)
+FILE *pm_stream_wrap(struct stream *stream)
 {
 	return fdopen(stream->fd, "r");
 }
 
-void stream_unlock(FILE *file)
+void pm_stream_unlock(FILE *file)
 {
 	(void)file;
 }

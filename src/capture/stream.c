@@ -2,6 +2,7 @@
 /* Bytes of a capture file, counted. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,17 +10,35 @@
 
 #include "stream.h"
 
-ssize_t stream_read(struct stream *stream, char *to, size_t size)
+/* A signal that comes between the question and the wait interrupts nothing: how long it may go unseen. */
+#define UNSEEN_MS 200
+
+/* Waits until there is something to read. False: reading is to stop. */
+static bool wait_for_more(const struct stream *stream)
+{
+	struct pollfd fd = { .fd = stream->fd, .events = POLLIN };
+	int r;
+
+	if (!stream->interrupted)
+		return true;
+	do {
+		if (stream->interrupted(stream->ctx))
+			return false;
+		r = poll(&fd, 1, UNSEEN_MS);
+	} while (r == 0 || (r < 0 && errno == EINTR));
+	return true;
+}
+
+ssize_t pm_stream_read(struct stream *stream, char *to, size_t size)
 {
 	ssize_t n;
 
 	do {
-		n = read(stream->fd, to, size);
-		if (n < 0 && errno == EINTR && stream->interrupted &&
-		    stream->interrupted(stream->ctx)) {
+		if (!wait_for_more(stream)) {
 			stream->stopped = true;
 			return 0;
 		}
+		n = read(stream->fd, to, size);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0) {
 		stream->error = errno;
@@ -37,13 +56,13 @@ static FILE *wrap(struct stream *stream)
 	struct stat st;
 
 	if (fstat(stream->fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return stream_wrap(stream);
+		return pm_stream_wrap(stream);
 	if (pread(stream->fd, stream->magic, sizeof stream->magic, 0) < 0)
 		stream->error = errno;
 	return fdopen(stream->fd, "r");
 }
 
-int stream_open(struct stream *stream, const char *path, size_t buffer_size, struct pm_error *err)
+int pm_stream_open(struct stream *stream, const char *path, size_t buffer_size, struct pm_error *err)
 {
 	if (strcmp(path, "-") == 0) {
 		if (isatty(STDIN_FILENO))
@@ -63,17 +82,17 @@ int stream_open(struct stream *stream, const char *path, size_t buffer_size, str
 		return PM_E_MEMORY;
 	}
 	setvbuf(stream->file, stream->buffer, _IOFBF, buffer_size);
-	stream_unlock(stream->file);
+	pm_stream_unlock(stream->file);
 	return PM_OK;
 }
 
-void stream_fini(struct stream *stream)
+void pm_stream_fini(struct stream *stream)
 {
 	free(stream->buffer);
 	stream->buffer = NULL;
 }
 
-uint64_t stream_position(const struct stream *stream)
+uint64_t pm_stream_position(const struct stream *stream)
 {
 	off_t position = ftello(stream->file);
 

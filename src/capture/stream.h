@@ -16,7 +16,7 @@ struct stream {
 	FILE *file;         /* closed by whoever closes the pcap_t */
 	char *buffer;
 	int fd;
-	uint64_t delivered; /* bytes read from @fd by stream_read */
+	uint64_t delivered; /* bytes read from @fd by pm_stream_read */
 	uint8_t magic[6];   /* the first bytes */
 	int error;          /* errno of a failed read; 0: none */
 	bool stopped;       /* @interrupted said so */
@@ -25,18 +25,18 @@ struct stream {
 };
 
 /* Opens @path, "-" for standard input. PM_E_IO with @err filled, PM_E_MEMORY, or 0. */
-int stream_open(struct stream *stream, const char *path, size_t buffer_size, struct pm_error *err);
+int pm_stream_open(struct stream *stream, const char *path, size_t buffer_size, struct pm_error *err);
 /* Frees what is left after stream->file has been closed. */
-void stream_fini(struct stream *stream);
+void pm_stream_fini(struct stream *stream);
 /* How far the reader of stream->file has come, in bytes. */
-uint64_t stream_position(const struct stream *stream);
+uint64_t pm_stream_position(const struct stream *stream);
 
 /* For what is not a plain file: reads on over interruptions, remembers the first bytes. Returns as read(2). */
-ssize_t stream_read(struct stream *stream, char *to, size_t size);
+ssize_t pm_stream_read(struct stream *stream, char *to, size_t size);
 
-/* stream-cookie.c or stream-plain.c. A FILE that reads through stream_read, or at least from stream->fd. */
-FILE *stream_wrap(struct stream *stream);
+/* stream-cookie.c or stream-plain.c. A FILE that reads through pm_stream_read, or at least from stream->fd. */
+FILE *pm_stream_wrap(struct stream *stream);
 /* Drops stdio's locking, which one reading thread does not need, where the system can. */
-void stream_unlock(FILE *file);
+void pm_stream_unlock(FILE *file);
 
 #endif

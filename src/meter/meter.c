@@ -32,6 +32,7 @@ struct pm_meter {
 
 	/* The running interval. Frames from @begin to before @end are its own; @floor is the multiple below. */
 	bool open, started;
+	bool relabelled; /* rules have changed: first fragments may bear decisions of older ones */
 	enum start start;
 	int64_t begin, end, floor;
 	uint64_t span; /* end - begin; 0 when none is open */
@@ -75,7 +76,7 @@ static void count_no_port(struct pm_meter *meter, enum pm_verdict verdict, uint8
 }
 
 /* Counts what was decided ahead. Before anything looks at the counters. */
-static void catch_up(struct pm_meter *meter)
+static PM_OUT_OF_LINE void catch_up(struct pm_meter *meter)
 {
 	pm_tally_ports(meter->tally, meter->ahead, meter->n_ahead);
 	meter->n_ahead = 0;
@@ -128,12 +129,26 @@ static void count_fragment(void *ctx, const struct pm_fragment_frame *frame,
 			     decision);
 }
 
+/* Service ids hold within one set of rules, and a first fragment outlives its set. */
+static struct pm_decision decide_again(const struct pm_meter *meter, const struct pm_packet *later,
+				       const struct pm_fragment_origin *origin)
+{
+	struct pm_packet packet = *later;
+
+	packet.verdict = PM_VERDICT_PORTS;
+	packet.transport = origin->transport;
+	packet.src_port = origin->src_port;
+	packet.dst_port = origin->dst_port;
+	return pm_side_decide(meter->rules, &packet);
+}
+
 /* All that is not plainly a packet with ports. */
 static void count_other(struct pm_meter *meter, const struct pm_packet *packet,
 			const struct pm_frame *frame)
 {
 	struct pm_fragment_frame facts = { frame->number, frame->time_ns, frame->wire };
 	const struct pm_fragment_origin *origin;
+	struct pm_fragment_origin decided;
 
 	if (packet->verdict != PM_VERDICT_FRAGMENT) {
 		count_no_port(meter, (enum pm_verdict)packet->verdict, packet->ip_protocol, &facts);
@@ -143,8 +158,12 @@ static void count_other(struct pm_meter *meter, const struct pm_packet *packet,
 		return;
 	}
 	origin = pm_fragments_later(meter->fragments, packet, &facts);
-	if (origin)
-		count_fragment(meter, &facts, origin);
+	if (!origin)
+		return;
+	decided = *origin;
+	if (meter->relabelled && origin->verdict == PM_VERDICT_PORTS)
+		decided.note = pm_decision_pack(decide_again(meter, packet, origin));
+	count_fragment(meter, &facts, &decided);
 }
 
 int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_meter)
@@ -222,6 +241,19 @@ static struct pm_tally *spare_take(struct pm_meter *meter)
 	return fresh;
 }
 
+/* Memory is short: the tally keeps rules of before, so those hold, and what was in force is due again. */
+static void fall_back(struct pm_meter *meter, struct pm_rules *rules)
+{
+	if (rules == meter->rules)
+		return;
+	if (meter->next_rules)
+		pm_rules_unref(meter->rules);
+	else
+		meter->next_rules = meter->rules;
+	meter->rules = pm_rules_ref(rules);
+	meter->relabelled = true;
+}
+
 /*
  * Under the lock: goes on with an empty tally, under new rules if some are due. New rules wait while the
  * queue is full, since tallies of different rules do not merge.
@@ -235,11 +267,16 @@ static void go_on_with(struct pm_meter *meter, struct pm_tally *tally)
 	meter->tally = tally;
 	if (tally->rules == rules && rules == meter->rules)
 		return;
-	if (pm_tally_reset(tally, rules) < 0 || rules == meter->rules)
+	if (pm_tally_reset(tally, rules) < 0) {
+		fall_back(meter, tally->rules);
+		return;
+	}
+	if (rules == meter->rules)
 		return;
 	pm_rules_unref(meter->rules);
 	meter->rules = rules;
 	meter->next_rules = NULL;
+	meter->relabelled = true;
 }
 
 /*
@@ -263,7 +300,9 @@ static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bo
 		if (meter->options.interval_ns && tally->interval.start_ns != meter->floor)
 			partial = true;
 	}
-	tally->interval.end_ns = end;
+	/* Over several intervals the bounds are those of all. */
+	if (tally->merged == 1 || end > tally->interval.end_ns)
+		tally->interval.end_ns = end;
 	tally->interval.partial |= partial;
 	meter->open = false;
 	meter->span = 0;
@@ -308,7 +347,7 @@ static void open_interval(struct pm_meter *meter, int64_t begin, enum start star
 		meter->begin = start == START_TRUE ? begin : meter->floor;
 	}
 	meter->span = (uint64_t)meter->end - (uint64_t)meter->begin;
-	if (meter->tally->merged == 1)
+	if (meter->tally->merged == 1 || meter->begin < interval->start_ns)
 		interval->start_ns = start == START_TRUE ? begin : meter->floor;
 }
 
@@ -329,78 +368,87 @@ static void move_on(struct pm_meter *meter, int64_t time_ns)
 	open_interval(meter, time_ns, START_ALIGNED);
 }
 
-/*
- * For a frame that is not of the running interval: makes that the one which it counts in (docs/format.md,
- * "Intervals").
- */
-static void find_interval(struct pm_meter *meter, int64_t time_ns)
-{
-	if (meter->open && time_ns >= meter->begin && meter->end == PM_TIME_MAX)
-		return; /* the very last moment, which a half-open interval leaves out */
-	if (!meter->open) {
-		open_interval(meter, time_ns, meter->started ? START_ALIGNED : START_FIRST_FRAME);
-	} else if (time_ns < meter->begin &&
-		   time_ns >= pm_time_add(meter->floor, -meter->options.interval_ns)) {
-		meter->tally->interval.late++;
-	} else {
-		move_on(meter, time_ns);
-	}
-}
-
-/* True bounds of the running interval. A late frame belongs elsewhere and moves none. */
+/* The true bounds of the running interval, which one of its frames may move. */
 static inline void note_time(struct pm_meter *meter, int64_t time_ns)
 {
 	struct pm_interval *interval = &meter->tally->interval;
 
-	if (time_ns < meter->begin)
-		return;
 	if (time_ns > interval->last_ns)
 		interval->last_ns = time_ns;
 	if (time_ns < interval->first_ns)
 		interval->first_ns = time_ns;
 }
 
-/* What only some frames with ports need. */
-static void after_ports(struct pm_meter *meter, const struct pm_packet *packet,
-			struct pm_decision decision, const struct pm_frame *frame)
+/*
+ * For a frame that is not of the running interval: makes that the one which it counts in (docs/format.md,
+ * "Intervals"). A late frame belongs elsewhere and moves no bound.
+ */
+static PM_OUT_OF_LINE void find_interval(struct pm_meter *meter, int64_t time_ns)
 {
-	if (packet->notes & PM_NOTE_FIRST_FRAGMENT)
-		pm_fragments_first(meter->fragments, packet, frame->time_ns,
+	if (meter->open && time_ns < meter->begin &&
+	    time_ns >= pm_time_add(meter->floor, -meter->options.interval_ns)) {
+		meter->tally->interval.late++;
+		return;
+	}
+	if (!meter->open)
+		open_interval(meter, time_ns, meter->started ? START_ALIGNED : START_FIRST_FRAME);
+	else if (time_ns < meter->begin || meter->end != PM_TIME_MAX)
+		move_on(meter, time_ns); /* else it is the very last moment, which no half-open interval has */
+	note_time(meter, time_ns);
+}
+
+/* A frame that takes the general way; it is in the totals but for its IP version. */
+static PM_OUT_OF_LINE void count_fully(struct pm_meter *meter, const struct pm_frame *frame)
+{
+	struct pm_decision decision;
+	struct pm_packet packet;
+
+	pm_packet_decode(meter->link, frame->bytes, frame->held, frame->wire, &packet);
+	pm_tally_frame(meter->tally, packet.ip_version, frame->wire);
+	if (packet.verdict != PM_VERDICT_PORTS) {
+		count_other(meter, &packet, frame);
+		return;
+	}
+	decision = pm_side_decide(meter->rules, &packet);
+	count_ports(meter, (struct pm_tally_entry){ packet.src_port, packet.dst_port, decision,
+						   frame->wire, packet.transport });
+	if (packet.notes & PM_NOTE_FIRST_FRAGMENT)
+		pm_fragments_first(meter->fragments, &packet, frame->time_ns,
 				   pm_decision_pack(decision));
 	if (meter->options.frame)
 		report_ports(meter, &(struct pm_fragment_frame){ frame->number, frame->time_ns, frame->wire },
-			     packet->transport, packet->src_port, packet->dst_port, decision);
+			     packet.transport, packet.src_port, packet.dst_port, decision);
 }
 
 void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 {
 	struct pm_meter *meter = ctx;
 	struct pm_decision decision;
-	struct pm_packet packet;
+	pm_brief brief;
 
 	if (frame->linktype != meter->linktype) {
 		meter->linktype = frame->linktype;
 		meter->link = pm_link_find(frame->linktype);
 	}
-	pm_packet_decode(meter->link, frame->bytes, frame->held, frame->wire, &packet);
 	if ((uint64_t)frame->time_ns - (uint64_t)meter->begin >= meter->span)
 		find_interval(meter, frame->time_ns);
-	note_time(meter, frame->time_ns);
-	pm_tally_frame(meter->tally, packet.ip_version, frame->wire);
+	else
+		note_time(meter, frame->time_ns);
 	if (frame->held < frame->wire)
 		meter->tally->snapped++;
-	if (packet.verdict != PM_VERDICT_PORTS) {
-		count_other(meter, &packet, frame);
-		return;
+	brief = pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire);
+	if (brief && !meter->options.frame) {
+		decision = pm_side_decide_brief(meter->rules, brief);
+		if (decision.rung != PM_RUNG_N) {
+			pm_tally_frame(meter->tally, pm_brief_ip_version(brief), frame->wire);
+			count_ports(meter, (struct pm_tally_entry){ pm_brief_src_port(brief),
+								   pm_brief_dst_port(brief), decision,
+								   frame->wire,
+								   pm_brief_transport(brief) });
+			return;
+		}
 	}
-	decision = pm_side_decide(meter->rules, &packet);
-	count_ports(meter, (struct pm_tally_entry){ .src_port = packet.src_port,
-						   .dst_port = packet.dst_port,
-						   .decision = decision,
-						   .wire = frame->wire,
-						   .transport = packet.transport });
-	if (packet.notes & PM_NOTE_FIRST_FRAGMENT || meter->options.frame)
-		after_ports(meter, &packet, decision, frame);
+	count_fully(meter, frame);
 }
 
 void pm_meter_tick(struct pm_meter *meter, int64_t now_ns)

@@ -10,11 +10,11 @@
 
 static int on_dump(const char *bytes, size_t size, void *ctx)
 {
-	sink_write(ctx, bytes, size);
+	pm_sink_write(ctx, bytes, size);
 	return 0;
 }
 
-/* What could not be built is NULL: see json_put. */
+/* What could not be built is NULL: see pm_json_put. */
 static void dump(struct json_writer *w, const json_t *value)
 {
 	if (!value || json_dump_callback(value, on_dump, w->sink, DUMP_FLAGS) < 0)
@@ -30,7 +30,7 @@ static void write_value(struct json_writer *w, json_t *value)
 static void separate(struct json_writer *w)
 {
 	if (w->comma)
-		sink_write(w->sink, ",", 1);
+		pm_sink_write(w->sink, ",", 1);
 	w->comma = true;
 }
 
@@ -38,57 +38,57 @@ static void write_key(struct json_writer *w, const char *key)
 {
 	separate(w);
 	write_value(w, json_string(key));
-	sink_write(w->sink, ":", 1);
+	pm_sink_write(w->sink, ":", 1);
 }
 
-void json_begin(struct json_writer *w, struct sink *sink)
+void pm_json_begin(struct json_writer *w, struct sink *sink)
 {
 	*w = (struct json_writer){ .sink = sink };
-	sink_write(sink, "{", 1);
+	pm_sink_write(sink, "{", 1);
 }
 
-void json_member(struct json_writer *w, const char *key, json_t *value)
+void pm_json_member(struct json_writer *w, const char *key, json_t *value)
 {
 	write_key(w, key);
 	write_value(w, value);
 }
 
-void json_array_begin(struct json_writer *w, const char *key)
+void pm_json_array_begin(struct json_writer *w, const char *key)
 {
 	write_key(w, key);
-	sink_write(w->sink, "[", 1);
+	pm_sink_write(w->sink, "[", 1);
 	w->comma = false;
 }
 
-void json_item(struct json_writer *w, json_t *value)
+void pm_json_item(struct json_writer *w, json_t *value)
 {
 	separate(w);
 	write_value(w, value);
 }
 
-void json_item_shared(struct json_writer *w, const json_t *value)
+void pm_json_item_shared(struct json_writer *w, const json_t *value)
 {
 	separate(w);
 	dump(w, value);
 }
 
-void json_array_end(struct json_writer *w)
+void pm_json_array_end(struct json_writer *w)
 {
-	sink_write(w->sink, "]", 1);
+	pm_sink_write(w->sink, "]", 1);
 	w->comma = true;
 }
 
-int json_end(struct json_writer *w, bool flush, struct pm_error *err)
+int pm_json_end(struct json_writer *w, bool flush, struct pm_error *err)
 {
-	sink_write(w->sink, "}\n", 2);
+	pm_sink_write(w->sink, "}\n", 2);
 	if (w->failed)
 		return PM_E_MEMORY;
-	return flush || w->sink->error ? sink_check(w->sink, err) : PM_OK;
+	return flush || w->sink->error ? pm_sink_check(w->sink, err) : PM_OK;
 }
 
-/* Bytes of the UTF-8 sequence at @text (RFC 3629); 0 when it is none. */
-static size_t sequence(const unsigned char *text)
+size_t pm_utf8_sequence(const char *bytes)
 {
+	const unsigned char *text = (const unsigned char *)bytes;
 	static const struct {
 		unsigned char low, high; /* of the first byte */
 		unsigned char second_low, second_high;
@@ -117,21 +117,21 @@ static size_t sequence(const unsigned char *text)
 
 static json_t *repaired(const char *text)
 {
-	const unsigned char *at = (const unsigned char *)text;
 	char *copy = malloc(strlen(text) * 3 + 1), *to = copy;
+	const char *at = text;
 	json_t *value;
 
 	if (!copy)
 		return NULL;
 	while (*at) {
-		size_t size = sequence(at);
+		size_t size = pm_utf8_sequence(at);
 
 		if (size) {
 			memcpy(to, at, size);
 			to += size;
 			at += size;
 		} else {
-			memcpy(to, "\xef\xbf\xbd", 3);
+			memcpy(to, UTF8_REPLACEMENT, 3);
 			to += 3;
 			at++;
 		}
@@ -142,7 +142,7 @@ static json_t *repaired(const char *text)
 	return value;
 }
 
-json_t *json_text(const char *text)
+json_t *pm_json_text(const char *text)
 {
 	json_t *value;
 
@@ -152,17 +152,17 @@ json_t *json_text(const char *text)
 	return value ? value : repaired(text);
 }
 
-json_t *json_count(uint64_t count)
+json_t *pm_json_count(uint64_t count)
 {
 	return json_integer((json_int_t)count);
 }
 
-json_t *json_known(bool known, uint64_t count)
+json_t *pm_json_known(bool known, uint64_t count)
 {
-	return known ? json_count(count) : json_null();
+	return known ? pm_json_count(count) : json_null();
 }
 
-json_t *json_time(int64_t time_ns)
+json_t *pm_json_time(int64_t time_ns)
 {
 	char text[PM_TIME_TEXT_SIZE];
 
@@ -170,7 +170,7 @@ json_t *json_time(int64_t time_ns)
 	return json_string(text);
 }
 
-json_t *json_seconds(const struct pm_interval *interval)
+json_t *pm_json_seconds(const struct pm_interval *interval)
 {
 	int64_t seconds = interval->end_ns / PM_NS_PER_S - interval->start_ns / PM_NS_PER_S;
 	int64_t rest = interval->end_ns % PM_NS_PER_S - interval->start_ns % PM_NS_PER_S;
@@ -178,7 +178,7 @@ json_t *json_seconds(const struct pm_interval *interval)
 	return json_real((double)seconds + (double)rest / 1e9);
 }
 
-void json_put(json_t **object, const char *key, json_t *value)
+void pm_json_put(json_t **object, const char *key, json_t *value)
 {
 	if (json_object_set_new_nocheck(*object, key, value) == 0)
 		return;
@@ -186,35 +186,35 @@ void json_put(json_t **object, const char *key, json_t *value)
 	*object = NULL;
 }
 
-void json_put_count(json_t **object, const char *prefix, struct pm_count count)
+void pm_json_put_count(json_t **object, const char *prefix, struct pm_count count)
 {
 	char key[64];
 
 	snprintf(key, sizeof key, "%spackets", prefix);
-	json_put(object, key, json_count(count.packets));
+	pm_json_put(object, key, pm_json_count(count.packets));
 	snprintf(key, sizeof key, "%sbytes", prefix);
-	json_put(object, key, json_count(count.bytes));
+	pm_json_put(object, key, pm_json_count(count.bytes));
 }
 
-json_t *json_pair(struct pm_count count)
+json_t *pm_json_pair(struct pm_count count)
 {
 	json_t *pair = json_object();
 
-	json_put_count(&pair, "", count);
+	pm_json_put_count(&pair, "", count);
 	return pair;
 }
 
-json_t *json_side_by(const uint64_t side_by[PM_RUNG_N])
+json_t *pm_json_side_by(const uint64_t side_by[PM_RUNG_N])
 {
 	json_t *object = json_object();
 
 	for (int rung = 0; rung < PM_RUNG_N; rung++)
 		if (side_by[rung])
-			json_put(&object, pm_rung_name((enum pm_rung)rung), json_count(side_by[rung]));
+			pm_json_put(&object, pm_rung_name((enum pm_rung)rung), pm_json_count(side_by[rung]));
 	return object;
 }
 
-json_t *json_ports(const struct pm_service_row *row)
+json_t *pm_json_ports(const struct pm_service_row *row)
 {
 	json_t *ports = json_array();
 

@@ -16,30 +16,30 @@ struct json_writer {
 	bool failed; /* a value could not be made: memory is short */
 };
 
-void json_begin(struct json_writer *w, struct sink *sink);
+void pm_json_begin(struct json_writer *w, struct sink *sink);
 /* A member with its value, which is consumed; NULL marks the document as failed. */
-void json_member(struct json_writer *w, const char *key, json_t *value);
-void json_array_begin(struct json_writer *w, const char *key);
-void json_item(struct json_writer *w, json_t *value);
+void pm_json_member(struct json_writer *w, const char *key, json_t *value);
+void pm_json_array_begin(struct json_writer *w, const char *key);
+void pm_json_item(struct json_writer *w, json_t *value);
 /* An item that stays the caller's, to be changed and written again. */
-void json_item_shared(struct json_writer *w, const json_t *value);
-void json_array_end(struct json_writer *w);
+void pm_json_item_shared(struct json_writer *w, const json_t *value);
+void pm_json_array_end(struct json_writer *w);
 /* Ends the document and its line, and flushes with @flush. PM_E_MEMORY, PM_E_IO with @err filled, or 0. */
-int json_end(struct json_writer *w, bool flush, struct pm_error *err);
+int pm_json_end(struct json_writer *w, bool flush, struct pm_error *err);
 
 /* A string; bytes that are not UTF-8 (a file's name may have them) become U+FFFD. NULL gives null. */
-json_t *json_text(const char *text);
-json_t *json_count(uint64_t count);
-json_t *json_known(bool known, uint64_t count);
-json_t *json_time(int64_t time_ns);
-json_t *json_seconds(const struct pm_interval *interval);
+json_t *pm_json_text(const char *text);
+json_t *pm_json_count(uint64_t count);
+json_t *pm_json_known(bool known, uint64_t count);
+json_t *pm_json_time(int64_t time_ns);
+json_t *pm_json_seconds(const struct pm_interval *interval);
 /* Adds packets and bytes to @object, with @prefix before the names. */
-void json_put_count(json_t **object, const char *prefix, struct pm_count count);
+void pm_json_put_count(json_t **object, const char *prefix, struct pm_count count);
 /* {"packets":..,"bytes":..} */
-json_t *json_pair(struct pm_count count);
+json_t *pm_json_pair(struct pm_count count);
 /* Adds a member, whose value is consumed. When memory is short, *@object becomes NULL, and stays so. */
-void json_put(json_t **object, const char *key, json_t *value);
-json_t *json_side_by(const uint64_t side_by[PM_RUNG_N]);
-json_t *json_ports(const struct pm_service_row *row);
+void pm_json_put(json_t **object, const char *key, json_t *value);
+json_t *pm_json_side_by(const uint64_t side_by[PM_RUNG_N]);
+json_t *pm_json_ports(const struct pm_service_row *row);
 
 #endif

@@ -17,19 +17,23 @@ struct sink {
 	char buffer[SINK_BUFFER];
 };
 
-void sink_init(struct sink *sink, int fd, const char *name);
+void pm_sink_init(struct sink *sink, int fd, const char *name);
 
-void sink_write(struct sink *sink, const char *bytes, size_t size);
-void sink_text(struct sink *sink, const char *format, ...) PM_PRINTF(2, 3);
+void pm_sink_write(struct sink *sink, const char *bytes, size_t size);
+void pm_sink_text(struct sink *sink, const char *format, ...) PM_PRINTF(2, 3);
 /* Flushes. PM_E_IO with @err filled once anything has failed, or 0. */
-int sink_check(struct sink *sink, struct pm_error *err);
+int pm_sink_check(struct sink *sink, struct pm_error *err);
 /* Opens @path for append, without the torn line that a killed run may have left. */
-int sink_open_append(struct sink *sink, const char *path, enum pm_format format, struct pm_error *err);
-/* Opens a new file beside @path (its name in @ret_temporary, to be freed) that sink_replace puts in its place. */
-int sink_open_beside(struct sink *sink, const char *path, char **ret_temporary, struct pm_error *err);
-int sink_replace(struct sink *sink, const char *temporary, const char *path, struct pm_error *err);
+int pm_sink_open_append(struct sink *sink, const char *path, enum pm_format format, struct pm_error *err);
+/* Opens a new file beside @path (its name in @ret_temporary, to be freed) that pm_sink_replace puts in its place. */
+int pm_sink_open_beside(struct sink *sink, const char *path, char **ret_temporary, struct pm_error *err);
+int pm_sink_replace(struct sink *sink, const char *temporary, const char *path, struct pm_error *err);
 /* Closes, but for standard output. */
-int sink_close(struct sink *sink, struct pm_error *err);
+int pm_sink_close(struct sink *sink, struct pm_error *err);
+
+/* Size of the UTF-8 sequence that @bytes begin with (RFC 3629); 0 when it is none. */
+size_t pm_utf8_sequence(const char *bytes);
+#define UTF8_REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
 struct pm_output {
 	struct pm_output_options options;
@@ -49,12 +53,12 @@ struct format {
 	bool own_file; /* opens its file itself, each time */
 };
 
-int json_record(struct pm_output *output, struct pm_record *record, struct pm_error *err);
-int rows_record(struct pm_output *output, struct pm_record *record, struct pm_error *err);
-int frames_frame(struct pm_output *output, const struct pm_source *source,
+int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm_error *err);
+int pm_rows_record(struct pm_output *output, struct pm_record *record, struct pm_error *err);
+int pm_frames_frame(struct pm_output *output, const struct pm_source *source,
 		 const struct pm_frame_report *report, struct pm_error *err);
-int text_record(struct pm_output *output, struct pm_record *record, struct pm_error *err);
-int prometheus_record(struct pm_output *output, struct pm_record *record, struct pm_error *err);
-int prometheus_end(struct pm_output *output, struct pm_error *err);
+int pm_text_record(struct pm_output *output, struct pm_record *record, struct pm_error *err);
+int pm_prometheus_record(struct pm_output *output, struct pm_record *record, struct pm_error *err);
+int pm_prometheus_end(struct pm_output *output, struct pm_error *err);
 
 #endif

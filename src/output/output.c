@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of formats. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,11 +8,11 @@
 #include "output-internal.h"
 
 static const struct format formats[] = {
-	[PM_FORMAT_JSON] = { "json", json_record, NULL, NULL, false },
-	[PM_FORMAT_ROWS] = { "rows", rows_record, NULL, NULL, false },
-	[PM_FORMAT_FRAMES] = { "frames", NULL, frames_frame, NULL, false },
-	[PM_FORMAT_TEXT] = { "text", text_record, NULL, NULL, false },
-	[PM_FORMAT_PROMETHEUS] = { "prometheus", prometheus_record, NULL, prometheus_end, true },
+	[PM_FORMAT_JSON] = { "json", pm_json_record, NULL, NULL, false },
+	[PM_FORMAT_ROWS] = { "rows", pm_rows_record, NULL, NULL, false },
+	[PM_FORMAT_FRAMES] = { "frames", NULL, pm_frames_frame, NULL, false },
+	[PM_FORMAT_TEXT] = { "text", pm_text_record, NULL, NULL, false },
+	[PM_FORMAT_PROMETHEUS] = { "prometheus", pm_prometheus_record, NULL, pm_prometheus_end, true },
 };
 _Static_assert(sizeof formats / sizeof *formats == PM_FORMAT_N, "fill every format");
 
@@ -40,16 +41,20 @@ static int file_open(struct pm_output *output, struct pm_error *err)
 	char *temporary = NULL;
 	int r;
 
-	sink_init(&output->sink, STDOUT_FILENO, "standard output");
+	pm_sink_init(&output->sink, STDOUT_FILENO, "standard output");
 	if (!output->path)
 		return PM_OK;
-	if (!format_of(output)->own_file)
-		return sink_open_append(&output->sink, output->path, output->options.format, err);
+	if (!format_of(output)->own_file) {
+		/* Until it is open: what is meant for a file never goes to standard output. */
+		pm_sink_init(&output->sink, -1, output->path);
+		output->sink.error = EBADF;
+		return pm_sink_open_append(&output->sink, output->path, output->options.format, err);
+	}
 	/* Find out now, not an interval later, whether the file can be written. */
-	r = sink_open_beside(&output->sink, output->path, &temporary, err);
+	r = pm_sink_open_beside(&output->sink, output->path, &temporary, err);
 	if (r < 0)
 		return r;
-	sink_close(&output->sink, NULL);
+	pm_sink_close(&output->sink, NULL);
 	remove(temporary);
 	free(temporary);
 	return PM_OK;
@@ -97,7 +102,7 @@ int pm_output_frame(struct pm_output *output, const struct pm_source *source,
 
 int pm_output_flush(struct pm_output *output, struct pm_error *err)
 {
-	return output->sink.fd >= 0 ? sink_check(&output->sink, err) : PM_OK;
+	return output->sink.fd >= 0 ? pm_sink_check(&output->sink, err) : PM_OK;
 }
 
 int pm_output_reopen(struct pm_output *output, struct pm_error *err)
@@ -106,7 +111,7 @@ int pm_output_reopen(struct pm_output *output, struct pm_error *err)
 
 	if (!output->path || format_of(output)->own_file)
 		return PM_OK;
-	r = sink_close(&output->sink, err);
+	r = pm_sink_close(&output->sink, err);
 	if (r < 0)
 		return r;
 	return file_open(output, err);
@@ -123,7 +128,7 @@ int pm_output_close(struct pm_output *output, struct pm_error *err)
 	if (format->end)
 		r = format->end(output, err);
 	if (output->sink.fd >= 0) {
-		closed = sink_close(&output->sink, err);
+		closed = pm_sink_close(&output->sink, err);
 		r = r < 0 ? r : closed;
 	}
 	for (size_t i = 0; i < output->n_sums; i++)

@@ -8,41 +8,46 @@
 
 #include "output-internal.h"
 
-/* A label's value: backslash, quote and line end are escaped. */
+/* A label's value: backslash, quote and line end are escaped; what is not UTF-8 becomes U+FFFD. */
 static void write_value(struct sink *sink, const char *text)
 {
-	for (; *text; text++) {
+	while (*text) {
+		size_t size = pm_utf8_sequence(text);
+
 		if (*text == '\\' || *text == '"')
-			sink_write(sink, "\\", 1);
+			pm_sink_write(sink, "\\", 1);
 		if (*text == '\n')
-			sink_write(sink, "\\n", 2);
+			pm_sink_write(sink, "\\n", 2);
+		else if (size)
+			pm_sink_write(sink, text, size);
 		else
-			sink_write(sink, text, 1);
+			pm_sink_write(sink, UTF8_REPLACEMENT, 3);
+		text += size ? size : 1;
 	}
 }
 
 static void write_label(struct sink *sink, bool first, const char *name, const char *value)
 {
-	sink_text(sink, "%s%s=\"", first ? "{" : ",", name);
+	pm_sink_text(sink, "%s%s=\"", first ? "{" : ",", name);
 	write_value(sink, value);
-	sink_write(sink, "\"", 1);
+	pm_sink_write(sink, "\"", 1);
 }
 
 static void metric(struct sink *sink, const char *name, const char *type, const char *help)
 {
-	sink_text(sink, "# HELP portmeter_%s %s\n# TYPE portmeter_%s %s\n", name, help, name, type);
+	pm_sink_text(sink, "# HELP portmeter_%s %s\n# TYPE portmeter_%s %s\n", name, help, name, type);
 }
 
 /* Begins a sample with the label that all have. */
 static void sample(struct sink *sink, const char *name, const struct pm_record *sum)
 {
-	sink_text(sink, "portmeter_%s", name);
+	pm_sink_text(sink, "portmeter_%s", name);
 	write_label(sink, true, "interface", sum->source->name);
 }
 
 static void value(struct sink *sink, uint64_t count)
 {
-	sink_text(sink, "} %llu\n", (unsigned long long)count);
+	pm_sink_text(sink, "} %llu\n", (unsigned long long)count);
 }
 
 /* Which half of a pm_count a family of samples shows. */
@@ -187,7 +192,7 @@ static void interval_end(struct sink *sink, const struct pm_record *sum, enum ha
 {
 	(void)half;
 	sample(sink, name, sum);
-	sink_text(sink, "} %.3f\n", (double)(sum->interval.end_ns / 1000000) / 1000);
+	pm_sink_text(sink, "} %.3f\n", (double)(sum->interval.end_ns / 1000000) / 1000);
 }
 
 static void rules_entries(struct sink *sink, const struct pm_record *sum, enum half half,
@@ -243,7 +248,7 @@ static const struct family {
 static void write_page(struct sink *sink, struct pm_output *output)
 {
 	metric(sink, "build_info", "gauge", "The program that made these numbers.");
-	sink_text(sink, "portmeter_build_info{version=\"%s\"} 1\n", pm_version());
+	pm_sink_text(sink, "portmeter_build_info{version=\"%s\"} 1\n", pm_version());
 	for (size_t f = 0; output->n_sums && f < sizeof families / sizeof *families; f++) {
 		const struct family *family = &families[f];
 
@@ -274,26 +279,26 @@ static int sum_add(struct pm_output *output, const struct pm_record *record)
 	return r;
 }
 
-int prometheus_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
+int pm_prometheus_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
 {
 	char *temporary = NULL;
 	int r = sum_add(output, record);
 
 	if (r < 0 || !output->path)
 		return r;
-	r = sink_open_beside(&output->sink, output->path, &temporary, err);
+	r = pm_sink_open_beside(&output->sink, output->path, &temporary, err);
 	if (r < 0)
 		return r;
 	write_page(&output->sink, output);
-	r = sink_replace(&output->sink, temporary, output->path, err);
+	r = pm_sink_replace(&output->sink, temporary, output->path, err);
 	free(temporary);
 	return r;
 }
 
-int prometheus_end(struct pm_output *output, struct pm_error *err)
+int pm_prometheus_end(struct pm_output *output, struct pm_error *err)
 {
 	if (output->path)
 		return PM_OK;
 	write_page(&output->sink, output);
-	return sink_check(&output->sink, err);
+	return pm_sink_check(&output->sink, err);
 }

@@ -6,13 +6,13 @@ static json_t *source_json(const struct pm_source *source)
 {
 	json_t *object = json_object();
 
-	json_put(&object, "kind", json_string(source->live ? "live" : "file"));
-	json_put(&object, "name", json_text(source->name));
+	pm_json_put(&object, "kind", json_string(source->live ? "live" : "file"));
+	pm_json_put(&object, "name", pm_json_text(source->name));
 	if (!source->live)
-		json_put(&object, "files", json_count(source->files));
-	json_put(&object, "link", json_text(source->link));
-	json_put(&object, "filter", json_text(source->filter));
-	json_put(&object, "snaplen", json_known(source->snaplen >= 0, (uint64_t)source->snaplen));
+		pm_json_put(&object, "files", pm_json_count(source->files));
+	pm_json_put(&object, "link", pm_json_text(source->link));
+	pm_json_put(&object, "filter", pm_json_text(source->filter));
+	pm_json_put(&object, "snaplen", pm_json_known(source->snaplen >= 0, (uint64_t)source->snaplen));
 	return object;
 }
 
@@ -20,20 +20,20 @@ static json_t *interval_json(const struct pm_interval *interval)
 {
 	json_t *object = json_object();
 
-	json_put(&object, "start", json_time(interval->start_ns));
-	json_put(&object, "end", json_time(interval->end_ns));
-	json_put(&object, "seconds", json_seconds(interval));
-	json_put(&object, "partial", json_boolean(interval->partial));
-	json_put(&object, "late", json_count(interval->late));
+	pm_json_put(&object, "start", pm_json_time(interval->start_ns));
+	pm_json_put(&object, "end", pm_json_time(interval->end_ns));
+	pm_json_put(&object, "seconds", pm_json_seconds(interval));
+	pm_json_put(&object, "partial", json_boolean(interval->partial));
+	pm_json_put(&object, "late", pm_json_count(interval->late));
 	return object;
 }
 
 static json_t *totals_json(const struct pm_record *record)
 {
-	json_t *object = json_pair(record->totals);
+	json_t *object = pm_json_pair(record->totals);
 
-	json_put(&object, "ip4", json_pair(record->ip4));
-	json_put(&object, "ip6", json_pair(record->ip6));
+	pm_json_put(&object, "ip4", pm_json_pair(record->ip4));
+	pm_json_put(&object, "ip6", pm_json_pair(record->ip6));
 	return object;
 }
 
@@ -42,12 +42,12 @@ static json_t *capture_json(const struct pm_record *record)
 	const struct pm_capture_figures *figures = &record->capture;
 	json_t *object = json_object();
 
-	json_put(&object, "received", json_known(figures->received_known, figures->received));
-	json_put(&object, "dropped_kernel",
-		 json_known(figures->dropped_kernel_known, figures->dropped_kernel));
-	json_put(&object, "dropped_interface",
-		 json_known(figures->dropped_interface_known, figures->dropped_interface));
-	json_put(&object, "snapped", json_count(record->snapped));
+	pm_json_put(&object, "received", pm_json_known(figures->received_known, figures->received));
+	pm_json_put(&object, "dropped_kernel",
+		 pm_json_known(figures->dropped_kernel_known, figures->dropped_kernel));
+	pm_json_put(&object, "dropped_interface",
+		 pm_json_known(figures->dropped_interface_known, figures->dropped_interface));
+	pm_json_put(&object, "snapped", pm_json_count(record->snapped));
 	return object;
 }
 
@@ -55,10 +55,10 @@ static json_t *other_json(const struct pm_other *other)
 {
 	json_t *object = json_object();
 
-	json_put(&object, "ports", json_count(other->ports));
-	json_put(&object, "src", json_pair(other->src));
-	json_put(&object, "dst", json_pair(other->dst));
-	json_put(&object, "as_service", json_pair(other->as_service));
+	pm_json_put(&object, "ports", pm_json_count(other->ports));
+	pm_json_put(&object, "src", pm_json_pair(other->src));
+	pm_json_put(&object, "dst", pm_json_pair(other->dst));
+	pm_json_put(&object, "as_service", pm_json_pair(other->as_service));
 	return object;
 }
 
@@ -66,10 +66,10 @@ static json_t *transport_json(const struct pm_transport_row *row)
 {
 	json_t *object = json_object();
 
-	json_put(&object, "transport", json_string(pm_transport_name(row->transport)));
-	json_put_count(&object, "", row->count);
-	json_put(&object, "unknown", json_pair(row->unknown));
-	json_put(&object, "other", other_json(&row->other));
+	pm_json_put(&object, "transport", json_string(pm_transport_name(row->transport)));
+	pm_json_put_count(&object, "", row->count);
+	pm_json_put(&object, "unknown", pm_json_pair(row->unknown));
+	pm_json_put(&object, "other", other_json(&row->other));
 	return object;
 }
 
@@ -88,8 +88,8 @@ static json_t *form_count(struct port_form *form, size_t i)
 
 	form->counts[i][0] = json_integer(0);
 	form->counts[i][1] = json_integer(0);
-	json_put(&pair, "packets", form->counts[i][0]);
-	json_put(&pair, "bytes", form->counts[i][1]);
+	pm_json_put(&pair, "packets", form->counts[i][0]);
+	pm_json_put(&pair, "bytes", form->counts[i][1]);
 	return pair;
 }
 
@@ -101,13 +101,13 @@ static void form_init(struct port_form *form)
 	form->port = json_integer(0);
 	form->range = json_string("");
 	form->service = json_string("");
-	json_put(&form->row, "transport", form->transport);
-	json_put(&form->row, "port", form->port);
-	json_put(&form->row, "range", form->range);
-	json_put(&form->row, "service", json_incref(form->service));
-	json_put(&form->row, "src", form_count(form, 0));
-	json_put(&form->row, "dst", form_count(form, 1));
-	json_put(&form->row, "as_service", form_count(form, 2));
+	pm_json_put(&form->row, "transport", form->transport);
+	pm_json_put(&form->row, "port", form->port);
+	pm_json_put(&form->row, "range", form->range);
+	pm_json_put(&form->row, "service", json_incref(form->service));
+	pm_json_put(&form->row, "src", form_count(form, 0));
+	pm_json_put(&form->row, "dst", form_count(form, 1));
+	pm_json_put(&form->row, "as_service", form_count(form, 2));
 }
 
 static void form_fini(struct port_form *form)
@@ -143,35 +143,35 @@ static void write_ports(struct json_writer *w, const struct pm_record *record)
 	struct port_form form;
 
 	form_init(&form);
-	json_array_begin(w, "ports");
+	pm_json_array_begin(w, "ports");
 	for (size_t i = 0; i < record->n_ports; i++) {
 		if (!form_fill(&form, &record->ports[i]))
 			w->failed = true;
-		json_item_shared(w, form.row);
+		pm_json_item_shared(w, form.row);
 	}
-	json_array_end(w);
+	pm_json_array_end(w);
 	form_fini(&form);
 }
 
 /* What a service and the unknown have in common. */
 static void put_sides(json_t **object, const struct pm_service_row *row)
 {
-	json_put_count(object, "", row->count);
-	json_put(object, "to_service", json_pair(row->to_service));
-	json_put(object, "from_service", json_pair(row->from_service));
-	json_put(object, "symmetric", json_pair(row->symmetric));
-	json_put(object, "side_by", json_side_by(row->side_by));
+	pm_json_put_count(object, "", row->count);
+	pm_json_put(object, "to_service", pm_json_pair(row->to_service));
+	pm_json_put(object, "from_service", pm_json_pair(row->from_service));
+	pm_json_put(object, "symmetric", pm_json_pair(row->symmetric));
+	pm_json_put(object, "side_by", pm_json_side_by(row->side_by));
 }
 
 static json_t *service_json(const struct pm_service_row *row)
 {
 	json_t *object = json_object();
 
-	json_put(&object, "service", json_text(row->service));
-	json_put(&object, "category", json_text(row->category));
-	json_put(&object, "transport",
+	pm_json_put(&object, "service", pm_json_text(row->service));
+	pm_json_put(&object, "category", pm_json_text(row->category));
+	pm_json_put(&object, "transport",
 		 json_string(pm_transport_name((enum pm_transport)row->transport)));
-	json_put(&object, "ports", json_ports(row));
+	pm_json_put(&object, "ports", pm_json_ports(row));
 	put_sides(&object, row);
 	return object;
 }
@@ -188,12 +188,12 @@ static json_t *no_port_json(const struct pm_no_port_row *row)
 {
 	json_t *object = json_object();
 
-	json_put(&object, "reason", json_string(pm_verdict_name(row->reason)));
+	pm_json_put(&object, "reason", json_string(pm_verdict_name(row->reason)));
 	if (row->protocol >= 0) {
-		json_put(&object, "protocol", json_integer(row->protocol));
-		json_put(&object, "name", json_text(pm_protocol_name((uint8_t)row->protocol)));
+		pm_json_put(&object, "protocol", json_integer(row->protocol));
+		pm_json_put(&object, "name", pm_json_text(pm_protocol_name((uint8_t)row->protocol)));
 	}
-	json_put_count(&object, "", row->count);
+	pm_json_put_count(&object, "", row->count);
 	return object;
 }
 
@@ -201,8 +201,8 @@ static json_t *facet_json(enum pm_facet facet, struct pm_count count)
 {
 	json_t *object = json_object();
 
-	json_put(&object, "code", json_string(pm_facet_name(facet)));
-	json_put_count(&object, "", count);
+	pm_json_put(&object, "code", json_string(pm_facet_name(facet)));
+	pm_json_put_count(&object, "", count);
 	return object;
 }
 
@@ -210,10 +210,10 @@ static json_t *rules_json(const struct pm_record *record)
 {
 	json_t *object = json_object();
 
-	json_put(&object, "generation", json_count(pm_rules_generation(record->rules)));
-	json_put(&object, "entries", json_count(pm_rules_entries(record->rules)));
-	json_put(&object, "sha256", json_string(pm_rules_sha256(record->rules)));
-	json_put(&object, "conflicts", json_count(pm_rules_conflicts(record->rules)));
+	pm_json_put(&object, "generation", pm_json_count(pm_rules_generation(record->rules)));
+	pm_json_put(&object, "entries", pm_json_count(pm_rules_entries(record->rules)));
+	pm_json_put(&object, "sha256", json_string(pm_rules_sha256(record->rules)));
+	pm_json_put(&object, "conflicts", pm_json_count(pm_rules_conflicts(record->rules)));
 	return object;
 }
 
@@ -222,11 +222,11 @@ static json_t *given_up_json(const struct pm_given_up *given_up)
 	json_t *object = json_object();
 
 	if (given_up->fragment_datagrams)
-		json_put(&object, "fragment_datagrams", json_count(given_up->fragment_datagrams));
+		pm_json_put(&object, "fragment_datagrams", pm_json_count(given_up->fragment_datagrams));
 	if (given_up->fragment_frames)
-		json_put(&object, "fragment_frames", json_count(given_up->fragment_frames));
+		pm_json_put(&object, "fragment_frames", pm_json_count(given_up->fragment_frames));
 	if (given_up->service_ports)
-		json_put(&object, "service_ports", json_count(given_up->service_ports));
+		pm_json_put(&object, "service_ports", pm_json_count(given_up->service_ports));
 	return object;
 }
 
@@ -235,50 +235,50 @@ static void write_head(struct json_writer *w, const struct pm_record *record)
 	const struct pm_source *source = record->source;
 	const struct pm_given_up *given_up = &record->given_up;
 
-	json_member(w, "schema", json_string("portmeter.summary/1"));
-	json_member(w, "time", json_time(record->interval.end_ns));
+	pm_json_member(w, "schema", json_string("portmeter.summary/1"));
+	pm_json_member(w, "time", pm_json_time(record->interval.end_ns));
 	if (source->sensor)
-		json_member(w, "sensor", json_text(source->sensor));
+		pm_json_member(w, "sensor", pm_json_text(source->sensor));
 	if (source->run)
-		json_member(w, "run", json_text(source->run));
-	json_member(w, "seq", json_count(record->seq));
-	json_member(w, "source", source_json(source));
-	json_member(w, "interval", interval_json(&record->interval));
+		pm_json_member(w, "run", pm_json_text(source->run));
+	pm_json_member(w, "seq", pm_json_count(record->seq));
+	pm_json_member(w, "source", source_json(source));
+	pm_json_member(w, "interval", interval_json(&record->interval));
 	if (record->merged > 1)
-		json_member(w, "merged", json_count(record->merged));
-	json_member(w, "totals", totals_json(record));
-	json_member(w, "capture", capture_json(record));
+		pm_json_member(w, "merged", pm_json_count(record->merged));
+	pm_json_member(w, "totals", totals_json(record));
+	pm_json_member(w, "capture", capture_json(record));
 	if (given_up->fragment_datagrams || given_up->fragment_frames || given_up->service_ports)
-		json_member(w, "given_up", given_up_json(given_up));
+		pm_json_member(w, "given_up", given_up_json(given_up));
 }
 
-int json_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
+int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
 {
 	struct json_writer w;
 
 	pm_record_cut(record, output->options.top, output->options.service_only);
-	json_begin(&w, &output->sink);
+	pm_json_begin(&w, &output->sink);
 	write_head(&w, record);
-	json_array_begin(&w, "transports");
+	pm_json_array_begin(&w, "transports");
 	for (size_t i = 0; i < record->n_transports; i++)
-		json_item(&w, transport_json(&record->transports[i]));
-	json_array_end(&w);
+		pm_json_item(&w, transport_json(&record->transports[i]));
+	pm_json_array_end(&w);
 	write_ports(&w, record);
-	json_array_begin(&w, "services");
+	pm_json_array_begin(&w, "services");
 	for (size_t i = 0; i < record->n_services; i++)
-		json_item(&w, service_json(&record->services[i]));
-	json_array_end(&w);
-	json_member(&w, "unknown", unknown_json(&record->unknown));
-	json_array_begin(&w, "no_port");
+		pm_json_item(&w, service_json(&record->services[i]));
+	pm_json_array_end(&w);
+	pm_json_member(&w, "unknown", unknown_json(&record->unknown));
+	pm_json_array_begin(&w, "no_port");
 	for (size_t i = 0; i < record->n_no_port; i++)
-		json_item(&w, no_port_json(&record->no_port[i]));
-	json_array_end(&w);
-	json_array_begin(&w, "facets");
+		pm_json_item(&w, no_port_json(&record->no_port[i]));
+	pm_json_array_end(&w);
+	pm_json_array_begin(&w, "facets");
 	for (int f = 0; f < PM_FACET_N; f++)
 		if (record->facets[f].packets)
-			json_item(&w, facet_json((enum pm_facet)f, record->facets[f]));
-	json_array_end(&w);
-	json_member(&w, "rules", rules_json(record));
-	json_member(&w, "other", other_json(&record->other));
-	return json_end(&w, true, err);
+			pm_json_item(&w, facet_json((enum pm_facet)f, record->facets[f]));
+	pm_json_array_end(&w);
+	pm_json_member(&w, "rules", rules_json(record));
+	pm_json_member(&w, "other", other_json(&record->other));
+	return pm_json_end(&w, true, err);
 }

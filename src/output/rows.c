@@ -9,20 +9,20 @@ static void row_begin(struct json_writer *w, struct pm_output *output,
 	const struct pm_source *source = record->source;
 	const struct pm_interval *interval = &record->interval;
 
-	json_begin(w, &output->sink);
-	json_member(w, "schema", json_string("portmeter.row/1"));
-	json_member(w, "row", json_string(kind));
-	json_member(w, "time", json_time(interval->end_ns));
+	pm_json_begin(w, &output->sink);
+	pm_json_member(w, "schema", json_string("portmeter.row/1"));
+	pm_json_member(w, "row", json_string(kind));
+	pm_json_member(w, "time", pm_json_time(interval->end_ns));
 	if (source->sensor)
-		json_member(w, "sensor", json_text(source->sensor));
+		pm_json_member(w, "sensor", pm_json_text(source->sensor));
 	if (source->run)
-		json_member(w, "run", json_text(source->run));
-	json_member(w, "seq", json_count(record->seq));
-	json_member(w, "source", json_text(source->name));
-	json_member(w, "start", json_time(interval->start_ns));
-	json_member(w, "end", json_time(interval->end_ns));
-	json_member(w, "seconds", json_seconds(interval));
-	json_member(w, "partial", json_boolean(interval->partial));
+		pm_json_member(w, "run", pm_json_text(source->run));
+	pm_json_member(w, "seq", pm_json_count(record->seq));
+	pm_json_member(w, "source", pm_json_text(source->name));
+	pm_json_member(w, "start", pm_json_time(interval->start_ns));
+	pm_json_member(w, "end", pm_json_time(interval->end_ns));
+	pm_json_member(w, "seconds", pm_json_seconds(interval));
+	pm_json_member(w, "partial", json_boolean(interval->partial));
 }
 
 static void put(struct json_writer *w, const char *prefix, struct pm_count count)
@@ -30,14 +30,14 @@ static void put(struct json_writer *w, const char *prefix, struct pm_count count
 	char key[64];
 
 	snprintf(key, sizeof key, "%spackets", prefix);
-	json_member(w, key, json_count(count.packets));
+	pm_json_member(w, key, pm_json_count(count.packets));
 	snprintf(key, sizeof key, "%sbytes", prefix);
-	json_member(w, key, json_count(count.bytes));
+	pm_json_member(w, key, pm_json_count(count.bytes));
 }
 
 static void put_transport(struct json_writer *w, unsigned transport)
 {
-	json_member(w, "transport", json_string(pm_transport_name((enum pm_transport)transport)));
+	pm_json_member(w, "transport", json_string(pm_transport_name((enum pm_transport)transport)));
 }
 
 static int totals_row(struct pm_output *output, const struct pm_record *record,
@@ -50,14 +50,14 @@ static int totals_row(struct pm_output *output, const struct pm_record *record,
 	put(&w, "", record->totals);
 	put(&w, "ip4_", record->ip4);
 	put(&w, "ip6_", record->ip6);
-	json_member(&w, "received", json_known(figures->received_known, figures->received));
-	json_member(&w, "dropped_kernel",
-		    json_known(figures->dropped_kernel_known, figures->dropped_kernel));
-	json_member(&w, "dropped_interface",
-		    json_known(figures->dropped_interface_known, figures->dropped_interface));
-	json_member(&w, "snapped", json_count(record->snapped));
-	json_member(&w, "late", json_count(record->interval.late));
-	return json_end(&w, false, err);
+	pm_json_member(&w, "received", pm_json_known(figures->received_known, figures->received));
+	pm_json_member(&w, "dropped_kernel",
+		    pm_json_known(figures->dropped_kernel_known, figures->dropped_kernel));
+	pm_json_member(&w, "dropped_interface",
+		    pm_json_known(figures->dropped_interface_known, figures->dropped_interface));
+	pm_json_member(&w, "snapped", pm_json_count(record->snapped));
+	pm_json_member(&w, "late", pm_json_count(record->interval.late));
+	return pm_json_end(&w, false, err);
 }
 
 static int transport_row(struct pm_output *output, const struct pm_record *record,
@@ -69,7 +69,7 @@ static int transport_row(struct pm_output *output, const struct pm_record *recor
 	put_transport(&w, row->transport);
 	put(&w, "", row->count);
 	put(&w, "unknown_", row->unknown);
-	return json_end(&w, false, err);
+	return pm_json_end(&w, false, err);
 }
 
 static int port_row(struct pm_output *output, const struct pm_record *record,
@@ -79,13 +79,13 @@ static int port_row(struct pm_output *output, const struct pm_record *record,
 
 	row_begin(&w, output, record, "port");
 	put_transport(&w, row->transport);
-	json_member(&w, "port", json_integer(row->port));
-	json_member(&w, "range", json_string(pm_range_name(pm_range_of(row->port))));
-	json_member(&w, "service", json_text(row->service));
+	pm_json_member(&w, "port", json_integer(row->port));
+	pm_json_member(&w, "range", json_string(pm_range_name(pm_range_of(row->port))));
+	pm_json_member(&w, "service", pm_json_text(row->service));
 	put(&w, "src_", row->src);
 	put(&w, "dst_", row->dst);
 	put(&w, "as_service_", row->as_service);
-	return json_end(&w, false, err);
+	return pm_json_end(&w, false, err);
 }
 
 static int service_row(struct pm_output *output, const struct pm_record *record,
@@ -95,17 +95,17 @@ static int service_row(struct pm_output *output, const struct pm_record *record,
 
 	row_begin(&w, output, record, row->service ? "service" : "unknown");
 	if (row->service) {
-		json_member(&w, "service", json_text(row->service));
-		json_member(&w, "category", json_text(row->category));
+		pm_json_member(&w, "service", pm_json_text(row->service));
+		pm_json_member(&w, "category", pm_json_text(row->category));
 		put_transport(&w, row->transport);
-		json_member(&w, "ports", json_ports(row));
+		pm_json_member(&w, "ports", pm_json_ports(row));
 	}
 	put(&w, "", row->count);
 	put(&w, "to_service_", row->to_service);
 	put(&w, "from_service_", row->from_service);
 	put(&w, "symmetric_", row->symmetric);
-	json_member(&w, "side_by", json_side_by(row->side_by));
-	return json_end(&w, false, err);
+	pm_json_member(&w, "side_by", pm_json_side_by(row->side_by));
+	return pm_json_end(&w, false, err);
 }
 
 static int no_port_row(struct pm_output *output, const struct pm_record *record,
@@ -114,13 +114,13 @@ static int no_port_row(struct pm_output *output, const struct pm_record *record,
 	struct json_writer w;
 
 	row_begin(&w, output, record, "no_port");
-	json_member(&w, "reason", json_string(pm_verdict_name(row->reason)));
+	pm_json_member(&w, "reason", json_string(pm_verdict_name(row->reason)));
 	if (row->protocol >= 0) {
-		json_member(&w, "protocol", json_integer(row->protocol));
-		json_member(&w, "name", json_text(pm_protocol_name((uint8_t)row->protocol)));
+		pm_json_member(&w, "protocol", json_integer(row->protocol));
+		pm_json_member(&w, "name", pm_json_text(pm_protocol_name((uint8_t)row->protocol)));
 	}
 	put(&w, "", row->count);
-	return json_end(&w, false, err);
+	return pm_json_end(&w, false, err);
 }
 
 static int facet_row(struct pm_output *output, const struct pm_record *record, enum pm_facet facet,
@@ -129,9 +129,9 @@ static int facet_row(struct pm_output *output, const struct pm_record *record, e
 	struct json_writer w;
 
 	row_begin(&w, output, record, "facet");
-	json_member(&w, "code", json_string(pm_facet_name(facet)));
+	pm_json_member(&w, "code", json_string(pm_facet_name(facet)));
 	put(&w, "", record->facets[facet]);
-	return json_end(&w, false, err);
+	return pm_json_end(&w, false, err);
 }
 
 static int other_row(struct pm_output *output, const struct pm_record *record,
@@ -141,14 +141,14 @@ static int other_row(struct pm_output *output, const struct pm_record *record,
 
 	row_begin(&w, output, record, "other");
 	put_transport(&w, row->transport);
-	json_member(&w, "ports", json_count(row->other.ports));
+	pm_json_member(&w, "ports", pm_json_count(row->other.ports));
 	put(&w, "src_", row->other.src);
 	put(&w, "dst_", row->other.dst);
 	put(&w, "as_service_", row->other.as_service);
-	return json_end(&w, false, err);
+	return pm_json_end(&w, false, err);
 }
 
-int rows_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
+int pm_rows_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
 {
 	int r;
 
@@ -170,7 +170,7 @@ int rows_record(struct pm_output *output, struct pm_record *record, struct pm_er
 	for (size_t i = 0; r == PM_OK && i < record->n_transports; i++)
 		if (record->transports[i].other.ports)
 			r = other_row(output, record, &record->transports[i], err);
-	return r == PM_OK ? sink_check(&output->sink, err) : r;
+	return r == PM_OK ? pm_sink_check(&output->sink, err) : r;
 }
 
 /* UDP's and UDP-Lite's source port 0 is no port. */
@@ -182,29 +182,29 @@ static json_t *source_port(const struct pm_frame_report *report)
 	return json_integer(report->src_port);
 }
 
-int frames_frame(struct pm_output *output, const struct pm_source *source,
+int pm_frames_frame(struct pm_output *output, const struct pm_source *source,
 		 const struct pm_frame_report *report, struct pm_error *err)
 {
 	struct json_writer w;
 
-	json_begin(&w, &output->sink);
-	json_member(&w, "number", json_count(report->number));
-	json_member(&w, "time", json_time(report->time_ns));
-	json_member(&w, "source", json_text(source->name));
-	json_member(&w, "bytes", json_count(report->wire));
+	pm_json_begin(&w, &output->sink);
+	pm_json_member(&w, "number", pm_json_count(report->number));
+	pm_json_member(&w, "time", pm_json_time(report->time_ns));
+	pm_json_member(&w, "source", pm_json_text(source->name));
+	pm_json_member(&w, "bytes", pm_json_count(report->wire));
 	if (report->verdict == PM_VERDICT_PORTS) {
 		put_transport(&w, report->transport);
-		json_member(&w, "src_port", source_port(report));
-		json_member(&w, "dst_port", json_integer(report->dst_port));
-		json_member(&w, "side", json_string(pm_side_name((enum pm_side)report->decision.side)));
-		json_member(&w, "label",
-			    json_text(pm_rules_name(report->rules, report->decision.service)));
-		json_member(&w, "rung", json_string(pm_rung_name((enum pm_rung)report->decision.rung)));
+		pm_json_member(&w, "src_port", source_port(report));
+		pm_json_member(&w, "dst_port", json_integer(report->dst_port));
+		pm_json_member(&w, "side", json_string(pm_side_name((enum pm_side)report->decision.side)));
+		pm_json_member(&w, "label",
+			    pm_json_text(pm_rules_name(report->rules, report->decision.service)));
+		pm_json_member(&w, "rung", json_string(pm_rung_name((enum pm_rung)report->decision.rung)));
 	} else {
-		json_member(&w, "no_port",
+		pm_json_member(&w, "no_port",
 			    json_string(pm_verdict_name((enum pm_verdict)report->verdict)));
 		if (report->verdict == PM_VERDICT_NO_PORTS_PROTOCOL)
-			json_member(&w, "protocol", json_integer(report->ip_protocol));
+			pm_json_member(&w, "protocol", json_integer(report->ip_protocol));
 	}
-	return json_end(&w, false, err);
+	return pm_json_end(&w, false, err);
 }

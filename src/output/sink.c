@@ -13,7 +13,7 @@
 /* Longest line that an earlier run can have left torn: a record of all ports is some 50 MB. */
 #define TAIL_MAX ((off_t)256 << 20)
 
-void sink_init(struct sink *sink, int fd, const char *name)
+void pm_sink_init(struct sink *sink, int fd, const char *name)
 {
 	sink->fd = fd;
 	sink->name = name;
@@ -42,7 +42,7 @@ static void flush(struct sink *sink)
 	sink->used = 0;
 }
 
-void sink_write(struct sink *sink, const char *bytes, size_t size)
+void pm_sink_write(struct sink *sink, const char *bytes, size_t size)
 {
 	if (size > sizeof sink->buffer - sink->used)
 		flush(sink);
@@ -54,7 +54,7 @@ void sink_write(struct sink *sink, const char *bytes, size_t size)
 	sink->used += size;
 }
 
-void sink_text(struct sink *sink, const char *format, ...)
+void pm_sink_text(struct sink *sink, const char *format, ...)
 {
 	char text[1024]; /* longer than any line of tables or label of ours */
 	va_list args;
@@ -64,7 +64,7 @@ void sink_text(struct sink *sink, const char *format, ...)
 	n = vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	if (n > 0)
-		sink_write(sink, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+		pm_sink_write(sink, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
 }
 
 static int failure(const struct sink *sink, struct pm_error *err)
@@ -76,15 +76,15 @@ static int failure(const struct sink *sink, struct pm_error *err)
 			    strerror(sink->error));
 }
 
-int sink_check(struct sink *sink, struct pm_error *err)
+int pm_sink_check(struct sink *sink, struct pm_error *err)
 {
 	flush(sink);
 	return sink->error ? failure(sink, err) : PM_OK;
 }
 
-int sink_close(struct sink *sink, struct pm_error *err)
+int pm_sink_close(struct sink *sink, struct pm_error *err)
 {
-	int r = sink_check(sink, err);
+	int r = pm_sink_check(sink, err);
 
 	/* Standard output stays open: the program may have more to say there. */
 	if (sink->fd != STDOUT_FILENO && close(sink->fd) < 0 && r == PM_OK) {
@@ -158,7 +158,7 @@ static int cut_torn_line(int fd, const char *path, enum pm_format format, struct
 	return PM_OK;
 }
 
-int sink_open_append(struct sink *sink, const char *path, enum pm_format format, struct pm_error *err)
+int pm_sink_open_append(struct sink *sink, const char *path, enum pm_format format, struct pm_error *err)
 {
 	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 	int r;
@@ -183,11 +183,11 @@ int sink_open_append(struct sink *sink, const char *path, enum pm_format format,
 		close(fd);
 		return r;
 	}
-	sink_init(sink, fd, path);
+	pm_sink_init(sink, fd, path);
 	return PM_OK;
 }
 
-int sink_open_beside(struct sink *sink, const char *path, char **ret_temporary, struct pm_error *err)
+int pm_sink_open_beside(struct sink *sink, const char *path, char **ret_temporary, struct pm_error *err)
 {
 	static const char suffix[] = ".XXXXXX";
 	size_t size = strlen(path) + sizeof suffix;
@@ -204,16 +204,16 @@ int sink_open_beside(struct sink *sink, const char *path, char **ret_temporary, 
 				    strerror(errno));
 	}
 	/* Others are to read it: a collector runs as another user. */
-	sink_init(sink, fd, path);
+	pm_sink_init(sink, fd, path);
 	if (fchmod(fd, 0644) < 0)
 		sink->error = errno;
 	*ret_temporary = temporary;
 	return PM_OK;
 }
 
-int sink_replace(struct sink *sink, const char *temporary, const char *path, struct pm_error *err)
+int pm_sink_replace(struct sink *sink, const char *temporary, const char *path, struct pm_error *err)
 {
-	int r = sink_close(sink, err);
+	int r = pm_sink_close(sink, err);
 
 	if (r == PM_OK && rename(temporary, path) < 0)
 		r = pm_error_set(err, PM_E_IO, path, 0, 0, "can't replace: %s", strerror(errno));

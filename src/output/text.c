@@ -52,14 +52,14 @@ static void title(struct sink *sink, const struct pm_record *record)
 
 	pm_time_text(interval->start_ns, start);
 	pm_time_text(interval->end_ns, end);
-	sink_text(sink, "%s  %s to %s%s\n", record->source->name, start, end,
-		  interval->partial ? "  (partial)" : "");
-	sink_text(sink, "%s packets, %s", grouped(record->totals.packets, a),
+	pm_sink_write(sink, record->source->name, strlen(record->source->name)); /* a path, of any length */
+	pm_sink_text(sink, "  %s to %s%s\n", start, end, interval->partial ? "  (partial)" : "");
+	pm_sink_text(sink, "%s packets, %s", grouped(record->totals.packets, a),
 		  scaled((double)record->totals.bytes, "B", b));
 	if (seconds > 0)
-		sink_text(sink, ", %s, %s", scaled((double)record->totals.packets / seconds, "packets/s", a),
+		pm_sink_text(sink, ", %s, %s", scaled((double)record->totals.packets / seconds, "packets/s", a),
 			  scaled((double)record->totals.bytes * 8 / seconds, "bit/s", b));
-	sink_text(sink, "\n");
+	pm_sink_text(sink, "\n");
 }
 
 static void capture_line(struct sink *sink, const struct pm_record *record)
@@ -68,14 +68,14 @@ static void capture_line(struct sink *sink, const struct pm_record *record)
 	char a[CELL_SIZE];
 
 	if (figures->dropped_kernel_known && figures->dropped_kernel)
-		sink_text(sink, "%s packets dropped by kernel\n", grouped(figures->dropped_kernel, a));
+		pm_sink_text(sink, "%s packets dropped by kernel\n", grouped(figures->dropped_kernel, a));
 	if (figures->dropped_interface_known && figures->dropped_interface)
-		sink_text(sink, "%s packets dropped by interface\n",
+		pm_sink_text(sink, "%s packets dropped by interface\n",
 			  grouped(figures->dropped_interface, a));
 	if (record->interval.late)
-		sink_text(sink, "%s packets came late\n", grouped(record->interval.late, a));
+		pm_sink_text(sink, "%s packets came late\n", grouped(record->interval.late, a));
 	if (record->merged > 1)
-		sink_text(sink, "%s intervals in one: output was held up\n",
+		pm_sink_text(sink, "%s intervals in one: output was held up\n",
 			  grouped(record->merged, a));
 }
 
@@ -111,7 +111,7 @@ static void service_line(struct sink *sink, const struct pm_record *record,
 	char ports[CELL_SIZE], packets[CELL_SIZE], bytes[CELL_SIZE], part[CELL_SIZE], to[CELL_SIZE],
 		from[CELL_SIZE];
 
-	sink_text(sink, "  %-20.20s %-8s %-18s %12s %10s %7s %10s %10s  %s\n", name, transport,
+	pm_sink_text(sink, "  %-20.20s %-8s %-18s %12s %10s %7s %10s %10s  %s\n", name, transport,
 		  port_list(row, ports), grouped(row->count.packets, packets),
 		  scaled((double)row->count.bytes, "B", bytes),
 		  share(row->count.bytes, record->totals.bytes, part),
@@ -124,7 +124,7 @@ static void services(struct sink *sink, const struct pm_record *record, size_t t
 	struct pm_service_row rest = { .count = { 0, 0 } };
 	char name[CELL_SIZE + 16], count[CELL_SIZE];
 
-	sink_text(sink, "\n  %-20s %-8s %-18s %12s %10s %7s %10s %10s  %s\n", "SERVICE", "", "PORTS",
+	pm_sink_text(sink, "\n  %-20s %-8s %-18s %12s %10s %7s %10s %10s  %s\n", "SERVICE", "", "PORTS",
 		  "PACKETS", "BYTES", "SHARE", "TO IT", "FROM IT", "MOSTLY BY");
 	for (size_t i = 0; i < record->n_services; i++) {
 		const struct pm_service_row *row = &record->services[i];
@@ -163,7 +163,7 @@ static void no_port(struct sink *sink, const struct pm_record *record)
 		}
 		snprintf(reason, sizeof reason, "no port: %s%s%s", pm_verdict_name(row->reason),
 			 detail[0] ? ", " : "", detail);
-		sink_text(sink, "  %-48s %12s %10s %7s\n", reason, grouped(row->count.packets, packets),
+		pm_sink_text(sink, "  %-48s %12s %10s %7s\n", reason, grouped(row->count.packets, packets),
 			  scaled((double)row->count.bytes, "B", bytes),
 			  share(row->count.bytes, record->totals.bytes, part));
 	}
@@ -175,21 +175,21 @@ static void ports(struct sink *sink, const struct pm_record *record)
 
 	if (!record->n_ports && !record->other.ports)
 		return;
-	sink_text(sink, "\n  %-14s %-9s %-24s %12s %12s %12s %10s\n", "PORT", "RANGE", "SERVICE",
+	pm_sink_text(sink, "\n  %-14s %-9s %-24s %12s %12s %12s %10s\n", "PORT", "RANGE", "SERVICE",
 		  "AS SERVICE", "FROM IT", "TO IT", "BYTES");
 	for (size_t i = 0; i < record->n_ports; i++) {
 		const struct pm_port_row *row = &record->ports[i];
 
 		snprintf(name, sizeof name, "%s/%u",
 			 pm_transport_name((enum pm_transport)row->transport), row->port);
-		sink_text(sink, "  %-14s %-9s %-24.24s %12s %12s %12s %10s\n", name,
+		pm_sink_text(sink, "  %-14s %-9s %-24.24s %12s %12s %12s %10s\n", name,
 			  pm_range_name(pm_range_of(row->port)), row->service ? row->service : "-",
 			  grouped(row->as_service.packets, service), grouped(row->src.packets, src),
 			  grouped(row->dst.packets, dst),
 			  scaled((double)row->src.bytes + (double)row->dst.bytes, "B", bytes));
 	}
 	if (record->other.ports)
-		sink_text(sink, "  (%s more ports)\n", grouped(record->other.ports, name));
+		pm_sink_text(sink, "  (%s more ports)\n", grouped(record->other.ports, name));
 }
 
 static void facets(struct sink *sink, const struct pm_record *record)
@@ -200,14 +200,14 @@ static void facets(struct sink *sink, const struct pm_record *record)
 	for (int f = 0; f < PM_FACET_N; f++) {
 		if (!record->facets[f].packets)
 			continue;
-		sink_text(sink, "%s  note: %s: %s packets, %s\n", first ? "\n" : "",
+		pm_sink_text(sink, "%s  note: %s: %s packets, %s\n", first ? "\n" : "",
 			  pm_facet_name((enum pm_facet)f), grouped(record->facets[f].packets, packets),
 			  scaled((double)record->facets[f].bytes, "B", bytes));
 		first = false;
 	}
 }
 
-int text_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
+int pm_text_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
 {
 	size_t top = output->options.top ? output->options.top : DEFAULT_TOP;
 	struct sink *sink = &output->sink;
@@ -219,6 +219,6 @@ int text_record(struct pm_output *output, struct pm_record *record, struct pm_er
 	no_port(sink, record);
 	ports(sink, record);
 	facets(sink, record);
-	sink_text(sink, "\n");
-	return sink_check(sink, err);
+	pm_sink_text(sink, "\n");
+	return pm_sink_check(sink, err);
 }

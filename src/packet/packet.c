@@ -226,8 +226,8 @@ struct pm_step pm_end_later6(struct pm_packet *packet, uint8_t header)
 						    : PM_VERDICT_NO_PORTS_PROTOCOL);
 }
 
-void pm_packet_decode_plainly(const struct pm_link *link, const uint8_t *bytes, size_t held,
-			      size_t wire, struct pm_packet *ret_packet)
+void pm_packet_decode(const struct pm_link *link, const uint8_t *bytes, size_t held, size_t wire,
+		      struct pm_packet *ret_packet)
 {
 	struct pm_cursor c = pm_cursor_init(bytes, held, wire);
 	struct pm_step step;

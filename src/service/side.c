@@ -9,12 +9,6 @@
 #define EPHEMERAL 0x8000 /* set in 32768-65535, from which systems draw the ports of clients */
 #define SYSTEM_END 1024
 
-#if defined(__GNUC__)
-#define OUT_OF_LINE __attribute__((noinline))
-#else
-#define OUT_OF_LINE
-#endif
-
 static const char *const side_names[] = {
 	[PM_SIDE_NONE] = "none",
 	[PM_SIDE_SRC] = "src",
@@ -59,10 +53,9 @@ static inline uint32_t score(struct pm_label label, uint16_t port, bool group)
 }
 
 /* The rungs from symmetric on; neither port is 0. */
-static inline struct pm_decision decide_labels(const struct pm_packet *packet, struct pm_label src,
-					       struct pm_label dst)
+static inline struct pm_decision decide_labels(uint16_t src_port, uint16_t dst_port, bool group,
+					       struct pm_label src, struct pm_label dst)
 {
-	uint16_t src_port = packet->src_port, dst_port = packet->dst_port;
 	bool from;
 
 	if (src_port == dst_port)
@@ -72,8 +65,7 @@ static inline struct pm_decision decide_labels(const struct pm_packet *packet, s
 		return decision(src.service | dst.service, src.service ? PM_SIDE_SRC : PM_SIDE_DST,
 				PM_RUNG_KNOWN);
 	if (src.service) {
-		from = score(src, src_port, false) >
-		       score(dst, dst_port, packet->notes & PM_NOTE_GROUP);
+		from = score(src, src_port, false) > score(dst, dst_port, group);
 		return decision(from ? src.service : dst.service, from ? PM_SIDE_SRC : PM_SIDE_DST,
 				PM_RUNG_SCORE);
 	}
@@ -113,7 +105,7 @@ static struct pm_decision decide_zero(const struct pm_packet *packet, struct pm_
  * The whole ladder, for ports that are 0 or that host-scoped rules cover. Kept out of line:
  * inlined, it would make every frame save registers that only it needs.
  */
-static OUT_OF_LINE struct pm_decision decide_slowly(const struct pm_rules *rules,
+static PM_OUT_OF_LINE struct pm_decision decide_slowly(const struct pm_rules *rules,
 						    const struct pm_packet *packet,
 						    struct pm_label src, struct pm_label dst)
 {
@@ -125,7 +117,8 @@ static OUT_OF_LINE struct pm_decision decide_slowly(const struct pm_rules *rules
 	if (src_scoped != dst_scoped)
 		return decision(src_scoped ? src.service : dst.service,
 				src_scoped ? PM_SIDE_SRC : PM_SIDE_DST, PM_RUNG_RULE);
-	return decide_labels(packet, src, dst);
+	return decide_labels(packet->src_port, packet->dst_port, packet->notes & PM_NOTE_GROUP, src,
+			     dst);
 }
 
 struct pm_decision pm_side_decide(const struct pm_rules *rules, const struct pm_packet *packet)
@@ -135,5 +128,17 @@ struct pm_decision pm_side_decide(const struct pm_rules *rules, const struct pm_
 
 	if ((src.flags | dst.flags) & (PM_LABEL_SCOPED | PM_LABEL_ZERO))
 		return decide_slowly(rules, packet, src, dst);
-	return decide_labels(packet, src, dst);
+	return decide_labels(packet->src_port, packet->dst_port, packet->notes & PM_NOTE_GROUP, src,
+			     dst);
+}
+
+struct pm_decision pm_side_decide_brief(const struct pm_rules *rules, pm_brief brief)
+{
+	const struct pm_label *labels = rules->labels[pm_brief_transport(brief)];
+	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
+	struct pm_label src = labels[src_port], dst = labels[dst_port];
+
+	if ((src.flags | dst.flags) & (PM_LABEL_SCOPED | PM_LABEL_ZERO))
+		return decision(0, PM_SIDE_NONE, PM_RUNG_N);
+	return decide_labels(src_port, dst_port, pm_brief_notes(brief) & PM_NOTE_GROUP, src, dst);
 }

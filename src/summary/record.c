@@ -124,9 +124,9 @@ static void gather_ports(struct pm_record *record, const struct pm_tally *tally,
 
 		record->ports[record->n_ports++] = (struct pm_port_row){
 			.service = pm_rules_name(tally->rules, label),
-			.src = cell->src,
-			.dst = cell->dst,
-			.as_service = tt->as_service[port],
+			.src = pm_port_src(cell),
+			.dst = pm_port_dst(cell),
+			.as_service = pm_port_as_service(cell),
 			.port = port,
 			.transport = (uint8_t)transport,
 			.metric = pm_rules_metric(tally->rules, transport, port),
@@ -160,7 +160,7 @@ static size_t gather_pairs(const struct pm_tally *tally, enum pm_transport trans
 		uint16_t port = tt->used_ports[i];
 		uint32_t label = pm_rules_label(tally->rules, transport, port);
 
-		if (label && tt->as_service[port].packets &&
+		if (label && pm_port_as_service(&tt->ports[port]).packets &&
 		    !pm_rules_scoped(tally->rules, transport, port))
 			pairs[n++] = (struct pair){ (uint16_t)label, port };
 	}

@@ -70,9 +70,8 @@ int pm_tally_new(struct pm_rules *rules, struct pm_tally **ret_tally)
 	for (int t = 0; t < PM_TRANSPORT_N; t++) {
 		struct pm_tally_transport *tt = &tally->transports[t];
 
-		tt->as_service = calloc(PM_PORTS, sizeof *tt->as_service);
 		tt->used_ports = calloc(PM_PORTS, sizeof *tt->used_ports);
-		if (cells_new(tt) < 0 || !tt->as_service || !tt->used_ports)
+		if (cells_new(tt) < 0 || !tt->used_ports)
 			goto out;
 	}
 	r = services_make(tally, rules);
@@ -95,7 +94,6 @@ void pm_tally_free(struct pm_tally *tally)
 	services_free(tally);
 	for (int t = 0; t < PM_TRANSPORT_N; t++) {
 		free(tally->transports[t].block);
-		free(tally->transports[t].as_service);
 		free(tally->transports[t].used_ports);
 	}
 	pm_rules_unref(tally->rules);
@@ -104,10 +102,8 @@ void pm_tally_free(struct pm_tally *tally)
 
 static void transport_clear(struct pm_tally_transport *tt)
 {
-	for (uint32_t i = 0; i < tt->n_used_ports; i++) {
+	for (uint32_t i = 0; i < tt->n_used_ports; i++)
 		memset(&tt->ports[tt->used_ports[i]], 0, sizeof *tt->ports);
-		memset(&tt->as_service[tt->used_ports[i]], 0, sizeof *tt->as_service);
-	}
 	for (uint32_t i = 0; i < tt->n_used_services; i++)
 		memset(&tt->services[tt->used_services[i]], 0, sizeof *tt->services);
 	tt->n_used_ports = 0;
@@ -153,12 +149,18 @@ int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules)
 	return PM_OK;
 }
 
-/* Counts into @count, one of @cell's two; the first time the port joins those that are used. */
+static bool port_is_new(const struct pm_port_cell *cell)
+{
+	return !(cell->src[0].packets | cell->src[1].packets | cell->dst[0].packets |
+		 cell->dst[1].packets);
+}
+
+/* Counts into @count, one of @cell's; the first time the port joins those that are used. */
 static inline void port_count(struct pm_tally_transport *tt, uint16_t port,
 			      const struct pm_port_cell *cell, struct pm_count *count,
 			      struct pm_count more)
 {
-	if (count->packets == 0 && cell->src.packets == 0 && cell->dst.packets == 0)
+	if (count->packets == 0 && port_is_new(cell))
 		tt->used_ports[tt->n_used_ports++] = port;
 	pm_count_add(count, more);
 }
@@ -258,27 +260,38 @@ static void facets_of_zero(struct pm_tally *tally, enum pm_transport transport, 
 		facet_add(tally, destination, wire);
 }
 
-static inline void count(struct pm_tally *tally, const struct pm_tally_entry *entry)
+/* What only ports with host-scoped rules need. */
+static void note_scoped(struct pm_tally *tally, const struct pm_tally_entry *entry)
 {
 	enum pm_transport transport = (enum pm_transport)entry->transport;
-	struct pm_tally_transport *tt = &tally->transports[transport];
+	uint16_t port = entry->decision.side == PM_SIDE_SRC ? entry->src_port : entry->dst_port;
+
+	if (entry->decision.service && pm_rules_scoped(tally->rules, transport, port))
+		scoped_add(tally, scoped_key(transport, entry->decision.service, port));
+}
+
+static inline void count(struct pm_tally *tally, const struct pm_tally_entry *entry)
+{
+	struct pm_tally_transport *tt = &tally->transports[entry->transport];
 	uint16_t src_port = entry->src_port, dst_port = entry->dst_port;
-	uint16_t side_port = entry->decision.side == PM_SIDE_SRC ? src_port : dst_port;
 	struct pm_port_cell *src = &tt->ports[src_port], *dst = &tt->ports[dst_port];
 	struct pm_count one = { 1, entry->wire };
 
-	port_count(tt, dst_port, dst, &dst->dst, one);
-	if (src_port != 0 || !pm_transport_source_optional(transport))
-		port_count(tt, src_port, src, &src->src, one);
-	if (entry->decision.side != PM_SIDE_NONE)
-		pm_count_add(&tt->as_service[side_port], one);
+	/* The bits of a side: 1 is the source, 2 the destination, and equal ports count as that. */
+	port_count(tt, dst_port, dst, &dst->dst[entry->decision.side >> 1], one);
+	if (src_port != 0 || !pm_transport_source_optional((enum pm_transport)entry->transport))
+		port_count(tt, src_port, src, &src->src[entry->decision.side == PM_SIDE_SRC], one);
 	service_count(tt, entry->decision, one);
 	if (src_port == 0 || dst_port == 0)
-		facets_of_zero(tally, transport, src_port, dst_port, entry->wire);
-	if (tally->scoped && entry->decision.service &&
-	    pm_rules_scoped(tally->rules, transport, side_port))
-		scoped_add(tally, scoped_key(transport, entry->decision.service, side_port));
+		facets_of_zero(tally, (enum pm_transport)entry->transport, src_port, dst_port,
+			       entry->wire);
+	if (tally->scoped)
+		note_scoped(tally, entry);
 }
+
+_Static_assert(PM_SIDE_NONE >> 1 == 0 && PM_SIDE_SRC >> 1 == 0 && PM_SIDE_DST >> 1 == 1 &&
+		       PM_SIDE_BOTH >> 1 == 1,
+	       "count() takes a side apart");
 
 void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n)
 {
@@ -300,9 +313,12 @@ static void transport_merge(struct pm_tally_transport *into, const struct pm_tal
 		uint16_t port = from->used_ports[i];
 		struct pm_port_cell *cell = &into->ports[port];
 
-		port_count(into, port, cell, &cell->src, from->ports[port].src);
-		pm_count_add(&cell->dst, from->ports[port].dst);
-		pm_count_add(&into->as_service[port], from->as_service[port]);
+		if (port_is_new(cell))
+			into->used_ports[into->n_used_ports++] = port;
+		for (int side = 0; side < 2; side++) {
+			pm_count_add(&cell->src[side], from->ports[port].src[side]);
+			pm_count_add(&cell->dst[side], from->ports[port].dst[side]);
+		}
 	}
 	for (uint32_t i = 0; i < from->n_used_services; i++) {
 		uint16_t id = from->used_services[i];
