@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Any bytes as a capture file: what can be read goes all the way to records, in intervals of 10 s. Every sum
+ * closes, and every frame read is in one record. Every other input is also written as JSON.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../unit/sums.h"
+#include "portmeter/meter.h"
+#include "portmeter/output.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Unlike assert, also in builds that drop asserts. */
+#define REQUIRE(condition)                                           \
+	do {                                                         \
+		if (!(condition)) {                                  \
+			fprintf(stderr, "not so: %s\n", #condition); \
+			abort();                                     \
+		}                                                    \
+	} while (0)
+
+static const char rules_text[] = "domain 53/udp/tcp\nhttp 80/tcp/sctp metric=port\nntp 123/udp/udplite/dccp\n"
+				 "inside 53/udp host=192.0.2.0/24\nwide 1000-9999/tcp/udp\n";
+
+struct run {
+	struct pm_meter *meter;
+	struct pm_output *output;
+	struct pm_source source;
+	uint64_t recorded, fates;
+	unsigned notices;
+};
+
+static void on_notice(void *ctx, const char *text)
+{
+	struct run *run = ctx;
+
+	REQUIRE(text[0]);
+	run->notices++;
+}
+
+static void on_fate(void *ctx, const struct pm_frame_report *report)
+{
+	struct run *run = ctx;
+
+	REQUIRE(report->verdict < PM_VERDICT_N);
+	run->fates++;
+}
+
+static void on_closed(void *ctx)
+{
+	struct run *run = ctx;
+	struct pm_tally *tally;
+	struct pm_record *record;
+
+	while ((tally = pm_meter_take(run->meter)) != NULL) {
+		const char *problem;
+
+		REQUIRE(pm_record_new(tally, &run->source, &record) == PM_OK);
+		pm_meter_give(run->meter, tally);
+		problem = sums_problem(record);
+		if (problem)
+			fprintf(stderr, "%s\n", problem);
+		REQUIRE(!problem);
+		run->recorded += record->totals.packets;
+		if (run->output)
+			REQUIRE(pm_output_record(run->output, record, NULL) == PM_OK);
+		pm_record_free(record);
+	}
+}
+
+/* The rules are the same for every input. */
+static struct pm_rules *rules_once(void)
+{
+	static struct pm_rules *rules;
+	struct pm_rules_options options = { .check = false };
+
+	if (!rules)
+		REQUIRE(pm_rules_load_text("fuzz.rules", rules_text, strlen(rules_text), &options, NULL,
+					   &rules) == PM_OK);
+	return rules;
+}
+
+static void read_all(struct run *run, struct pm_capture *capture)
+{
+	struct pm_meter_options options = {
+		.interval_ns = 10 * PM_NS_PER_S,
+		.rules = rules_once(),
+		.closed = on_closed,
+		.frame = on_fate,
+		.ctx = run,
+	};
+	struct pm_error err = { .line = 0 };
+	int r;
+
+	run->source = (struct pm_source){
+		.name = pm_capture_name(capture),
+		.files = pm_capture_files(capture),
+		.link = pm_capture_link(capture),
+		.snaplen = pm_capture_snaplen(capture),
+	};
+	REQUIRE(pm_meter_new(&options, &run->meter) == PM_OK);
+	do
+		r = pm_capture_dispatch(capture, 100, pm_meter_frame, run->meter, &err);
+	while (r > 0);
+	REQUIRE(r == 0 || err.text[0]);
+	REQUIRE(pm_capture_damaged(capture) == (run->notices == 1) && run->notices <= 1);
+	pm_meter_finish(run->meter, 0, r == 0);
+	REQUIRE(run->recorded == pm_meter_frames(run->meter));
+	REQUIRE(run->fates == run->recorded);
+	pm_meter_free(run->meter);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct pm_output_options output = { .format = PM_FORMAT_JSON, .path = "/dev/null", .top = 9 };
+	static bool write_json;
+	struct run run = { .meter = NULL };
+	struct pm_capture_options options = { .notice = on_notice, .ctx = &run };
+	struct pm_capture *capture = NULL;
+	struct pm_error err = { .line = 0 };
+	char path[64];
+	const char *paths[] = { path };
+	int fd = memfd_create("capture", MFD_CLOEXEC), r;
+
+	REQUIRE(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	write_json = !write_json;
+	if (write_json)
+		REQUIRE(pm_output_open(&output, NULL, &run.output) == PM_OK);
+	r = pm_capture_open_files(paths, 1, &options, &err, &capture);
+	REQUIRE(r == PM_OK || ((r == PM_E_IO || r == PM_E_DAMAGED) && err.text[0] && !capture));
+	if (r == PM_OK)
+		read_all(&run, capture);
+	pm_capture_close(capture);
+	REQUIRE(pm_output_close(run.output, NULL) == PM_OK);
+	close(fd);
+	return 0;
+}

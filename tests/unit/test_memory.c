@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Short memory: the first, the second, the third ... allocation of a whole run fails. There must be an error code
+ * or a right result, no crash, and nothing left allocated. Links with --wrap for each function below.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "portmeter/meter.h"
+#include "portmeter/output.h"
+#include "sums.h"
+#include "traffic.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *block, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+char *__real_strdup(const char *text);
+void __real_free(void *block);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+char *__wrap_strdup(const char *text);
+void __wrap_free(void *block);
+
+static struct {
+	bool on;
+	unsigned long n, fails_at; /* allocations so far; 0: none fails */
+	bool for_good;             /* all later ones fail, too */
+	bool failed;
+	long held;                 /* blocks */
+} heap;
+
+/* Whether this allocation is to fail. */
+static bool short_of_memory(void)
+{
+	if (!heap.on)
+		return false;
+	heap.n++;
+	if (heap.fails_at == 0 || heap.n < heap.fails_at || (heap.n > heap.fails_at && !heap.for_good))
+		return false;
+	heap.failed = true;
+	return true;
+}
+
+static void *counted(void *block)
+{
+	heap.held += heap.on && block;
+	return block;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return short_of_memory() ? NULL : counted(__real_malloc(size));
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return short_of_memory() ? NULL : counted(__real_calloc(n, size));
+}
+
+void *__wrap_realloc(void *block, size_t size)
+{
+	if (short_of_memory())
+		return NULL;
+	return block ? __real_realloc(block, size) : counted(__real_realloc(NULL, size));
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+	return short_of_memory() ? NULL : counted(__real_aligned_alloc(alignment, size));
+}
+
+char *__wrap_strdup(const char *text)
+{
+	return short_of_memory() ? NULL : counted(__real_strdup(text));
+}
+
+void __wrap_free(void *block)
+{
+	heap.held -= heap.on && block;
+	__real_free(block);
+}
+
+static const char rules_text[] = "alpha 53/udp/tcp dns category=naming\nbeta 80-90/tcp metric=port\n"
+				 "gamma 53/udp host=192.0.2.0/24 host=2001:db8::/32 category=internal\n"
+				 "delta 6000-6999/udp priority=60\n";
+static const char more_rules_text[] = "one 53/udp metric=port\ntwo 80/tcp\nthree 81/tcp\nfour 82/tcp\nfive 83/tcp\n"
+				      "six 6000/udp\nseven 84/tcp\neight 85/tcp\nnine 86/tcp\n";
+
+static char folder[256], rules_path[300], capture_path[300], out_path[300];
+
+/* A run from rules to output. */
+struct run {
+	struct pm_rules *rules, *more;
+	struct pm_capture *capture;
+	struct pm_meter *meter;
+	struct pm_output *output;
+	struct pm_source source;
+	uint64_t frames, counted;
+	int code;
+};
+
+static void report(struct run *run)
+{
+	struct pm_tally *tally;
+
+	while ((tally = pm_meter_take(run->meter)) != NULL) {
+		struct pm_record *record = NULL;
+		int r = pm_record_new(tally, &run->source, &record);
+
+		if (r == PM_OK) {
+			if (sums_problem(record))
+				fail_msg("allocation %lu: %s", heap.fails_at, sums_problem(record));
+			run->counted += record->totals.packets;
+			r = pm_output_record(run->output, record, NULL);
+			pm_record_free(record);
+		}
+		if (run->code == PM_OK)
+			run->code = r;
+		pm_meter_give(run->meter, tally);
+	}
+}
+
+static void on_closed(void *ctx)
+{
+	report(ctx);
+}
+
+/* Fragments, too, so that decisions of older rules are still about. */
+static void send(struct run *run, int i)
+{
+	static const unsigned ports[] = { 53, 80, 6000, 82, 86, 9999 };
+	uint8_t bytes[TRAFFIC_SIZE];
+	struct pm_frame frame = traffic_ip4(bytes, i % 2 ? 17 : 6, 40000, ports[i % 6], i * SECOND);
+
+	frame.number = ++run->frames;
+	if (i % 5 == 0)
+		traffic_fragment(bytes, 1, (unsigned)i % 10 / 5, i % 10 == 0);
+	pm_meter_frame(run->meter, &frame);
+}
+
+static int meter_run(struct run *run)
+{
+	struct pm_meter_options options = {
+		.interval_ns = 4 * SECOND, .rules = run->rules, .closed = on_closed, .ctx = run
+	};
+	int r = pm_meter_new(&options, &run->meter);
+
+	for (int i = 0; r == PM_OK && i < 40; i++) {
+		if (i % 10 == 7)
+			pm_meter_set_rules(run->meter, i % 20 == 7 ? run->more : run->rules);
+		send(run, i);
+	}
+	if (r == PM_OK)
+		pm_meter_finish(run->meter, 0, true);
+	return r;
+}
+
+static int everything(struct run *run, enum pm_format format)
+{
+	const char *const rules_paths[] = { rules_path };
+	const char *const capture_paths[] = { capture_path, capture_path };
+	struct pm_rules_options rules = { .paths = rules_paths, .n_paths = 1 };
+	struct pm_rules_options more = { .check = true };
+	struct pm_capture_options capture = { .filter = "udp or tcp" };
+	struct pm_output_options output = { .format = format, .path = out_path };
+	struct pm_error err = { .line = 0 };
+	int r = pm_rules_load(&rules, &err, &run->rules);
+
+	if (r == PM_OK)
+		r = pm_rules_load_text("more.rules", more_rules_text, strlen(more_rules_text), &more, &err,
+				       &run->more);
+	if (r == PM_OK)
+		r = pm_capture_open_files(capture_paths, 2, &capture, &err, &run->capture);
+	if (r == PM_OK)
+		r = pm_output_open(&output, &err, &run->output);
+	run->source = (struct pm_source){ .name = "caf\xe9", .files = 1, .snaplen = -1 };
+	if (r == PM_OK)
+		r = meter_run(run);
+	return r == PM_OK ? run->code : r;
+}
+
+static int clean_up(struct run *run)
+{
+	int r = pm_output_close(run->output, NULL);
+
+	pm_meter_free(run->meter);
+	pm_capture_close(run->capture);
+	pm_rules_unref(run->rules);
+	pm_rules_unref(run->more);
+	return r;
+}
+
+/* One run in which allocation @fails_at fails. False: there are fewer. */
+static bool one_run(enum pm_format format, unsigned long fails_at, bool for_good)
+{
+	struct run run = { .code = PM_OK };
+	int r, closed;
+
+	memset(&heap, 0, sizeof heap);
+	heap.fails_at = fails_at;
+	heap.for_good = for_good;
+	heap.on = true;
+	r = everything(&run, format);
+	closed = clean_up(&run);
+	heap.on = false;
+	if (!heap.failed) {
+		assert_int_equal(r, PM_OK);
+		assert_int_equal(closed, PM_OK);
+	}
+	if (r != PM_OK && r != PM_E_MEMORY)
+		fail_msg("allocation %lu: code %d", fails_at, r);
+	if (r == PM_OK) /* got by without it */
+		assert_int_equal(run.counted, run.frames);
+	if (heap.held != 0)
+		fail_msg("allocation %lu: %ld blocks are left", fails_at, heap.held);
+	remove(out_path);
+	return heap.failed;
+}
+
+static void every_allocation_may_fail(void **state)
+{
+	enum pm_format format = *(const enum pm_format *)*state;
+
+	one_run(format, 0, false); /* what is allocated once, and kept */
+	for (int for_good = 0; for_good < (format == PM_FORMAT_JSON ? 2 : 1); for_good++) {
+		unsigned long n = 1;
+		/* Behind the first come hundreds that are alike. */
+		while (one_run(format, n, for_good))
+			n += n < 100 ? 1 : 1 + n / 20;
+		assert_true(n > 100);
+	}
+}
+
+static void the_shipped_rules_load_or_say_that_memory_is_short(void **state)
+{
+	unsigned long n = 1;
+
+	(void)state;
+	for (bool failed = true; failed; n += n < 60 ? 1 : n / 3) {
+		struct pm_rules_options options = { .folder = NULL };
+		struct pm_rules *rules = NULL;
+		struct pm_error err = { .line = 0 };
+		int r;
+
+		memset(&heap, 0, sizeof heap);
+		heap.fails_at = n;
+		heap.on = true;
+		r = pm_rules_load(&options, &err, &rules);
+		pm_rules_unref(rules);
+		heap.on = false;
+		failed = heap.failed;
+		assert_int_equal(r, failed ? PM_E_MEMORY : PM_OK);
+		assert_int_equal(heap.held, 0);
+	}
+}
+
+static void write_file(const char *path, const void *bytes, size_t size)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(bytes, 1, size, file), size);
+	assert_int_equal(fclose(file), 0);
+}
+
+static int load(void **state)
+{
+	static const uint8_t header[24] = { 0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0,
+					    0,    0,	0,    0,    96, 0, 0, 0, 1, 0, 0, 0 };
+	const char *parent = getenv("TMPDIR");
+
+	(void)state;
+	json_set_alloc_funcs(__wrap_malloc, __wrap_free);
+	snprintf(folder, sizeof folder, "%s/portmeter-test-XXXXXX", parent ? parent : P_tmpdir);
+	if (!mkdtemp(folder))
+		return -1;
+	snprintf(rules_path, sizeof rules_path, "%s/a.rules", folder);
+	snprintf(capture_path, sizeof capture_path, "%s/a.pcap", folder);
+	snprintf(out_path, sizeof out_path, "%s/out", folder);
+	write_file(rules_path, rules_text, strlen(rules_text));
+	write_file(capture_path, header, sizeof header);
+	return 0;
+}
+
+static int unload(void **state)
+{
+	(void)state;
+	remove(rules_path);
+	remove(capture_path);
+	return rmdir(folder);
+}
+
+int main(void)
+{
+	static enum pm_format formats[] = { PM_FORMAT_JSON, PM_FORMAT_ROWS, PM_FORMAT_TEXT, PM_FORMAT_PROMETHEUS };
+	const struct CMUnitTest tests[] = {
+		{ "every allocation may fail: json", every_allocation_may_fail, NULL, NULL, &formats[0] },
+		{ "every allocation may fail: rows", every_allocation_may_fail, NULL, NULL, &formats[1] },
+		{ "every allocation may fail: text", every_allocation_may_fail, NULL, NULL, &formats[2] },
+		{ "every allocation may fail: prometheus", every_allocation_may_fail, NULL, NULL, &formats[3] },
+		cmocka_unit_test(the_shipped_rules_load_or_say_that_memory_is_short),
+	};
+
+	return cmocka_run_group_tests_name("memory", tests, load, unload);
+}

@@ -1,0 +1,887 @@
+/* SPDX-License-Identifier: MIT */
+/* Decoding: one row a claim, and what must hold for every row however it is cut or damaged. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "frames.h"
+#include "portmeter/packet.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* LINKTYPE_ numbers. */
+enum {
+	NULLL = 0,
+	ETHER = 1,
+	PPP = 9,
+	RAW_12 = 12,
+	RAW_14 = 14,
+	PPP_SERIAL = 50,
+	PPP_ETHER = 51,
+	RAW = 101,
+	LOOP = 108,
+	COOKED = 113,
+	IPV4 = 228,
+	IPV6 = 229,
+	COOKED_2 = 276,
+	NO_LINK = 65535,
+};
+
+struct decode_case {
+	const char *name;
+	uint32_t link;
+	const char *bytes;
+	size_t size;
+	size_t cut;  /* so many of the bytes are not captured */
+	size_t more; /* so many bytes follow on the wire, not captured */
+	enum pm_verdict verdict;
+	uint8_t version, protocol;
+	enum pm_transport transport;
+	uint16_t src, dst;
+	uint16_t vlan;
+	uint8_t notes;
+	uint8_t tcp_flags; /* not 0: they are held */
+	uint32_t id;
+};
+
+#define CASE(name, link, bytes, ...) \
+	{ \
+		name, link, bytes, sizeof(bytes) - 1, __VA_ARGS__ \
+	}
+#define NON_IP .verdict = PM_VERDICT_NON_IP
+#define PORTS(ip, number, which, to) \
+	.verdict = PM_VERDICT_PORTS, .version = (ip), .protocol = (number), \
+	.transport = PM_TRANSPORT_##which, .src = 49152, .dst = (to)
+#define A_UDP(ip) PORTS(ip, 17, UDP, 53)
+#define A_TCP(ip) PORTS(ip, 6, TCP, 443), .tcp_flags = PM_TCP_SYN
+#define A_TCP_CUT(ip) PORTS(ip, 6, TCP, 443)
+#define NO_PORTS(ip, number) \
+	.verdict = PM_VERDICT_NO_PORTS_PROTOCOL, .version = (ip), .protocol = (number)
+#define LATER(ip, number) .verdict = PM_VERDICT_FRAGMENT, .version = (ip), .protocol = (number)
+#define TRUNCATED(ip, number) \
+	.verdict = PM_VERDICT_HEADER_TRUNCATED, .version = (ip), .protocol = (number)
+#define MALFORMED(ip, number) .verdict = PM_VERDICT_MALFORMED, .version = (ip), .protocol = (number)
+
+static const struct decode_case cases[] = {
+	/* Transports. */
+	CASE("tcp in ipv4 on ethernet", ETHER, ETH(TYPE_IP4) IP4_TCP, A_TCP(4)),
+	CASE("udp in ipv4 on ethernet", ETHER, ETH(TYPE_IP4) IP4_UDP, A_UDP(4)),
+	CASE("tcp in ipv6 on ethernet", ETHER, ETH(TYPE_IP6) IP6_TCP, A_TCP(6)),
+	CASE("udp in ipv6 on ethernet", ETHER, ETH(TYPE_IP6) IP6_UDP, A_UDP(6)),
+	CASE("udp-lite in ipv4", IPV4, IP4("\x00\x1c", UDPLITE_NUMBER) UDPLITE,
+	     PORTS(4, 136, UDPLITE, 53)),
+	CASE("udp-lite in ipv6", IPV6, IP6("\x00\x08", UDPLITE_NUMBER) UDPLITE,
+	     PORTS(6, 136, UDPLITE, 53)),
+	CASE("sctp in ipv4", IPV4, IP4("\x00\x20", SCTP_NUMBER) SCTP, PORTS(4, 132, SCTP, 2905)),
+	CASE("sctp in ipv6", IPV6, IP6("\x00\x0c", SCTP_NUMBER) SCTP, PORTS(6, 132, SCTP, 2905)),
+	CASE("dccp in ipv4", IPV4, IP4("\x00\x24", DCCP_NUMBER) DCCP, PORTS(4, 33, DCCP, 5201)),
+	CASE("dccp in ipv6", IPV6, IP6("\x00\x10", DCCP_NUMBER) DCCP, PORTS(6, 33, DCCP, 5201)),
+	CASE("tcp flags are kept whole", IPV4, IP4("\x00\x28", TCP_NUMBER) TCP_FLAGS("\xff"),
+	     PORTS(4, 6, TCP, 443), .tcp_flags = 0xff),
+	CASE("tcp flags need byte 13 captured", IPV4, IP4_TCP, A_TCP_CUT(4), .cut = 7),
+	CASE("tcp flags need no more than byte 13", IPV4, IP4_TCP, A_TCP(4), .cut = 6),
+	CASE("tcp flags are not read behind the total length", IPV4,
+	     IP4("\x00\x21", TCP_NUMBER) TCP, A_TCP_CUT(4)),
+	CASE("ports of tcp are enough", IPV4, IP4_TCP, A_TCP_CUT(4), .cut = 16),
+	CASE("three bytes of tcp are not enough", IPV4, IP4_TCP, TRUNCATED(4, 6), .cut = 17),
+	CASE("ports of udp are enough", IPV6, IP6_UDP, A_UDP(6), .cut = 4),
+	CASE("three bytes of udp are not enough", IPV6, IP6_UDP, TRUNCATED(6, 17), .cut = 5),
+	CASE("a udp length of nonsense does not matter", IPV4,
+	     IP4("\x00\x1c", UDP_NUMBER) "\xc0\x00\x00\x35\x00\x01\x00\x00", A_UDP(4)),
+	CASE("a tcp header size of nonsense does not matter", IPV4,
+	     IP4("\x00\x24", TCP_NUMBER) "\xc0\x00\x01\xbb\x00\x00\x00\x01\x00\x00\x00\x00\x00\x02\x00\x00",
+	     A_TCP(4)),
+	CASE("port zero is read as it stands", IPV4,
+	     IP4("\x00\x1c", UDP_NUMBER) "\x00\x00\x00\x00\x00\x08\x00\x00",
+	     .verdict = PM_VERDICT_PORTS, .version = 4, .protocol = 17,
+	     .transport = PM_TRANSPORT_UDP),
+
+	/* Ethernet, LLC, SNAP. */
+	CASE("arp is not ip", ETHER, ETH(TYPE_ARP) "\x00\x01", NON_IP),
+	CASE("lldp is not ip", ETHER, ETH("\x88\xcc") "\x02\x07", NON_IP),
+	CASE("an unknown ethertype is not ip", ETHER, ETH("\x12\x34") IP4_UDP, NON_IP),
+	CASE("an ethernet header alone can be told", ETHER, ETH(TYPE_ARP), NON_IP),
+	CASE("a runt is malformed", ETHER, MAC_SERVER MAC_CLIENT "\x08", MALFORMED(0, 0)),
+	CASE("a captured part of a header is truncated", ETHER, ETH(TYPE_IP4) IP4_UDP, TRUNCATED(0, 0),
+	     .cut = 29),
+	CASE("an empty frame is malformed", ETHER, "", MALFORMED(0, 0)),
+	CASE("a link type without a row is not ip", NO_LINK, IP4_UDP, NON_IP),
+	CASE("1501 is neither length nor type", ETHER, ETH("\x05\xdd") LLC_IP IP4_UDP, NON_IP),
+	CASE("1535 is neither length nor type", ETHER, ETH("\x05\xff") LLC_IP IP4_UDP, NON_IP),
+	CASE("1536 is a type", ETHER, ETH("\x06\x00") LLC_IP IP4_UDP, NON_IP),
+	CASE("1500 is a length", ETHER, ETH("\x05\xdc") LLC_IP IP4_UDP, A_UDP(4),
+	     .notes = PM_NOTE_LENGTH),
+	CASE("ip in llc", ETHER, ETH("\x00\x1f") LLC_IP IP4_UDP, A_UDP(4)),
+	CASE("ip in llc ends at the length field", ETHER, ETH("\x00\x1a") LLC_IP IP4_UDP, MALFORMED(4, 17),
+	     .notes = PM_NOTE_LENGTH),
+	CASE("ip in llc only as unnumbered information", ETHER, ETH("\x00\x1f") "\x06\x06\xaf" IP4_UDP,
+	     NON_IP),
+	CASE("ip in llc at both access points", ETHER, ETH("\x00\x1f") "\x06\x42\x03" IP4_UDP, NON_IP),
+	CASE("ipv4 in snap", ETHER, ETH("\x00\x24") SNAP(OUI_ETHERTYPE, TYPE_IP4) IP4_UDP, A_UDP(4)),
+	CASE("ipv6 in snap", ETHER, ETH("\x00\x38") SNAP(OUI_ETHERTYPE, TYPE_IP6) IP6_UDP, A_UDP(6)),
+	CASE("ipv4 in 802.1h snap", ETHER, ETH("\x00\x24") SNAP("\x00\x00\xf8", TYPE_IP4) IP4_UDP,
+	     A_UDP(4)),
+	CASE("snap of another organisation is not ip", ETHER,
+	     ETH("\x00\x24") SNAP("\x00\x00\x0c", TYPE_IP4) IP4_UDP, NON_IP),
+	CASE("snap only as unnumbered information", ETHER,
+	     ETH("\x00\x24") "\xaa\xaa\xaf" OUI_ETHERTYPE TYPE_IP4 IP4_UDP, NON_IP),
+	CASE("snap at both access points", ETHER,
+	     ETH("\x00\x24") "\xaa\x42\x03" OUI_ETHERTYPE TYPE_IP4 IP4_UDP, NON_IP),
+	CASE("arp in snap is not ip", ETHER, ETH("\x00\x08") SNAP(OUI_ETHERTYPE, TYPE_ARP), NON_IP),
+	CASE("spanning tree is not ip", ETHER, ETH("\x00\x04") "\x42\x42\x03\x00", NON_IP),
+	CASE("raw 802.3 of novell is not ip", ETHER, ETH("\x00\x04") "\xff\xff\x00\x22", NON_IP),
+	CASE("padding is not llc", ETHER, ETH("\x00\x02") LLC_IP IP4_UDP, MALFORMED(0, 0)),
+	CASE("padding is not snap", ETHER, ETH("\x00\x07") SNAP(OUI_ETHERTYPE, TYPE_IP4) IP4_UDP,
+	     MALFORMED(0, 0)),
+	CASE("llc in a jumbo frame", ETHER, ETH(TYPE_LLC_JUMBO) LLC_IP IP4_UDP, A_UDP(4)),
+
+	/* Tags and labels. */
+	CASE("802.1q", ETHER, ETH(TYPE_VLAN) TAG("\x00\x05", TYPE_IP4) IP4_UDP, A_UDP(4), .vlan = 5),
+	CASE("802.1q with priority bits", ETHER, ETH(TYPE_VLAN) TAG("\xff\xfe", TYPE_IP6) IP6_TCP, A_TCP(6),
+	     .vlan = 4094),
+	CASE("802.1ad gives the outer id", ETHER,
+	     ETH(TYPE_SVLAN) TAG("\x00\x07", TYPE_VLAN) TAG("\x00\x09", TYPE_IP4) IP4_UDP, A_UDP(4),
+	     .vlan = 7),
+	CASE("a tag of 9100", ETHER, ETH("\x91\x00") TAG("\x00\x05", TYPE_IP4) IP4_UDP, A_UDP(4), .vlan = 5),
+	CASE("a tag of 9200", ETHER, ETH("\x92\x00") TAG("\x00\x05", TYPE_IP4) IP4_UDP, A_UDP(4), .vlan = 5),
+	CASE("a tag of 9300", ETHER, ETH("\x93\x00") TAG("\x00\x05", TYPE_IP4) IP4_UDP, A_UDP(4), .vlan = 5),
+	CASE("a priority tag names no vlan", ETHER,
+	     ETH(TYPE_VLAN) TAG("\xe0\x00", TYPE_VLAN) TAG("\x00\x09", TYPE_IP4) IP4_UDP, A_UDP(4),
+	     .vlan = 9),
+	CASE("a tag before a length field", ETHER, ETH(TYPE_VLAN) TAG("\x00\x05", "\x00\x1f") LLC_IP IP4_UDP,
+	     A_UDP(4), .vlan = 5),
+	CASE("a tag before neither length nor type", ETHER,
+	     ETH(TYPE_VLAN) TAG("\x00\x05", "\x05\xdd") LLC_IP IP4_UDP, NON_IP, .vlan = 5),
+	CASE("a tag before arp", ETHER, ETH(TYPE_VLAN) TAG("\x00\x05", TYPE_ARP), NON_IP, .vlan = 5),
+	CASE("half a tag is malformed", ETHER, ETH(TYPE_VLAN) "\x00\x05", MALFORMED(0, 0)),
+	CASE("ipv4 under one label", ETHER, ETH(TYPE_MPLS) LABEL_BOTTOM IP4_UDP, A_UDP(4)),
+	CASE("ipv6 under three labels", ETHER, ETH(TYPE_MPLS) LABEL LABEL LABEL_BOTTOM IP6_TCP, A_TCP(6)),
+	CASE("a label of 8848", ETHER, ETH("\x88\x48") LABEL_BOTTOM IP4_UDP, A_UDP(4)),
+	CASE("a label behind a tag", ETHER, ETH(TYPE_VLAN) TAG("\x00\x05", TYPE_MPLS) LABEL_BOTTOM IP4_UDP,
+	     A_UDP(4), .vlan = 5),
+	CASE("a pseudowire is not ip", ETHER, ETH(TYPE_MPLS) LABEL_BOTTOM "\x00\x00\x00\x00" IP4_UDP, NON_IP),
+	CASE("version 5 under a label is not ip", ETHER, ETH(TYPE_MPLS) LABEL_BOTTOM "\x55\x00\x00\x1c", NON_IP),
+	CASE("a label with nothing under it is malformed", ETHER, ETH(TYPE_MPLS) LABEL_BOTTOM, MALFORMED(0, 0)),
+	CASE("labels without a bottom are malformed", ETHER, ETH(TYPE_MPLS) LABEL LABEL LABEL, MALFORMED(0, 0)),
+	CASE("labels without a bottom in a short capture", ETHER,
+	     ETH(TYPE_MPLS) LABELS_5 LABELS_5 LABELS_5 LABELS_5,
+	     TRUNCATED(0, 0), .cut = 6),
+
+	/* PPP and PPPoE. */
+	CASE("ppp with address and control", PPP, "\xff\x03" PPP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("ppp without address and control", PPP, PPP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("ppp with ipv6", PPP, PPP_IP6 IP6_UDP, A_UDP(6)),
+	CASE("ppp with a one-byte protocol", PPP, "\x21" IP4_UDP, A_UDP(4)),
+	CASE("ppp with address and a one-byte protocol", PPP, "\xff\x03\x57" IP6_UDP, A_UDP(6)),
+	CASE("ppp with labels", PPP, "\x02\x81" LABEL_BOTTOM IP4_UDP, A_UDP(4)),
+	CASE("ppp with labels, multicast", PPP, "\x02\x83" LABEL LABEL_BOTTOM IP6_UDP, A_UDP(6)),
+	CASE("ppp control is not ip", PPP, "\xff\x03\xc0\x21\x01\x01\x00\x04", NON_IP),
+	CASE("ppp address without control is not ip", PPP, "\xff\x21" PPP_IP4 IP4_UDP, NON_IP),
+	CASE("half a ppp protocol is malformed", PPP, "\xff\x03\x00", MALFORMED(0, 0)),
+	CASE("ppp on a serial line", PPP_SERIAL, "\xff\x03" PPP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("ppp on a serial line, compressed", PPP_SERIAL, "\x21" IP4_UDP, A_UDP(4)),
+	CASE("cisco hdlc unicast", PPP_SERIAL, "\x0f\x00" TYPE_IP4 IP4_UDP, A_UDP(4)),
+	CASE("cisco hdlc broadcast", PPP_SERIAL, "\x8f\x00" TYPE_IP6 IP6_TCP, A_TCP(6)),
+	CASE("cisco keepalives are not ip", PPP_SERIAL, "\x8f\x00\x80\x35\x00\x00", NON_IP),
+	CASE("half a cisco header is malformed", PPP_SERIAL, "\x0f\x00\x08", MALFORMED(0, 0)),
+	CASE("pppoe by itself", PPP_ETHER, PPPOE("\x00\x1e") PPP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("pppoe in ethernet", ETHER, ETH(TYPE_PPPOE) PPPOE("\x00\x32") PPP_IP6 IP6_UDP, A_UDP(6)),
+	CASE("pppoe ends at its length", ETHER, ETH(TYPE_PPPOE) PPPOE("\x00\x19") PPP_IP4 IP4_UDP,
+	     MALFORMED(4, 17), .notes = PM_NOTE_LENGTH),
+	CASE("pppoe of length zero is malformed", ETHER, ETH(TYPE_PPPOE) PPPOE("\x00\x00") PPP_IP4 IP4_UDP,
+	     MALFORMED(0, 0)),
+	CASE("a pppoe length beyond the frame is noted", ETHER,
+	     ETH(TYPE_PPPOE) PPPOE("\x00\x1f") PPP_IP4 IP4_UDP, A_UDP(4), .notes = PM_NOTE_LENGTH),
+	CASE("pppoe discovery is not ip", ETHER, ETH("\x88\x63") "\x11\x09\x00\x00\x00\x00", NON_IP),
+	CASE("pppoe discovery among sessions is not ip", ETHER,
+	     ETH(TYPE_PPPOE) "\x11\xa7\x00\x01\x00\x1e" PPP_IP4 IP4_UDP, NON_IP),
+
+	/* Loopback, raw, cooked. */
+	CASE("null of a small machine", NULLL, "\x02\x00\x00\x00" IP4_UDP, A_UDP(4)),
+	CASE("null of a big machine", NULLL, "\x00\x00\x00\x02" IP4_UDP, A_UDP(4)),
+	CASE("null with the ipv6 of linux", NULLL, "\x0a\x00\x00\x00" IP6_UDP, A_UDP(6)),
+	CASE("null with the ipv6 of netbsd", NULLL, "\x18\x00\x00\x00" IP6_UDP, A_UDP(6)),
+	CASE("null with the ipv6 of freebsd", NULLL, "\x1c\x00\x00\x00" IP6_UDP, A_UDP(6)),
+	CASE("null with the ipv6 of darwin", NULLL, "\x00\x00\x00\x1e" IP6_UDP, A_UDP(6)),
+	CASE("null with another family is not ip", NULLL, "\x07\x00\x00\x00" IP4_UDP, NON_IP),
+	CASE("null with no family is not ip", NULLL, "\x02\x00\x00\x02" IP4_UDP, NON_IP),
+	CASE("null cut in its header is malformed", NULLL, "\x02\x00\x00", MALFORMED(0, 0)),
+	CASE("loop with ipv4", LOOP, "\x00\x00\x00\x02" IP4_UDP, A_UDP(4)),
+	CASE("loop with the ipv6 of openbsd", LOOP, "\x00\x00\x00\x18" IP6_UDP, A_UDP(6)),
+	CASE("raw ipv4", RAW, IP4_UDP, A_UDP(4)),
+	CASE("raw ipv6", RAW, IP6_TCP, A_TCP(6)),
+	CASE("raw of old files", RAW_12, IP4_UDP, A_UDP(4)),
+	CASE("raw of openbsd", RAW_14, IP6_UDP, A_UDP(6)),
+	CASE("raw of another version is not ip", RAW, "\x55\x00\x00\x1c", NON_IP),
+	CASE("raw and empty is malformed", RAW, "", MALFORMED(0, 0)),
+	CASE("an ipv4 link has no ipv6", IPV4, IP6_UDP, MALFORMED(0, 0)),
+	CASE("an ipv6 link has no ipv4", IPV6, IP4("\x00\x3c", UDP_NUMBER) UDP UDP UDP UDP UDP, MALFORMED(0, 0)),
+	CASE("cooked ipv4", COOKED, SLL("\x00\x00", HARDWARE_ETHERNET, TYPE_IP4) IP4_UDP, A_UDP(4)),
+	CASE("cooked ipv6, sent", COOKED, SLL("\x00\x04", HARDWARE_ETHERNET, TYPE_IP6) IP6_TCP, A_TCP(6)),
+	CASE("cooked broadcast", COOKED, SLL("\x00\x01", HARDWARE_ETHERNET, TYPE_IP4) IP4_UDP, A_UDP(4),
+	     .notes = PM_NOTE_GROUP),
+	CASE("cooked multicast", COOKED, SLL("\x00\x02", HARDWARE_ETHERNET, TYPE_IP4) IP4_UDP, A_UDP(4),
+	     .notes = PM_NOTE_GROUP),
+	CASE("cooked to another host", COOKED, SLL("\x00\x03", HARDWARE_ETHERNET, TYPE_IP4) IP4_UDP,
+	     A_UDP(4)),
+	CASE("cooked with a tag", COOKED,
+	     SLL("\x00\x00", HARDWARE_ETHERNET, TYPE_VLAN) TAG("\x00\x05", TYPE_IP4) IP4_UDP, A_UDP(4),
+	     .vlan = 5),
+	CASE("cooked llc", COOKED, SLL("\x00\x00", HARDWARE_ETHERNET, "\x00\x04") LLC_IP IP4_UDP, A_UDP(4)),
+	CASE("cooked raw 802.3 is not ip", COOKED, SLL("\x00\x00", HARDWARE_ETHERNET, "\x00\x01") IP4_UDP,
+	     NON_IP),
+	CASE("netlink is not ip whatever its protocol", COOKED, SLL("\x00\x00", "\x03\x38", TYPE_IP4) IP4_UDP,
+	     NON_IP),
+	CASE("cooked frame relay has no protocol", COOKED, SLL("\x00\x00", "\x03\x02", TYPE_IP4) IP4_UDP,
+	     NON_IP),
+	CASE("cooked radiotap has no protocol", COOKED, SLL("\x00\x00", "\x03\x23", TYPE_IP4) IP4_UDP, NON_IP),
+	CASE("a short cooked header is malformed", COOKED, "\x00\x00\x00\x01\x00\x06" MAC_CLIENT, MALFORMED(0, 0)),
+	CASE("cooked 2 ipv4", COOKED_2, SLL2("\x00", HARDWARE_ETHERNET, TYPE_IP4) IP4_UDP, A_UDP(4)),
+	CASE("cooked 2 ipv6", COOKED_2, SLL2("\x04", HARDWARE_ETHERNET, TYPE_IP6) IP6_TCP, A_TCP(6)),
+	CASE("cooked 2 broadcast", COOKED_2, SLL2("\x01", HARDWARE_ETHERNET, TYPE_IP4) IP4_UDP, A_UDP(4),
+	     .notes = PM_NOTE_GROUP),
+	CASE("cooked 2 multicast", COOKED_2, SLL2("\x02", HARDWARE_ETHERNET, TYPE_IP4) IP4_UDP, A_UDP(4),
+	     .notes = PM_NOTE_GROUP),
+	CASE("cooked 2 llc", COOKED_2, SLL2("\x00", HARDWARE_ETHERNET, "\x00\x04") LLC_IP IP4_UDP, A_UDP(4)),
+	CASE("netlink in cooked 2 is not ip", COOKED_2, SLL2("\x00", "\x03\x38", TYPE_IP4) IP4_UDP, NON_IP),
+
+	/* Group destinations. */
+	CASE("to an ethernet group", ETHER, MAC_MULTICAST MAC_CLIENT TYPE_IP4 IP4_UDP, A_UDP(4),
+	     .notes = PM_NOTE_GROUP),
+	CASE("to the ethernet broadcast", ETHER, MAC_BROADCAST MAC_CLIENT TYPE_IP6 IP6_UDP, A_UDP(6),
+	     .notes = PM_NOTE_GROUP),
+	CASE("from an ethernet group is no group", ETHER, MAC_SERVER MAC_MULTICAST TYPE_IP4 IP4_UDP,
+	     A_UDP(4)),
+	CASE("to an ipv4 group", RAW, IP4_TO(ADDRESS4_MULTICAST) UDP, A_UDP(4), .notes = PM_NOTE_GROUP),
+	CASE("to the first ipv4 group", RAW, IP4_TO("\xe0\x00\x00\x00") UDP, A_UDP(4),
+	     .notes = PM_NOTE_GROUP),
+	CASE("to the last ipv4 group", RAW, IP4_TO("\xef\xff\xff\xff") UDP, A_UDP(4),
+	     .notes = PM_NOTE_GROUP),
+	CASE("to the ipv4 broadcast", RAW, IP4_TO("\xff\xff\xff\xff") UDP, A_UDP(4),
+	     .notes = PM_NOTE_GROUP),
+	CASE("below the ipv4 groups", RAW, IP4_TO("\xdf\xff\xff\xff") UDP, A_UDP(4)),
+	CASE("above the ipv4 groups", RAW, IP4_TO("\xf0\x00\x00\x00") UDP, A_UDP(4)),
+	CASE("below the ipv4 broadcast", RAW, IP4_TO("\xff\xff\xff\xfe") UDP, A_UDP(4)),
+	CASE("to an ipv6 group", RAW, IP6_TO("\x00\x08", UDP_NUMBER, ADDRESS6_MULTICAST) UDP, A_UDP(6),
+	     .notes = PM_NOTE_GROUP),
+
+	/* IPv4. */
+	CASE("ipv4 with 4 bytes of options", IPV4,
+	     IP4_SIZED("\x46", "\x00\x20") OPTIONS_4 UDP, A_UDP(4)),
+	CASE("ipv4 with 40 bytes of options", IPV4,
+	     IP4_SIZED("\x4f", "\x00\x44") OPTIONS_20 OPTIONS_20 UDP,
+	     A_UDP(4)),
+	CASE("ipv4 options cut by the capture", IPV4,
+	     IP4_SIZED("\x46", "\x00\x20") OPTIONS_4 UDP, TRUNCATED(0, 0), .cut = 9),
+	CASE("ipv4 options beyond the frame", IPV4,
+	     IP4_SIZED("\x4f", "\x00\x44") UDP,
+	     MALFORMED(0, 0), .notes = PM_NOTE_LENGTH),
+	CASE("ipv4 of version 6", ETHER, ETH(TYPE_IP4) IP4_SIZED("\x65", "\x00\x1c") UDP, MALFORMED(0, 0)),
+	CASE("ipv4 with a header below 20", IPV4,
+	     IP4_SIZED("\x44", "\x00\x1c") UDP,
+	     MALFORMED(0, 0)),
+	CASE("ipv4 with a total below its header", IPV4, IP4("\x00\x13", UDP_NUMBER) UDP, MALFORMED(0, 0)),
+	CASE("ipv4 with a total below its options", IPV4,
+	     IP4_SIZED("\x46", "\x00\x17") OPTIONS_4 UDP, MALFORMED(0, 0)),
+	CASE("ipv4 with a total of zero is offload", IPV4, IP4("\x00\x00", TCP_NUMBER) TCP, A_TCP(4)),
+	CASE("ipv4 with a total beyond the frame is noted", IPV4, IP4("\x05\xdc", UDP_NUMBER) UDP, A_UDP(4),
+	     .notes = PM_NOTE_LENGTH),
+	CASE("ipv4 beyond a frame cut by the capture is not noted", IPV4, IP4("\x05\xdc", UDP_NUMBER) UDP,
+	     A_UDP(4), .more = 1472),
+	CASE("ipv4 that ends at its header", IPV4, IP4("\x00\x14", UDP_NUMBER) UDP, MALFORMED(4, 17)),
+	CASE("ipv4 that ends in the ports", IPV4, IP4("\x00\x17", UDP_NUMBER) UDP, MALFORMED(4, 17)),
+	CASE("ipv4 that ends behind the ports", IPV4, IP4("\x00\x18", UDP_NUMBER) UDP, A_UDP(4)),
+	CASE("ethernet padding is not payload", ETHER, ETH(TYPE_IP4) IP4("\x00\x16", UDP_NUMBER) UDP UDP UDP,
+	     MALFORMED(4, 17)),
+	CASE("icmp has no ports", IPV4, IP4("\x00\x1c", ICMP_NUMBER) ICMP, NO_PORTS(4, 1)),
+	CASE("what an icmp error quotes is no traffic", IPV4,
+	     IP4("\x00\x38", ICMP_NUMBER) "\x03\x03\x00\x00\x00\x00\x00\x00" IP4_UDP, NO_PORTS(4, 1)),
+	CASE("esp hides its ports", IPV4, IP4("\x00\x1c", ESP_NUMBER) UDP, NO_PORTS(4, 50)),
+	CASE("ipcomp hides its ports", IPV4, IP4("\x00\x1c", "\x6c") UDP, NO_PORTS(4, 108)),
+	CASE("ospf has no ports", IPV4, IP4("\x00\x1c", "\x59") UDP, NO_PORTS(4, 89)),
+	CASE("a protocol without ports may be empty", IPV4, IP4("\x00\x14", "\xff"), NO_PORTS(4, 255)),
+	CASE("no next header in ipv4 has no ports", IPV4, IP4("\x00\x1c", "\x3b") UDP, NO_PORTS(4, 59)),
+	CASE("hop-by-hop in ipv4 is a mere protocol", IPV4, IP4("\x00\x24", "\x00") EXTENSION(UDP_NUMBER) UDP,
+	     NO_PORTS(4, 0)),
+	CASE("routing in ipv4 is a mere protocol", IPV4, IP4("\x00\x24", "\x2b") EXTENSION(UDP_NUMBER) UDP,
+	     NO_PORTS(4, 43)),
+	CASE("a fragment header in ipv4 is a mere protocol", IPV4,
+	     IP4("\x00\x24", "\x2c") FRAGMENT6(UDP_NUMBER, "\x00\x08") UDP, NO_PORTS(4, 44)),
+	CASE("destination options in ipv4 are a mere protocol", IPV4,
+	     IP4("\x00\x24", "\x3c") EXTENSION(UDP_NUMBER) UDP, NO_PORTS(4, 60)),
+	CASE("ah in ipv4 hides nothing", IPV4, IP4("\x00\x40", AH_NUMBER) AH_24(TCP_NUMBER) TCP, A_TCP(4)),
+	CASE("ah without a check value", IPV4, IP4("\x00\x28", AH_NUMBER) AH_12(UDP_NUMBER) UDP, A_UDP(4)),
+	CASE("ah twice", IPV4, IP4("\x00\x34", AH_NUMBER) AH_12(AH_NUMBER) AH_12(UDP_NUMBER) UDP, A_UDP(4)),
+	CASE("ah before esp", IPV4, IP4("\x00\x28", AH_NUMBER) AH_12(ESP_NUMBER) UDP, NO_PORTS(4, 50)),
+	CASE("ah before an ipv6 header in ipv4", IPV4, IP4("\x00\x28", AH_NUMBER) AH_12("\x3c") UDP,
+	     NO_PORTS(4, 60)),
+	CASE("ah shorter than itself is malformed", IPV4,
+	     IP4("\x00\x28", AH_NUMBER) "\x11\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01" UDP,
+	     MALFORMED(4, 51)),
+	CASE("ah beyond the packet is malformed", IPV4, IP4("\x00\x24", AH_NUMBER) AH_24(UDP_NUMBER) UDP,
+	     MALFORMED(4, 51)),
+	CASE("ah cut by the capture is truncated", IPV4, IP4("\x00\x34", AH_NUMBER) AH_24(UDP_NUMBER) UDP,
+	     TRUNCATED(4, 51), .cut = 9),
+
+	/* Fragments of IPv4. */
+	CASE("a first fragment has ports", IPV4, IP4_FRAGMENT("\x00\x1c", "\x20\x00", UDP_NUMBER) UDP, A_UDP(4),
+	     .notes = PM_NOTE_FIRST_FRAGMENT, .id = 0x1234),
+	CASE("a later fragment has none", IPV4, IP4_FRAGMENT("\x00\x1c", "\x20\x01", UDP_NUMBER) UDP, LATER(4, 17),
+	     .id = 0x1234),
+	CASE("the last fragment has none", IPV4, IP4_FRAGMENT("\x00\x1c", "\x1f\xff", TCP_NUMBER) UDP, LATER(4, 6),
+	     .id = 0x1234),
+	CASE("a fragment in the middle has none", IPV4, IP4_FRAGMENT("\x00\x1c", "\x10\x00", UDP_NUMBER) UDP,
+	     LATER(4, 17), .id = 0x1234),
+	CASE("a later fragment need not hold data", IPV4, IP4_FRAGMENT("\x00\x1c", "\x00\x01", TCP_NUMBER) UDP,
+	     LATER(4, 6), .id = 0x1234, .cut = 8),
+	CASE("a later fragment of udp-lite", IPV4, IP4_FRAGMENT("\x00\x1c", "\x00\x01", UDPLITE_NUMBER) UDP,
+	     LATER(4, 136), .id = 0x1234),
+	CASE("a later fragment of sctp", IPV4, IP4_FRAGMENT("\x00\x1c", "\x00\x01", SCTP_NUMBER) UDP,
+	     LATER(4, 132), .id = 0x1234),
+	CASE("a later fragment of dccp", IPV4, IP4_FRAGMENT("\x00\x1c", "\x00\x01", DCCP_NUMBER) UDP,
+	     LATER(4, 33), .id = 0x1234),
+	CASE("a later fragment of ah may have ports", IPV4, IP4_FRAGMENT("\x00\x1c", "\x00\x01", AH_NUMBER) UDP,
+	     LATER(4, 51), .id = 0x1234),
+	CASE("a later fragment of icmp has a protocol without ports", IPV4,
+	     IP4_FRAGMENT("\x00\x1c", "\x00\x01", ICMP_NUMBER) ICMP, NO_PORTS(4, 1), .id = 0x1234),
+	CASE("a later fragment of esp has a protocol without ports", IPV4,
+	     IP4_FRAGMENT("\x00\x1c", "\x00\x01", ESP_NUMBER) UDP, NO_PORTS(4, 50), .id = 0x1234),
+	CASE("a later fragment of hop-by-hop in ipv4", IPV4, IP4_FRAGMENT("\x00\x1c", "\x00\x01", "\x00") UDP,
+	     NO_PORTS(4, 0), .id = 0x1234),
+	CASE("a first fragment of icmp", IPV4, IP4_FRAGMENT("\x00\x1c", "\x20\x00", ICMP_NUMBER) ICMP,
+	     NO_PORTS(4, 1), .notes = PM_NOTE_FIRST_FRAGMENT, .id = 0x1234),
+	CASE("a first fragment of ah and icmp", IPV4,
+	     IP4_FRAGMENT("\x00\x28", "\x20\x00", AH_NUMBER) AH_12(ICMP_NUMBER) ICMP, NO_PORTS(4, 1),
+	     .notes = PM_NOTE_FIRST_FRAGMENT, .id = 0x1234),
+	CASE("a first fragment of ah and tcp", IPV4,
+	     IP4_FRAGMENT("\x00\x34", "\x20\x00", AH_NUMBER) AH_12(TCP_NUMBER) TCP, A_TCP(4),
+	     .notes = PM_NOTE_FIRST_FRAGMENT, .id = 0x1234),
+	CASE("a first fragment that ends before the ports", IPV4,
+	     IP4_FRAGMENT("\x00\x17", "\x20\x00", UDP_NUMBER) UDP, MALFORMED(4, 17),
+	     .notes = PM_NOTE_FIRST_FRAGMENT, .id = 0x1234),
+	CASE("don't fragment and the reserved bit make no fragment", IPV4,
+	     IP4_FRAGMENT("\x00\x1c", "\xc0\x00", UDP_NUMBER) UDP, A_UDP(4)),
+
+	/* IPv6. */
+	CASE("ipv6 of version 4", ETHER, ETH(TYPE_IP6) IP4_UDP UDP UDP, MALFORMED(0, 0)),
+	CASE("half an ipv6 header is malformed", IPV6, "\x60\x00\x00\x00\x00\x08\x11\x40" ADDRESS6_CLIENT,
+	     MALFORMED(0, 0)),
+	CASE("half an ipv6 header captured is truncated", IPV6, IP6_UDP, TRUNCATED(0, 0), .cut = 9),
+	CASE("ipv6 with traffic class and flow label", IPV6,
+	     "\x6f\xff\xff\xff\x00\x08\x11\x40" ADDRESS6_CLIENT ADDRESS6_SERVER UDP, A_UDP(6)),
+	CASE("ipv6 beyond the frame is noted", IPV6, IP6("\x00\x09", UDP_NUMBER) UDP, A_UDP(6),
+	     .notes = PM_NOTE_LENGTH),
+	CASE("ipv6 with a length of 65535", IPV6, IP6("\xff\xff", UDP_NUMBER) UDP, A_UDP(6),
+	     .notes = PM_NOTE_LENGTH),
+	CASE("ipv6 that ends in the ports", IPV6, IP6("\x00\x03", UDP_NUMBER) UDP, MALFORMED(6, 17)),
+	CASE("ipv6 that ends behind the ports", IPV6, IP6("\x00\x04", UDP_NUMBER) UDP, A_UDP(6)),
+	CASE("no next header", IPV6, IP6("\x00\x08", "\x3b") UDP, NO_PORTS(6, 59)),
+	CASE("icmpv6 has no ports", IPV6, IP6("\x00\x08", ICMP6_NUMBER) ICMP, NO_PORTS(6, 58)),
+	CASE("what an icmpv6 error quotes is no traffic", IPV6,
+	     IP6("\x00\x38", ICMP6_NUMBER) "\x01\x04\x00\x00\x00\x00\x00\x00" IP6_UDP, NO_PORTS(6, 58)),
+	CASE("esp in ipv6 hides its ports", IPV6, IP6("\x00\x08", ESP_NUMBER) UDP, NO_PORTS(6, 50)),
+	CASE("ipcomp in ipv6 hides its ports", IPV6, IP6("\x00\x08", "\x6c") UDP, NO_PORTS(6, 108)),
+	CASE("hop-by-hop options", IPV6, IP6("\x00\x10", "\x00") EXTENSION(UDP_NUMBER) UDP, A_UDP(6)),
+	CASE("routing header", IPV6, IP6("\x00\x1c", "\x2b") EXTENSION(TCP_NUMBER) TCP, A_TCP(6)),
+	CASE("destination options", IPV6, IP6("\x00\x10", "\x3c") EXTENSION(UDP_NUMBER) UDP, A_UDP(6)),
+	CASE("mobility header", IPV6, IP6("\x00\x10", "\x87") EXTENSION(UDP_NUMBER) UDP, A_UDP(6)),
+	CASE("host identity header", IPV6, IP6("\x00\x10", "\x8b") EXTENSION(UDP_NUMBER) UDP, A_UDP(6)),
+	CASE("shim6 header", IPV6, IP6("\x00\x10", "\x8c") EXTENSION(UDP_NUMBER) UDP, A_UDP(6)),
+	CASE("an extension of 24 bytes", IPV6,
+	     IP6("\x00\x20", "\x3c") "\x11\x02\x01\x14" ADDRESS6_SERVER "\x00\x00\x00\x00" UDP, A_UDP(6)),
+	CASE("many extensions", IPV6,
+	     IP6("\x00\x34", "\x00") EXTENSION("\x3c") EXTENSION("\x2b") FRAGMENT6(AH_NUMBER, "\x00\x00")
+		     AH_12("\x3c") EXTENSION(UDP_NUMBER) UDP,
+	     A_UDP(6)),
+	CASE("ah in ipv6 counts 4-byte units", IPV6, IP6("\x00\x2c", AH_NUMBER) AH_24(TCP_NUMBER) TCP, A_TCP(6)),
+	CASE("an extension before icmpv6", IPV6, IP6("\x00\x10", "\x00") EXTENSION(ICMP6_NUMBER) ICMP,
+	     NO_PORTS(6, 58)),
+	CASE("an extension beyond the packet is malformed", IPV6,
+	     IP6("\x00\x10", "\x3c") "\x11\x02\x01\x04\x00\x00\x00\x00" UDP, MALFORMED(6, 60)),
+	CASE("an extension of 2048 bytes in a short capture", IPV6,
+	     IP6("\x08\x08", "\x3c") "\x11\xff\x01\x04\x00\x00\x00\x00" UDP, TRUNCATED(6, 60), .more = 2040),
+	CASE("half an extension is malformed", IPV6, IP6("\x00\x04", "\x3c") EXTENSION(UDP_NUMBER),
+	     MALFORMED(6, 60)),
+
+	/* Lengths of zero in IPv6. */
+	CASE("an ipv6 length of zero means it", IPV6, IP6("\x00\x00", UDP_NUMBER) UDP, MALFORMED(6, 17)),
+	CASE("an ipv6 length of zero means it up to 65535 bytes", IPV6, IP6("\x00\x00", UDP_NUMBER) UDP,
+	     MALFORMED(6, 17), .more = 65535 - 8),
+	CASE("an ipv6 length of zero is offload from 65536 bytes", IPV6, IP6("\x00\x00", UDP_NUMBER) UDP,
+	     A_UDP(6), .more = 65536 - 8),
+	CASE("an empty ipv6 packet of no next header", IPV6, IP6("\x00\x00", "\x3b"), NO_PORTS(6, 59)),
+	CASE("a length of zero with mere options means it", IPV6,
+	     IP6("\x00\x00", "\x00") EXTENSION(UDP_NUMBER) UDP, MALFORMED(6, 0)),
+	CASE("a length of zero with mere options is offload from 65536 bytes", IPV6,
+	     IP6("\x00\x00", "\x00") EXTENSION(UDP_NUMBER) UDP, A_UDP(6), .more = 65536 - 16),
+	CASE("a jumbogram", IPV6, IP6("\x00\x00", "\x00") JUMBO(UDP_NUMBER, "\x00\x01\x00\x00") UDP, A_UDP(6),
+	     .more = 65536 - 16),
+	CASE("a jumbogram beyond the frame is noted", IPV6,
+	     IP6("\x00\x00", "\x00") JUMBO(UDP_NUMBER, "\x00\x01\x00\x01") UDP, A_UDP(6),
+	     .more = 65536 - 16, .notes = PM_NOTE_LENGTH),
+	CASE("a jumbogram ends at its length", IPV6,
+	     IP6("\x00\x00", "\x00") JUMBO(UDP_NUMBER, "\x00\x00\x00\x0b") UDP, MALFORMED(6, 17)),
+	CASE("a jumbo option behind padding", IPV6,
+	     IP6("\x00\x00", "\x00") "\x11\x01\x00\x01\x03\x00\x00\x00\xc2\x04\x00\x00\x00\x18\x00\x00" UDP,
+	     A_UDP(6)),
+	CASE("a jumbo option of another size is none", IPV6,
+	     IP6("\x00\x00", "\x00") "\x11\x00\xc2\x03\x00\x00\x10\x00" UDP, MALFORMED(6, 0)),
+	CASE("a jumbo option cut by its header is none", IPV6,
+	     IP6("\x00\x00", "\x00") "\x11\x00\x01\x01\x00\xc2\x04\x00" UDP, MALFORMED(6, 0)),
+	CASE("an option's type as the last byte", IPV6,
+	     IP6("\x00\x00", "\x00") "\x11\x00\x01\x03\x00\x00\x00\xc2" UDP, MALFORMED(6, 0)),
+	CASE("a jumbo option does not count against a length", IPV6,
+	     IP6("\x00\x10", "\x00") JUMBO(UDP_NUMBER, "\x00\x00\x00\x08") UDP, A_UDP(6)),
+	CASE("a jumbogram's options cut by the capture are truncated", IPV6,
+	     IP6("\x00\x00", "\x00") JUMBO(UDP_NUMBER, "\x00\x01\x00\x00") UDP, TRUNCATED(6, 0), .cut = 9),
+
+	/* Fragments of IPv6. */
+	CASE("a first fragment of ipv6 has ports", IPV6,
+	     IP6("\x00\x10", "\x2c") FRAGMENT6(UDP_NUMBER, "\x00\x01") UDP, A_UDP(6),
+	     .notes = PM_NOTE_FIRST_FRAGMENT, .id = 0x000abcde),
+	CASE("a later fragment of ipv6 has none", IPV6,
+	     IP6("\x00\x10", "\x2c") FRAGMENT6(UDP_NUMBER, "\x00\x09") UDP, LATER(6, 17), .id = 0x000abcde),
+	CASE("the last fragment of ipv6 has none", IPV6,
+	     IP6("\x00\x10", "\x2c") FRAGMENT6(TCP_NUMBER, "\x00\x08") UDP, LATER(6, 6), .id = 0x000abcde),
+	CASE("a later fragment behind options", IPV6,
+	     IP6("\x00\x18", "\x00") EXTENSION("\x2c") FRAGMENT6(UDP_NUMBER, "\x00\x08") UDP, LATER(6, 17),
+	     .id = 0x000abcde),
+	CASE("a later fragment of options may have ports", IPV6,
+	     IP6("\x00\x10", "\x2c") FRAGMENT6("\x3c", "\x00\x08") UDP, LATER(6, 60), .id = 0x000abcde),
+	CASE("a later fragment of ah in ipv6 may have ports", IPV6,
+	     IP6("\x00\x10", "\x2c") FRAGMENT6(AH_NUMBER, "\x00\x08") UDP, LATER(6, 51), .id = 0x000abcde),
+	CASE("a later fragment of icmpv6 has a protocol without ports", IPV6,
+	     IP6("\x00\x10", "\x2c") FRAGMENT6(ICMP6_NUMBER, "\x00\x08") ICMP, NO_PORTS(6, 58),
+	     .id = 0x000abcde),
+	CASE("a later fragment of esp in ipv6", IPV6,
+	     IP6("\x00\x10", "\x2c") FRAGMENT6(ESP_NUMBER, "\x00\x08") ICMP, NO_PORTS(6, 50),
+	     .id = 0x000abcde),
+	CASE("a first fragment of options and icmpv6", IPV6,
+	     IP6("\x00\x18", "\x2c") FRAGMENT6("\x3c", "\x00\x01") EXTENSION(ICMP6_NUMBER) ICMP,
+	     NO_PORTS(6, 58), .notes = PM_NOTE_FIRST_FRAGMENT, .id = 0x000abcde),
+	CASE("an atomic fragment is a whole packet", IPV6,
+	     IP6("\x00\x10", "\x2c") FRAGMENT6(UDP_NUMBER, "\x00\x00") UDP, A_UDP(6)),
+	CASE("reserved bits make no fragment", IPV6,
+	     IP6("\x00\x10", "\x2c") FRAGMENT6(UDP_NUMBER, "\x00\x06") UDP, A_UDP(6)),
+	CASE("a fragment header cut by the capture is truncated", IPV6,
+	     IP6("\x00\x10", "\x2c") FRAGMENT6(UDP_NUMBER, "\x00\x08") UDP, TRUNCATED(6, 44), .cut = 9),
+	CASE("half a fragment header is malformed", IPV6,
+	     IP6("\x00\x04", "\x2c") FRAGMENT6(UDP_NUMBER, "\x00\x08"), MALFORMED(6, 44)),
+};
+
+static unsigned long briefs; /* frames that had one */
+
+/* The short cut says nothing, or what the whole packet says. */
+static void assert_brief_agrees(pm_brief brief, const struct pm_packet *packet)
+{
+	if (!brief)
+		return;
+	briefs++;
+	assert_int_equal(packet->verdict, PM_VERDICT_PORTS);
+	assert_int_equal(pm_brief_ip_version(brief), packet->ip_version);
+	assert_int_equal(pm_brief_transport(brief), packet->transport);
+	assert_int_equal(pm_brief_src_port(brief), packet->src_port);
+	assert_int_equal(pm_brief_dst_port(brief), packet->dst_port);
+	assert_int_equal(pm_brief_notes(brief), packet->notes);
+	assert_int_equal(pm_brief_tcp_flags(brief), packet->tcp_flags);
+}
+
+/* Decodes from a heap block of exactly @held bytes, so that a sanitizer sees a read past it. */
+static struct pm_packet decode(uint32_t link, const void *bytes, size_t held, size_t wire)
+{
+	uint8_t *copy = malloc(held ? held : 1);
+	struct pm_packet packet;
+
+	assert_non_null(copy);
+	if (held)
+		memcpy(copy, bytes, held);
+	memset(&packet, 0xa5, sizeof packet);
+	pm_packet_decode(pm_link_find(link), copy, held, wire, &packet);
+	assert_brief_agrees(pm_packet_brief(pm_link_find(link), copy, held, wire), &packet);
+	free(copy);
+	return packet;
+}
+
+/* The padding of a struct has no value, so no memcmp. */
+static void assert_same(const struct pm_packet *a, const struct pm_packet *b)
+{
+	assert_int_equal(a->verdict, b->verdict);
+	assert_int_equal(a->ip_version, b->ip_version);
+	assert_int_equal(a->ip_protocol, b->ip_protocol);
+	assert_int_equal(a->transport, b->transport);
+	assert_int_equal(a->src_port, b->src_port);
+	assert_int_equal(a->dst_port, b->dst_port);
+	assert_int_equal(a->vlan, b->vlan);
+	assert_int_equal(a->notes, b->notes);
+	assert_int_equal(a->tcp_flags, b->tcp_flags);
+	assert_int_equal(a->fragment_id, b->fragment_id);
+	assert_int_equal(a->fragment_protocol, b->fragment_protocol);
+	assert_memory_equal(&a->src, &b->src, sizeof a->src);
+	assert_memory_equal(&a->dst, &b->dst, sizeof a->dst);
+}
+
+static struct pm_packet decode_case(const struct decode_case *k)
+{
+	return decode(k->link, k->bytes, k->size - k->cut, k->size + k->more);
+}
+
+static void decode_case_holds(void **state)
+{
+	static const struct pm_address client4 = { ADDRESS4_CLIENT }, client6 = { ADDRESS6_CLIENT };
+	static const struct pm_address none;
+	const struct decode_case *k = *state;
+	const struct pm_address *src = &none;
+	struct pm_packet p = decode_case(k);
+
+	if (k->version)
+		src = k->version == 4 ? &client4 : &client6;
+
+	assert_string_equal(pm_verdict_name(p.verdict), pm_verdict_name(k->verdict));
+	assert_int_equal(p.ip_version, k->version);
+	assert_int_equal(p.ip_protocol, k->protocol);
+	assert_int_equal(p.vlan, k->vlan);
+	assert_int_equal(p.notes, k->notes | (k->tcp_flags ? PM_NOTE_TCP_FLAGS : 0));
+	assert_int_equal(p.tcp_flags, k->tcp_flags);
+	assert_int_equal(p.fragment_id, k->id);
+	assert_memory_equal(&p.src, src, sizeof *src);
+	if (k->verdict == PM_VERDICT_PORTS) {
+		assert_int_equal(p.transport, k->transport);
+		assert_int_equal(p.src_port, k->src);
+		assert_int_equal(p.dst_port, k->dst);
+	}
+}
+
+/* A capture cut anywhere gives the same or is truncated, and once it is known it stays so. */
+static void a_cut_capture_gives_the_same_or_is_truncated(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const struct decode_case *k = &cases[i];
+		struct pm_packet full = decode_case(k);
+		bool known = false;
+
+		for (size_t held = 0; held <= k->size - k->cut; held++) {
+			struct pm_packet p = decode(k->link, k->bytes, held, k->size + k->more);
+
+			if (!known && p.verdict == PM_VERDICT_HEADER_TRUNCATED)
+				continue;
+			known = true;
+			assert_int_equal(p.verdict, full.verdict);
+			assert_int_equal(p.ip_protocol, full.ip_protocol);
+			assert_int_equal(p.src_port, full.src_port);
+			assert_int_equal(p.dst_port, full.dst_port);
+			assert_int_equal(p.fragment_id, full.fragment_id);
+		}
+		assert_true(known || full.verdict == PM_VERDICT_HEADER_TRUNCATED);
+	}
+}
+
+/* A frame that ends anywhere on the wire gives the same verdict and ports, or is malformed. */
+static void a_short_frame_gives_the_same_or_is_malformed(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const struct decode_case *k = &cases[i];
+		struct pm_packet full = decode_case(k);
+
+		if (k->more || k->cut)
+			continue;
+		for (size_t wire = 0; wire <= k->size; wire++) {
+			struct pm_packet p = decode(k->link, k->bytes, wire, wire);
+
+			if (p.verdict == PM_VERDICT_MALFORMED)
+				continue;
+			assert_int_equal(p.verdict, full.verdict);
+			assert_int_equal(p.src_port, full.src_port);
+			assert_int_equal(p.dst_port, full.dst_port);
+		}
+	}
+}
+
+static uint64_t xorshift(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+/* Damaged frames of every link type: a verdict in range, the same each time, ports only with IP. */
+static void damage_gives_a_verdict_and_always_the_same(void **state)
+{
+	uint64_t random = UINT64_C(0x9e3779b97f4a7c15);
+
+	(void)state;
+	for (int round = 0; round < 50; round++) {
+		for (size_t i = 0; i < COUNT(cases); i++) {
+			const struct decode_case *k = &cases[i];
+			uint8_t bytes[256];
+			size_t size = k->size, held;
+			struct pm_packet first, second;
+
+			assert_true(size <= sizeof bytes);
+			memcpy(bytes, k->bytes, size);
+			for (uint64_t n = xorshift(&random) % 4; size && n > 0; n--)
+				bytes[xorshift(&random) % size] = (uint8_t)xorshift(&random);
+			held = xorshift(&random) % (size + 1);
+			first = decode(k->link, bytes, held, size);
+			second = decode(k->link, bytes, held, size);
+			assert_true(first.verdict < PM_VERDICT_N);
+			assert_same(&first, &second);
+			if (first.verdict == PM_VERDICT_PORTS)
+				assert_true(first.ip_version != 0);
+			if (first.verdict == PM_VERDICT_FRAGMENT)
+				assert_true(first.ip_version == 4 || first.ip_version == 6);
+		}
+	}
+}
+
+/* @piece again and again behind @head, then @tail, as one frame; the caller frees it. */
+static uint8_t *repeated(const char *head, size_t head_size, const char *piece, size_t piece_size,
+			 size_t times, const char *tail, size_t tail_size, size_t *ret_size)
+{
+	size_t size = head_size + piece_size * times + tail_size;
+	uint8_t *frame = malloc(size);
+
+	assert_non_null(frame);
+	memcpy(frame, head, head_size);
+	for (size_t i = 0; i < times; i++)
+		memcpy(frame + head_size + i * piece_size, piece, piece_size);
+	memcpy(frame + head_size + piece_size * times, tail, tail_size);
+	*ret_size = size;
+	return frame;
+}
+
+#define LITERAL(text) text, sizeof(text) - 1
+
+static void assert_chain(uint32_t link, const char *head, size_t head_size, const char *piece,
+			 size_t piece_size, size_t times, const char *tail, size_t tail_size,
+			 enum pm_verdict verdict)
+{
+	size_t size;
+	uint8_t *frame;
+	struct pm_packet p;
+
+	frame = repeated(head, head_size, piece, piece_size, times, tail, tail_size, &size);
+	p = decode(link, frame, size, size);
+
+	free(frame);
+	assert_string_equal(pm_verdict_name(p.verdict), pm_verdict_name(verdict));
+}
+
+/* Ethernet, IPv4 and UDP are three of the 32 layers. */
+static void thirty_two_layers_are_read(void **state)
+{
+	(void)state;
+	assert_chain(ETHER, LITERAL(ETH(TYPE_VLAN)), LITERAL(TAG("\x00\x05", TYPE_VLAN)), 28,
+		     LITERAL(TAG("\x00\x05", TYPE_IP4) IP4_UDP), PM_VERDICT_PORTS);
+}
+
+static void thirty_three_layers_are_malformed(void **state)
+{
+	(void)state;
+	assert_chain(ETHER, LITERAL(ETH(TYPE_VLAN)), LITERAL(TAG("\x00\x05", TYPE_VLAN)), 29,
+		     LITERAL(TAG("\x00\x05", TYPE_IP4) IP4_UDP), PM_VERDICT_MALFORMED);
+}
+
+static void tags_of_64_kib_are_malformed(void **state)
+{
+	(void)state;
+	assert_chain(ETHER, LITERAL(ETH(TYPE_VLAN)), LITERAL(TAG("\x00\x05", TYPE_VLAN)), 16384,
+		     LITERAL(TAG("\x00\x05", TYPE_IP4) IP4_UDP), PM_VERDICT_MALFORMED);
+}
+
+static void labels_of_64_kib_are_malformed(void **state)
+{
+	(void)state;
+	assert_chain(ETHER, LITERAL(ETH(TYPE_MPLS)), LITERAL(LABEL), 16384,
+		     LITERAL(LABEL_BOTTOM IP4_UDP), PM_VERDICT_MALFORMED);
+}
+
+static void snap_in_snap_is_malformed(void **state)
+{
+	(void)state;
+	assert_chain(ETHER, LITERAL(ETH(TYPE_LLC_JUMBO)),
+		     LITERAL(SNAP(OUI_ETHERTYPE, TYPE_LLC_JUMBO)), 8192, LITERAL(LLC_IP IP4_UDP),
+		     PM_VERDICT_MALFORMED);
+}
+
+static void extension_headers_of_64_kib_are_malformed(void **state)
+{
+	(void)state;
+	assert_chain(IPV6, LITERAL(IP6("\xff\xf8", "\x3c")), LITERAL(EXTENSION("\x3c")), 8190,
+		     LITERAL(EXTENSION(UDP_NUMBER) UDP), PM_VERDICT_MALFORMED);
+}
+
+static void ah_of_64_kib_is_malformed(void **state)
+{
+	(void)state;
+	assert_chain(IPV4, LITERAL(IP4("\xff\xff", AH_NUMBER)), LITERAL(AH_12(AH_NUMBER)), 5400,
+		     LITERAL(AH_12(UDP_NUMBER) UDP), PM_VERDICT_MALFORMED);
+}
+
+/* Hop-by-hop options hold at most 2 KiB: the search for a jumbo option sees no more. */
+static void two_kib_of_padding_options_hide_no_jumbo_option(void **state)
+{
+	(void)state;
+	assert_chain(IPV6, LITERAL(IP6("\x00\x00", "\x00") "\x11\xff"), LITERAL("\x00"), 2040,
+		     LITERAL("\xc2\x04\x00\x00\x08\x08" UDP), PM_VERDICT_PORTS);
+}
+
+static void bytes_behind_the_frame_are_not_read(void **state)
+{
+	static const char frame[] = ETH(TYPE_IP4) IP4("\x00\x00", UDP_NUMBER) UDP;
+	struct pm_packet p = decode(ETHER, frame, sizeof frame - 1, sizeof frame - 1 - 5);
+
+	(void)state;
+	assert_int_equal(p.verdict, PM_VERDICT_MALFORMED);
+}
+
+static void addresses_stand_in_their_places(void **state)
+{
+	static const struct pm_address server4 = { ADDRESS4_SERVER }, server6 = { ADDRESS6_SERVER };
+	struct pm_packet p4 = decode(IPV4, LITERAL(IP4_UDP), 28);
+	struct pm_packet p6 = decode(IPV6, LITERAL(IP6_UDP), 48);
+
+	(void)state;
+	assert_memory_equal(&p4.dst, &server4, sizeof server4);
+	assert_memory_equal(&p6.dst, &server6, sizeof server6);
+}
+
+/* Behind AH the protocol is another, but a datagram is named by the one in its IPv4 header. */
+static void a_fragment_is_named_by_the_protocol_of_its_ipv4_header(void **state)
+{
+	struct pm_packet first = decode(
+		IPV4, LITERAL(IP4_FRAGMENT("\x00\x28", "\x20\x00", AH_NUMBER) AH_12(UDP_NUMBER) UDP), 40);
+	struct pm_packet later =
+		decode(IPV4, LITERAL(IP4_FRAGMENT("\x00\x1c", "\x00\x01", AH_NUMBER) UDP), 28);
+	struct pm_packet ipv6 =
+		decode(IPV6, LITERAL(IP6("\x00\x10", "\x2c") FRAGMENT6(UDP_NUMBER, "\x00\x08") UDP), 56);
+	struct pm_packet whole = decode(IPV4, LITERAL(IP4_UDP), 28);
+
+	(void)state;
+	assert_int_equal(first.ip_protocol, 17);
+	assert_int_equal(first.fragment_protocol, 51);
+	assert_int_equal(later.fragment_protocol, 51);
+	assert_int_equal(ipv6.fragment_protocol, 0);
+	assert_int_equal(whole.fragment_protocol, 0);
+}
+
+static void link_types_are_found_by_number_and_listed_by_index(void **state)
+{
+	static const struct {
+		uint32_t number;
+		const char *name;
+	} known[] = {
+		{ NULLL, "NULL" },
+		{ ETHER, "EN10MB" },
+		{ PPP, "PPP" },
+		{ RAW_12, "RAW" },
+		{ RAW_14, "RAW" },
+		{ PPP_SERIAL, "PPP_SERIAL" },
+		{ PPP_ETHER, "PPP_ETHER" },
+		{ RAW, "RAW" },
+		{ LOOP, "LOOP" },
+		{ COOKED, "LINUX_SLL" },
+		{ IPV4, "IPV4" },
+		{ IPV6, "IPV6" },
+		{ COOKED_2, "LINUX_SLL2" },
+	};
+	size_t n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(known); i++) {
+		const struct pm_link *link = pm_link_find(known[i].number);
+
+		assert_non_null(link);
+		assert_int_equal(pm_link_number(link), known[i].number);
+		assert_string_equal(pm_link_name(link), known[i].name);
+	}
+	assert_null(pm_link_find(NO_LINK));
+	for (const struct pm_link *link; (link = pm_link_at(n)) != NULL; n++)
+		assert_ptr_equal(pm_link_find(pm_link_number(link)), link);
+	assert_true(n >= COUNT(known));
+	assert_null(pm_link_at(SIZE_MAX));
+}
+
+static void transports_are_found_by_name_in_any_case(void **state)
+{
+	enum pm_transport found;
+
+	(void)state;
+	for (unsigned t = 0; t < PM_TRANSPORT_N; t++) {
+		const char *name = pm_transport_name((enum pm_transport)t);
+
+		assert_true(pm_transport_find(name, strlen(name), &found));
+		assert_int_equal(found, t);
+	}
+	assert_true(pm_transport_find("UdpLite,", 7, &found));
+	assert_int_equal(found, PM_TRANSPORT_UDPLITE);
+	found = PM_TRANSPORT_DCCP;
+	assert_false(pm_transport_find("udplite", 6, &found));
+	assert_false(pm_transport_find("tcpx", 4, &found));
+	assert_false(pm_transport_find("", 0, &found));
+	assert_int_equal(found, PM_TRANSPORT_DCCP);
+}
+
+static void verdicts_bear_the_names_of_the_record(void **state)
+{
+	static const char *const names[] = { "ports", "non_ip", "no_ports_protocol",
+					     "fragment_orphan", "header_truncated", "malformed" };
+
+	(void)state;
+	assert_int_equal(COUNT(names), PM_VERDICT_N);
+	for (unsigned v = 0; v < PM_VERDICT_N; v++)
+		assert_string_equal(pm_verdict_name((enum pm_verdict)v), names[v]);
+}
+
+/* Or else assert_brief_agrees would have held on nothing. */
+static void the_commonest_stacks_have_a_brief(void **state)
+{
+	static const char tcp4[] = ETH("\x08\x00") IP4_TCP;
+	static const char udp6[] = ETH("\x86\xdd") IP6_UDP;
+	const struct pm_link *ethernet = pm_link_find(1);
+
+	(void)state;
+	assert_true(pm_packet_brief(ethernet, (const uint8_t *)tcp4, sizeof tcp4 - 1, sizeof tcp4 - 1));
+	assert_true(pm_packet_brief(ethernet, (const uint8_t *)udp6, sizeof udp6 - 1, sizeof udp6 - 1));
+	assert_false(pm_packet_brief(pm_link_find(101), (const uint8_t *)tcp4, sizeof tcp4 - 1,
+				     sizeof tcp4 - 1));
+	assert_true(briefs > 100);
+}
+
+static const struct CMUnitTest properties[] = {
+	cmocka_unit_test(a_cut_capture_gives_the_same_or_is_truncated),
+	cmocka_unit_test(a_short_frame_gives_the_same_or_is_malformed),
+	cmocka_unit_test(damage_gives_a_verdict_and_always_the_same),
+	cmocka_unit_test(thirty_two_layers_are_read),
+	cmocka_unit_test(thirty_three_layers_are_malformed),
+	cmocka_unit_test(tags_of_64_kib_are_malformed),
+	cmocka_unit_test(labels_of_64_kib_are_malformed),
+	cmocka_unit_test(snap_in_snap_is_malformed),
+	cmocka_unit_test(extension_headers_of_64_kib_are_malformed),
+	cmocka_unit_test(ah_of_64_kib_is_malformed),
+	cmocka_unit_test(two_kib_of_padding_options_hide_no_jumbo_option),
+	cmocka_unit_test(bytes_behind_the_frame_are_not_read),
+	cmocka_unit_test(addresses_stand_in_their_places),
+	cmocka_unit_test(a_fragment_is_named_by_the_protocol_of_its_ipv4_header),
+	cmocka_unit_test(link_types_are_found_by_number_and_listed_by_index),
+	cmocka_unit_test(transports_are_found_by_name_in_any_case),
+	cmocka_unit_test(verdicts_bear_the_names_of_the_record),
+	cmocka_unit_test(the_commonest_stacks_have_a_brief),
+};
+
+int main(void)
+{
+	struct CMUnitTest tests[COUNT(cases) + COUNT(properties)];
+
+	for (size_t i = 0; i < COUNT(cases); i++)
+		tests[i] = (struct CMUnitTest){ cases[i].name, decode_case_holds, NULL, NULL,
+						(void *)(uintptr_t)&cases[i] };
+	memcpy(tests + COUNT(cases), properties, sizeof properties);
+	return _cmocka_run_group_tests("packet", tests, COUNT(tests), NULL, NULL);
+}

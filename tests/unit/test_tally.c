@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: MIT */
+/* Counters: what one frame adds to which (counting rules 1, 3 and 4), merging and emptying. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "portmeter/tally.h"
+#include "traffic.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define WIRE 100
+
+static const char rules_text[] = "alpha 53/udp/udplite/tcp\n"
+				 "beta 80/tcp/sctp/dccp\n"
+				 "gamma 53/udp host=192.0.2.0/24\n";
+
+static struct pm_rules *rules, *other_rules;
+
+static int load(void **state)
+{
+	(void)state;
+	rules = traffic_rules(rules_text, 1);
+	other_rules = traffic_rules("delta 53/udp\nepsilon 54/udp\nzeta 55/udp\neta 56/udp\n", 2);
+	return rules && other_rules ? 0 : -1;
+}
+
+static int unload(void **state)
+{
+	(void)state;
+	pm_rules_unref(rules);
+	pm_rules_unref(other_rules);
+	return 0;
+}
+
+static struct pm_tally *tally_new(void)
+{
+	struct pm_tally *tally = NULL;
+
+	assert_int_equal(pm_tally_new(rules, &tally), PM_OK);
+	return tally;
+}
+
+static void ports_add(struct pm_tally *tally, enum pm_transport transport, uint16_t src_port,
+		      uint16_t dst_port, struct pm_decision decision, uint32_t wire)
+{
+	pm_tally_ports(tally,
+		       &(struct pm_tally_entry){ src_port, dst_port, decision, wire, (uint8_t)transport },
+		       1);
+}
+
+/* Counts a frame as the engine would. */
+static struct pm_decision count(struct pm_tally *tally, enum pm_transport transport,
+				uint16_t src_port, uint16_t dst_port, uint32_t wire)
+{
+	struct pm_packet packet = {
+		.verdict = PM_VERDICT_PORTS,
+		.ip_version = 4,
+		.transport = (uint8_t)transport,
+		.src_port = src_port,
+		.dst_port = dst_port,
+		.src = { { 198, 51, 100, 1 } },
+		.dst = { { 198, 51, 100, 2 } },
+	};
+	struct pm_decision decision = pm_side_decide(rules, &packet);
+
+	pm_tally_frame(tally, 4, wire);
+	ports_add(tally, transport, src_port, dst_port, decision, wire);
+	return decision;
+}
+
+#define NO_FACET PM_FACET_N
+
+/* One frame; which of its ports gets which counts. */
+struct frame_case {
+	const char *name;
+	enum pm_transport transport;
+	uint16_t src_port, dst_port;
+	bool no_src;   /* no row for the source */
+	int side_port; /* that as_service counts for; -1: none */
+	const char *service;
+	enum pm_side side;
+	enum pm_rung rung;
+	enum pm_facet facets[2];
+};
+
+#define FACETS(a, b) .facets = { a, b }
+#define NO_FACETS FACETS(NO_FACET, NO_FACET)
+#define ONE_FACET(a) FACETS(PM_FACET_##a, NO_FACET)
+#define SIDELESS .side_port = -1, .side = PM_SIDE_NONE, .rung = PM_RUNG_UNKNOWN
+
+static const struct frame_case frames[] = {
+	{ "a frame counts for its source, its destination and its side", PM_TRANSPORT_TCP, 40000, 80,
+	  .side_port = 80, .service = "beta", .side = PM_SIDE_DST, .rung = PM_RUNG_KNOWN, NO_FACETS },
+	{ "a frame from the service counts for the source's side", PM_TRANSPORT_TCP, 80, 40000,
+	  .side_port = 80, .service = "beta", .side = PM_SIDE_SRC, .rung = PM_RUNG_KNOWN, NO_FACETS },
+	{ "a side without a label counts as_service all the same", PM_TRANSPORT_TCP, 40000, 9000,
+	  .side_port = 9000, .side = PM_SIDE_DST, .rung = PM_RUNG_EPHEMERAL, NO_FACETS },
+	{ "a sideless frame counts for both ports and no service", PM_TRANSPORT_TCP, 9001, 9002,
+	  SIDELESS, NO_FACETS },
+	{ "a symmetric frame counts as_service once", PM_TRANSPORT_TCP, 80, 80, .side_port = 80,
+	  .service = "beta", .side = PM_SIDE_BOTH, .rung = PM_RUNG_SYMMETRIC, NO_FACETS },
+	{ "a symmetric frame without a label does too", PM_TRANSPORT_TCP, 9000, 9000,
+	  .side_port = 9000, .side = PM_SIDE_BOTH, .rung = PM_RUNG_SYMMETRIC, NO_FACETS },
+	{ "udp source 0 is no port, and the destination the side", PM_TRANSPORT_UDP, 0, 53,
+	  .no_src = true, .side_port = 53, .service = "alpha", .side = PM_SIDE_DST,
+	  .rung = PM_RUNG_ZERO, ONE_FACET(UDP_SOURCE_PORT_ZERO) },
+	{ "udp source 0 makes an unlabelled ephemeral port the side", PM_TRANSPORT_UDP, 0, 60000,
+	  .no_src = true, .side_port = 60000, .side = PM_SIDE_DST, .rung = PM_RUNG_ZERO,
+	  ONE_FACET(UDP_SOURCE_PORT_ZERO) },
+	{ "udp destination 0 is row 0, never the side", PM_TRANSPORT_UDP, 53, 0, .side_port = 53,
+	  .service = "alpha", .side = PM_SIDE_SRC, .rung = PM_RUNG_KNOWN,
+	  ONE_FACET(UDP_DESTINATION_PORT_ZERO) },
+	{ "udp destination 0 from a port without a label is sideless", PM_TRANSPORT_UDP, 9000, 0,
+	  SIDELESS, ONE_FACET(UDP_DESTINATION_PORT_ZERO) },
+	{ "udp 0 to 0 has both facets, destination row 0 and no side", PM_TRANSPORT_UDP, 0, 0,
+	  .no_src = true, SIDELESS,
+	  FACETS(PM_FACET_UDP_SOURCE_PORT_ZERO, PM_FACET_UDP_DESTINATION_PORT_ZERO) },
+	{ "udp-lite source 0 is no port", PM_TRANSPORT_UDPLITE, 0, 53, .no_src = true,
+	  .side_port = 53, .service = "alpha", .side = PM_SIDE_DST, .rung = PM_RUNG_ZERO,
+	  ONE_FACET(UDPLITE_SOURCE_PORT_ZERO) },
+	{ "udp-lite destination 0 is row 0", PM_TRANSPORT_UDPLITE, 53, 0, .side_port = 53,
+	  .service = "alpha", .side = PM_SIDE_SRC, .rung = PM_RUNG_KNOWN,
+	  ONE_FACET(UDPLITE_DESTINATION_PORT_ZERO) },
+	{ "udp-lite 0 to 0 has both facets", PM_TRANSPORT_UDPLITE, 0, 0, .no_src = true, SIDELESS,
+	  FACETS(PM_FACET_UDPLITE_SOURCE_PORT_ZERO, PM_FACET_UDPLITE_DESTINATION_PORT_ZERO) },
+	{ "tcp source 0 is row 0, and the ladder goes on", PM_TRANSPORT_TCP, 0, 80, .side_port = 80,
+	  .service = "beta", .side = PM_SIDE_DST, .rung = PM_RUNG_KNOWN, ONE_FACET(TCP_PORT_ZERO) },
+	{ "tcp destination 0 is row 0", PM_TRANSPORT_TCP, 80, 0, .side_port = 80, .service = "beta",
+	  .side = PM_SIDE_SRC, .rung = PM_RUNG_KNOWN, ONE_FACET(TCP_PORT_ZERO) },
+	{ "tcp 0 to 0 has its facet once", PM_TRANSPORT_TCP, 0, 0, SIDELESS,
+	  ONE_FACET(TCP_PORT_ZERO) },
+	{ "sctp source 0 is row 0", PM_TRANSPORT_SCTP, 0, 80, .side_port = 80, .service = "beta",
+	  .side = PM_SIDE_DST, .rung = PM_RUNG_KNOWN, ONE_FACET(SCTP_PORT_ZERO) },
+	{ "sctp 0 to 0 has its facet once", PM_TRANSPORT_SCTP, 0, 0, SIDELESS,
+	  ONE_FACET(SCTP_PORT_ZERO) },
+	{ "dccp destination 0 is row 0", PM_TRANSPORT_DCCP, 80, 0, .side_port = 80,
+	  .service = "beta", .side = PM_SIDE_SRC, .rung = PM_RUNG_KNOWN, ONE_FACET(DCCP_PORT_ZERO) },
+	{ "dccp 0 to 0 has its facet once", PM_TRANSPORT_DCCP, 0, 0, SIDELESS,
+	  ONE_FACET(DCCP_PORT_ZERO) },
+	{ "the highest ports have rows", PM_TRANSPORT_TCP, 65535, 65534, SIDELESS, NO_FACETS },
+};
+
+static void count_is(struct pm_count count, uint64_t packets)
+{
+	assert_int_equal(count.packets, packets);
+	assert_int_equal(count.bytes, packets * WIRE);
+}
+
+static void ports_hold(const struct pm_tally_transport *tt, const struct frame_case *row)
+{
+	uint64_t as_service = 0;
+
+	for (unsigned port = 0; port < PM_PORTS; port++) {
+		const struct pm_port_cell *cell = &tt->ports[port];
+
+		count_is(pm_port_src(cell), port == row->src_port && !row->no_src);
+		count_is(pm_port_dst(cell), port == row->dst_port);
+		count_is(pm_port_as_service(&tt->ports[port]), (int)port == row->side_port);
+		as_service += pm_port_as_service(&tt->ports[port]).packets;
+	}
+	assert_int_equal(as_service, row->side_port >= 0);
+	assert_int_equal(tt->n_used_ports, row->no_src || row->src_port == row->dst_port ? 1 : 2);
+}
+
+static void frame_case_holds(void **state)
+{
+	const struct frame_case *row = *state;
+	struct pm_tally *tally = tally_new();
+	const struct pm_tally_transport *tt = &tally->transports[row->transport];
+	struct pm_decision decision = count(tally, row->transport, row->src_port, row->dst_port, WIRE);
+	const struct pm_service_cell *cell = &tt->services[decision.service];
+
+	ports_hold(tt, row);
+	if (row->service)
+		assert_string_equal(pm_rules_name(rules, decision.service), row->service);
+	else
+		assert_int_equal(decision.service, 0);
+	for (int side = 0; side < PM_SIDE_N; side++)
+		count_is(cell->side[side], side == (int)row->side);
+	for (int rung = 0; rung < PM_RUNG_N; rung++)
+		assert_int_equal(cell->rung[rung], rung == (int)row->rung);
+	assert_int_equal(tt->n_used_services, 1);
+	for (int f = 0; f < PM_FACET_N; f++)
+		count_is(tally->facets[f], f == (int)row->facets[0] || f == (int)row->facets[1]);
+	for (int t = 0; t < PM_TRANSPORT_N; t++)
+		if (t != (int)row->transport)
+			assert_int_equal(tally->transports[t].n_used_ports, 0);
+	pm_tally_free(tally);
+}
+
+static void frames_without_ports_count_by_reason_and_protocol(void **state)
+{
+	struct pm_tally *tally = tally_new();
+
+	(void)state;
+	pm_tally_no_port(tally, PM_VERDICT_NON_IP, 77, WIRE);
+	pm_tally_no_port(tally, PM_VERDICT_NO_PORTS_PROTOCOL, 1, WIRE);
+	pm_tally_no_port(tally, PM_VERDICT_NO_PORTS_PROTOCOL, 1, WIRE);
+	pm_tally_no_port(tally, PM_VERDICT_NO_PORTS_PROTOCOL, 255, WIRE);
+	count_is(tally->no_port[PM_VERDICT_NON_IP], 1);
+	count_is(tally->no_port[PM_VERDICT_NO_PORTS_PROTOCOL], 3);
+	count_is(tally->protocols[1], 2);
+	count_is(tally->protocols[255], 1);
+	count_is(tally->protocols[77], 0);
+	pm_tally_free(tally);
+}
+
+static void a_frame_counts_in_the_totals_and_by_ip_version(void **state)
+{
+	struct pm_tally *tally = tally_new();
+
+	(void)state;
+	pm_tally_frame(tally, 4, WIRE);
+	pm_tally_frame(tally, 6, WIRE);
+	pm_tally_frame(tally, 6, WIRE);
+	pm_tally_frame(tally, 0, WIRE);
+	count_is(pm_tally_totals(tally), 4);
+	count_is(tally->by_ip[0], 1);
+	count_is(tally->by_ip[4 / 2], 1);
+	count_is(tally->by_ip[6 / 2], 2);
+	pm_tally_free(tally);
+}
+
+static void frames_of_4_gib_add_up_in_64_bits(void **state)
+{
+	struct pm_tally *tally = tally_new();
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		count(tally, PM_TRANSPORT_TCP, 40000, 80, UINT32_MAX);
+	assert_true(pm_tally_totals(tally).bytes == UINT64_C(3) * UINT32_MAX);
+	assert_true(pm_port_as_service(&tally->transports[PM_TRANSPORT_TCP].ports[80]).bytes ==
+		    UINT64_C(3) * UINT32_MAX);
+	pm_tally_free(tally);
+}
+
+/* A little of everything, different for each @seed. */
+static void fill(struct pm_tally *tally, unsigned seed)
+{
+	static const uint16_t ports[] = { 0, 53, 80, 9000, 40000, 65535 };
+
+	tally->interval = (struct pm_interval){
+		.start_ns = 1000 * (int64_t)seed,
+		.end_ns = 1000 * (int64_t)seed + 1000,
+		.first_ns = 1000 * (int64_t)seed + 1,
+		.last_ns = 1000 * (int64_t)seed + 9,
+		.partial = seed == 2,
+		.late = seed,
+	};
+	tally->capture = (struct pm_capture_figures){ seed, seed, seed, true, seed != 2, true };
+	tally->given_up = (struct pm_given_up){ seed, 2 * seed, 3 * seed };
+	tally->snapped = seed;
+	for (unsigned i = 0; i < 120 + seed; i++)
+		count(tally, (enum pm_transport)(i % PM_TRANSPORT_N), ports[i * seed % 6],
+		      ports[(i + i / 6) % 6], 60 + i * seed);
+	pm_tally_no_port(tally, PM_VERDICT_NO_PORTS_PROTOCOL, (uint8_t)seed, seed);
+	pm_tally_no_port(tally, PM_VERDICT_MALFORMED, 0, seed);
+	pm_tally_frame(tally, 6, seed);
+	pm_tally_frame(tally, 0, seed);
+}
+
+static void sum_is(struct pm_count sum, struct pm_count a, struct pm_count b)
+{
+	assert_true(sum.packets == a.packets + b.packets);
+	assert_true(sum.bytes == a.bytes + b.bytes);
+}
+
+static uint32_t used_ports(const struct pm_tally_transport *tt)
+{
+	uint32_t n = 0;
+
+	for (unsigned port = 0; port < PM_PORTS; port++)
+		n += pm_port_src(&tt->ports[port]).packets || pm_port_dst(&tt->ports[port]).packets;
+	return n;
+}
+
+static void transports_add_up(const struct pm_tally_transport *sum,
+			      const struct pm_tally_transport *a, const struct pm_tally_transport *b)
+{
+	for (unsigned port = 0; port < PM_PORTS; port++) {
+		sum_is(pm_port_src(&sum->ports[port]), pm_port_src(&a->ports[port]), pm_port_src(&b->ports[port]));
+		sum_is(pm_port_dst(&sum->ports[port]), pm_port_dst(&a->ports[port]), pm_port_dst(&b->ports[port]));
+		sum_is(pm_port_as_service(&sum->ports[port]), pm_port_as_service(&a->ports[port]), pm_port_as_service(&b->ports[port]));
+	}
+	for (uint32_t id = 0; id <= pm_rules_services(rules); id++) {
+		for (int side = 0; side < PM_SIDE_N; side++)
+			sum_is(sum->services[id].side[side], a->services[id].side[side],
+			       b->services[id].side[side]);
+		for (int rung = 0; rung < PM_RUNG_N; rung++)
+			assert_true(sum->services[id].rung[rung] ==
+				    a->services[id].rung[rung] + b->services[id].rung[rung]);
+	}
+	assert_int_equal(sum->n_used_ports, used_ports(sum)); /* each named once */
+}
+
+static void a_merged_tally_is_the_sum_of_both(void **state)
+{
+	struct pm_tally *a = tally_new(), *b = tally_new(), *sum = tally_new();
+
+	(void)state;
+	fill(a, 1);
+	fill(sum, 1);
+	fill(b, 2);
+	assert_int_equal(pm_tally_merge(sum, b), PM_OK);
+	for (size_t ip = 0; ip < COUNT(sum->by_ip); ip++)
+		sum_is(sum->by_ip[ip], a->by_ip[ip], b->by_ip[ip]);
+	for (int v = 0; v < PM_VERDICT_N; v++)
+		sum_is(sum->no_port[v], a->no_port[v], b->no_port[v]);
+	for (int p = 0; p < 256; p++)
+		sum_is(sum->protocols[p], a->protocols[p], b->protocols[p]);
+	for (int f = 0; f < PM_FACET_N; f++)
+		sum_is(sum->facets[f], a->facets[f], b->facets[f]);
+	for (int t = 0; t < PM_TRANSPORT_N; t++)
+		transports_add_up(&sum->transports[t], &a->transports[t], &b->transports[t]);
+	assert_true(sum->snapped == 3 && a->snapped == 1);
+	assert_int_equal(sum->merged, 2);
+	pm_tally_free(a);
+	pm_tally_free(b);
+	pm_tally_free(sum);
+}
+
+static void a_merged_tally_spans_both_intervals(void **state)
+{
+	struct pm_tally *a = tally_new(), *b = tally_new();
+
+	(void)state;
+	fill(a, 1);
+	fill(b, 2);
+	assert_int_equal(pm_tally_merge(a, b), PM_OK);
+	assert_int_equal(a->interval.start_ns, 1000);
+	assert_int_equal(a->interval.end_ns, 3000);
+	assert_int_equal(a->interval.first_ns, 1001);
+	assert_int_equal(a->interval.last_ns, 2009);
+	assert_int_equal(a->interval.late, 3);
+	assert_true(a->interval.partial);
+	assert_int_equal(a->capture.received, 3);
+	assert_true(a->capture.received_known);
+	assert_false(a->capture.dropped_kernel_known);
+	assert_int_equal(a->given_up.fragment_datagrams, 3);
+	assert_int_equal(a->given_up.fragment_frames, 6);
+	assert_int_equal(a->given_up.service_ports, 9);
+	pm_tally_free(a);
+	pm_tally_free(b);
+}
+
+static void an_earlier_interval_merged_in_stretches_the_span_too(void **state)
+{
+	struct pm_tally *a = tally_new(), *b = tally_new();
+
+	(void)state;
+	fill(a, 3);
+	fill(b, 1);
+	assert_int_equal(pm_tally_merge(a, b), PM_OK);
+	assert_int_equal(a->interval.start_ns, 1000);
+	assert_int_equal(a->interval.end_ns, 4000);
+	assert_int_equal(a->interval.first_ns, 1001);
+	assert_int_equal(a->interval.last_ns, 3009);
+	pm_tally_free(a);
+	pm_tally_free(b);
+}
+
+static void an_idle_interval_has_no_first_frame_to_merge(void **state)
+{
+	struct pm_tally *a = tally_new(), *idle = tally_new();
+
+	(void)state;
+	fill(a, 2);
+	assert_int_equal(pm_tally_merge(a, idle), PM_OK);
+	assert_int_equal(a->interval.first_ns, 2001);
+	assert_int_equal(pm_tally_merge(idle, a), PM_OK);
+	assert_int_equal(idle->interval.first_ns, 2001);
+	assert_int_equal(idle->interval.last_ns, 2009);
+	pm_tally_free(a);
+	pm_tally_free(idle);
+}
+
+static void tallies_of_other_rules_do_not_merge(void **state)
+{
+	struct pm_tally *a = tally_new(), *b = NULL, *before = tally_new();
+
+	(void)state;
+	assert_int_equal(pm_tally_new(other_rules, &b), PM_OK);
+	fill(a, 1);
+	fill(before, 1);
+	pm_tally_frame(b, 4, WIRE);
+	assert_int_equal(pm_tally_merge(a, b), PM_E_INVALID);
+	assert_int_equal(pm_tally_totals(a).packets, pm_tally_totals(before).packets);
+	assert_int_equal(a->merged, 1);
+	assert_int_equal(a->interval.end_ns, before->interval.end_ns);
+	assert_int_equal(pm_tally_totals(b).packets, 1);
+	pm_tally_free(a);
+	pm_tally_free(b);
+	pm_tally_free(before);
+}
+
+static void is_empty(const struct pm_tally *tally)
+{
+	struct pm_count none = { 0, 0 };
+
+	for (size_t ip = 0; ip < COUNT(tally->by_ip); ip++)
+		sum_is(tally->by_ip[ip], none, none);
+	for (int v = 0; v < PM_VERDICT_N; v++)
+		sum_is(tally->no_port[v], none, none);
+	for (int p = 0; p < 256; p++)
+		sum_is(tally->protocols[p], none, none);
+	for (int f = 0; f < PM_FACET_N; f++)
+		sum_is(tally->facets[f], none, none);
+	for (int t = 0; t < PM_TRANSPORT_N; t++) {
+		const struct pm_tally_transport *tt = &tally->transports[t];
+		static const struct pm_port_cell nothing;
+
+		assert_int_equal(tt->n_used_ports, 0);
+		assert_int_equal(tt->n_used_services, 0);
+		for (unsigned port = 0; port < PM_PORTS; port++)
+			assert_memory_equal(&tt->ports[port], &nothing, sizeof nothing);
+		for (unsigned port = 0; port < PM_PORTS; port++)
+			sum_is(pm_port_as_service(&tt->ports[port]), none, none);
+		for (uint32_t id = 0; id <= pm_rules_services(tally->rules); id++)
+			for (int rung = 0; rung < PM_RUNG_N; rung++)
+				assert_int_equal(tt->services[id].rung[rung], 0);
+	}
+	assert_int_equal(tally->snapped, 0);
+	assert_int_equal(tally->interval.late, 0);
+	assert_false(tally->interval.partial);
+	assert_int_equal(tally->capture.received, 0);
+	assert_int_equal(tally->given_up.fragment_frames, 0);
+	assert_int_equal(tally->merged, 1);
+	assert_int_equal(tally->seq, 0);
+}
+
+static size_t scoped_list(const struct pm_tally *tally, uint16_t *ret_port)
+{
+	enum pm_transport transport;
+	uint16_t service;
+	size_t at = 0, n = 0;
+
+	while (pm_tally_scoped_next(tally, &at, &transport, &service, ret_port))
+		n++;
+	return n;
+}
+
+static void a_reset_tally_is_empty(void **state)
+{
+	struct pm_tally *tally = tally_new();
+	uint16_t port;
+
+	(void)state;
+	fill(tally, 1);
+	fill(tally, 2);
+	tally->seq = 9;
+	assert_int_equal(pm_tally_reset(tally, rules), PM_OK);
+	is_empty(tally);
+	assert_int_equal(scoped_list(tally, &port), 0);
+	pm_tally_free(tally);
+}
+
+static void a_reset_tally_takes_other_rules(void **state)
+{
+	struct pm_tally *tally = tally_new();
+	uint16_t port;
+
+	(void)state;
+	fill(tally, 1);
+	assert_int_equal(pm_tally_reset(tally, other_rules), PM_OK);
+	assert_ptr_equal(tally->rules, other_rules);
+	is_empty(tally);
+	assert_int_equal(scoped_list(tally, &port), 0); /* no rule has host= now */
+	for (uint16_t id = 1; id <= pm_rules_services(other_rules); id++)
+		ports_add(tally, PM_TRANSPORT_UDP, 40000, (uint16_t)(52 + id),
+			  (struct pm_decision){ id, PM_SIDE_DST, PM_RUNG_KNOWN }, WIRE);
+	assert_int_equal(tally->transports[PM_TRANSPORT_UDP].n_used_services, 4);
+	pm_tally_free(tally);
+}
+
+static void a_scoped_port_lists_each_label_that_it_carried(void **state)
+{
+	static const struct {
+		uint16_t src, dst;
+		bool in_scope;
+	} sent[] = { { 40000, 53, true }, { 40001, 53, true }, { 40000, 53, false }, { 53, 40000, true } };
+	struct pm_tally *tally = tally_new(), *sum = tally_new();
+	enum pm_transport transport;
+	uint16_t service, port;
+	unsigned alpha = 0, gamma = 0;
+	size_t at = 0;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(sent); i++) {
+		struct pm_packet packet = { .verdict = PM_VERDICT_PORTS, .ip_version = 4, .transport = PM_TRANSPORT_UDP };
+		struct pm_address *address = sent[i].dst == 53 ? &packet.dst : &packet.src;
+
+		packet.src_port = sent[i].src;
+		packet.dst_port = sent[i].dst;
+		memcpy(address->bytes, sent[i].in_scope ? "\xc0\x00\x02\x01" : "\xcb\x00\x71\x01", 4);
+		ports_add(tally, PM_TRANSPORT_UDP, sent[i].src, sent[i].dst, pm_side_decide(rules, &packet),
+			  WIRE);
+	}
+	count(tally, PM_TRANSPORT_TCP, 40000, 53, WIRE); /* no host= on tcp */
+	assert_int_equal(pm_tally_merge(sum, tally), PM_OK);
+	assert_int_equal(pm_tally_merge(sum, tally), PM_OK);
+	while (pm_tally_scoped_next(sum, &at, &transport, &service, &port)) {
+		assert_int_equal(transport, PM_TRANSPORT_UDP);
+		assert_int_equal(port, 53);
+		alpha += strcmp(pm_rules_name(rules, service), "alpha") == 0;
+		gamma += strcmp(pm_rules_name(rules, service), "gamma") == 0;
+	}
+	assert_int_equal(alpha, 1);
+	assert_int_equal(gamma, 1);
+	pm_tally_free(tally);
+	pm_tally_free(sum);
+}
+
+/* More labels on ports than the list has room for: it must say so, and lose no count. */
+static void a_full_scoped_list_says_what_it_left_out(void **state)
+{
+	struct pm_rules *wide = traffic_rules("one 1-65535/tcp/udp/sctp host=192.0.2.0/24\n", 1);
+	struct pm_decision decision = { 1, PM_SIDE_DST, PM_RUNG_RULE };
+	static const enum pm_transport transports[] = { PM_TRANSPORT_TCP, PM_TRANSPORT_UDP, PM_TRANSPORT_SCTP };
+	struct pm_tally *tally = NULL;
+	uint64_t listed, sent = 0;
+	uint16_t port;
+
+	(void)state;
+	assert_non_null(wide);
+	assert_int_equal(pm_tally_new(wide, &tally), PM_OK);
+	for (size_t t = 0; t < COUNT(transports); t++)
+		for (unsigned p = 1; p < PM_PORTS; p++, sent++)
+			ports_add(tally, transports[t], 0, (uint16_t)p, decision, WIRE);
+	listed = scoped_list(tally, &port);
+	assert_true(listed >= 65535);
+	assert_true(tally->given_up.service_ports > 0);
+	assert_int_equal(listed + tally->given_up.service_ports, sent);
+	pm_tally_free(tally);
+	pm_rules_unref(wide);
+}
+
+static void freeing_nothing_is_fine(void **state)
+{
+	(void)state;
+	pm_tally_free(NULL);
+}
+
+static const struct CMUnitTest others[] = {
+	cmocka_unit_test(frames_without_ports_count_by_reason_and_protocol),
+	cmocka_unit_test(a_frame_counts_in_the_totals_and_by_ip_version),
+	cmocka_unit_test(frames_of_4_gib_add_up_in_64_bits),
+	cmocka_unit_test(a_merged_tally_is_the_sum_of_both),
+	cmocka_unit_test(a_merged_tally_spans_both_intervals),
+	cmocka_unit_test(an_earlier_interval_merged_in_stretches_the_span_too),
+	cmocka_unit_test(an_idle_interval_has_no_first_frame_to_merge),
+	cmocka_unit_test(tallies_of_other_rules_do_not_merge),
+	cmocka_unit_test(a_reset_tally_is_empty),
+	cmocka_unit_test(a_reset_tally_takes_other_rules),
+	cmocka_unit_test(a_scoped_port_lists_each_label_that_it_carried),
+	cmocka_unit_test(a_full_scoped_list_says_what_it_left_out),
+	cmocka_unit_test(freeing_nothing_is_fine),
+};
+
+int main(void)
+{
+	struct CMUnitTest tests[COUNT(frames) + COUNT(others)];
+
+	for (size_t i = 0; i < COUNT(frames); i++)
+		tests[i] = (struct CMUnitTest){ frames[i].name, frame_case_holds, NULL, NULL,
+						(void *)(uintptr_t)&frames[i] };
+	memcpy(tests + COUNT(frames), others, sizeof others);
+	return _cmocka_run_group_tests("tally", tests, COUNT(tests), load, unload);
+}
