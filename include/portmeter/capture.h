@@ -44,7 +44,7 @@ struct pm_capture_options {
 	const char *linktype;        /* name for a live capture, as listed by pm_capture_linktypes; NULL: default */
 	enum pm_direction direction; /* live */
 	pm_notice_fn *notice;        /* NULL: say nothing */
-	/* Files: a signal came while reading waits for more; true ends the stream. NULL: read on. */
+	/* Streams: asked before each wait for more, and after a signal; true ends the stream. NULL: read on. */
 	bool (*interrupted)(void *ctx);
 	void *ctx;
 };

@@ -95,6 +95,8 @@ bool run_report(struct run *run, const struct pm_tally *tally, const struct pm_s
 struct pm_rules *run_reload(struct run *run);
 void run_reopen(struct run *run);
 void run_flush(struct run *run);
+/* Writes what is due at the end and closes, while the sources of the records are still there. Again: nothing. */
+void run_end_output(struct run *run);
 /* Facts of a capture for its records. */
 struct pm_source run_source(const struct run *run, const struct pm_capture *capture);
 /* "5 packets captured", ... as tcpdump says it; @several: with the source's name before each. */

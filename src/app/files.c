@@ -165,6 +165,7 @@ int run_files(struct run *run)
 	}
 	code = r < 0 ? EXIT_FAILED : pm_capture_damaged(f.capture) ? EXIT_DAMAGED : EXIT_DONE;
 out:
+	run_end_output(run);
 	pm_meter_free(f.meter);
 	pm_capture_close(f.capture);
 	return code;

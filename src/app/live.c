@@ -122,8 +122,8 @@ static void sensor_wait(struct sensor *sensor)
 }
 
 /*
- * What the kernel holds when the end is called, or the interface gone, counts as well: a block that is
- * not full is handed over after the read timeout. Bounded by time, since frames may keep coming.
+ * What the kernel holds when the end is called, or the interface gone, counts as well: a block that
+ * is not full is handed over after the read timeout. Bounded by time: frames may keep coming.
  */
 static void drain(struct sensor *sensor)
 {
@@ -338,6 +338,7 @@ int run_live(struct run *run)
 			code = EXIT_FAILED;
 	}
 out:
+	run_end_output(run);
 	for (size_t i = 0; live.sensors && i < live.n; i++) {
 		pm_meter_free(live.sensors[i].meter);
 		pm_capture_close(live.sensors[i].capture);

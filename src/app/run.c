@@ -71,6 +71,16 @@ void run_flush(struct run *run)
 		output_failed(run, &err, r);
 }
 
+void run_end_output(struct run *run)
+{
+	struct pm_error err = { .line = 0 };
+	int r = pm_output_close(run->output, &err);
+
+	run->output = NULL;
+	if (r < 0)
+		output_failed(run, &err, r);
+}
+
 struct pm_source run_source(const struct run *run, const struct pm_capture *capture)
 {
 	return (struct pm_source){
@@ -138,9 +148,7 @@ int run(const struct options *options)
 		return EXIT_FAILED;
 	}
 	code = options->n_files ? run_files(&run) : run_live(&run);
-	r = pm_output_close(run.output, &err);
-	if (r < 0)
-		output_failed(&run, &err, r);
+	run_end_output(&run);
 	if (run.unwritten > 1) /* of the first, the reason has been said */
 		say("%" PRIu64 " records could not be written", run.unwritten);
 	pm_rules_unref(run.rules);

@@ -16,7 +16,7 @@ void say(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line + head, sizeof line - head - 1, format, args);
 	va_end(args);
-	/* Names and filters may hold anything; a message is one line, and moves no cursor. */
+	/* Names and filters may hold anything; a message is one line and moves no cursor. */
 	for (char *c = line; *c; c++)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';

@@ -10,7 +10,7 @@
 
 #include "stream.h"
 
-/* A signal that comes between the question and the wait interrupts nothing: how long it may go unseen. */
+/* How long a signal may go unseen that comes between the question and the wait. */
 #define UNSEEN_MS 200
 
 /* Waits until there is something to read. False: reading is to stop. */

@@ -12,8 +12,9 @@
 /* One being filled, two waiting (of two rule sets), one out with the reporter. */
 #define TALLIES_MAX 4
 #define WAITING_MAX 2
-/* Live, a longer gap between intervals is no silence. */
+/* Live, a longer gap between intervals is no silence; and of very short ones only so many are filled in. */
 #define GAP_MAX_NS (60 * PM_NS_PER_S)
+#define GAP_MAX_RECORDS 600
 /* Frames that are decided before the first of them is counted, while its counters are being fetched. */
 #define AHEAD 16
 
@@ -32,7 +33,7 @@ struct pm_meter {
 
 	/* The running interval. Frames from @begin to before @end are its own; @floor is the multiple below. */
 	bool open, started;
-	bool relabelled; /* rules have changed: first fragments may bear decisions of older ones */
+	bool relabelled; /* rules have changed; first fragments may bear older decisions */
 	enum start start;
 	int64_t begin, end, floor;
 	uint64_t span; /* end - begin; 0 when none is open */
@@ -241,7 +242,7 @@ static struct pm_tally *spare_take(struct pm_meter *meter)
 	return fresh;
 }
 
-/* Memory is short: the tally keeps rules of before, so those hold, and what was in force is due again. */
+/* Memory is short: the tally's older rules hold, and those that were in force are due again. */
 static void fall_back(struct pm_meter *meter, struct pm_rules *rules)
 {
 	if (rules == meter->rules)
@@ -251,7 +252,6 @@ static void fall_back(struct pm_meter *meter, struct pm_rules *rules)
 	else
 		meter->next_rules = meter->rules;
 	meter->rules = pm_rules_ref(rules);
-	meter->relabelled = true;
 }
 
 /*
@@ -351,21 +351,28 @@ static void open_interval(struct pm_meter *meter, int64_t begin, enum start star
 		interval->start_ns = start == START_TRUE ? begin : meter->floor;
 }
 
-/*
- * Closes the running interval and opens the one that holds @time_ns. Live, the silent ones in between have
- * their records too, unless the clock has jumped or the machine slept.
- */
+/* Closes the running interval and opens the one that holds @time_ns. */
 static void move_on(struct pm_meter *meter, int64_t time_ns)
 {
-	int64_t gap_end = pm_time_add(meter->end, GAP_MAX_NS);
-
 	close_interval(meter, meter->end, false, false);
-	while (meter->options.live && time_ns < gap_end &&
-	       time_ns >= pm_time_add(meter->end, meter->options.interval_ns)) {
-		open_interval(meter, meter->end, START_ALIGNED);
-		close_interval(meter, meter->end, false, false);
-	}
 	open_interval(meter, time_ns, START_ALIGNED);
+}
+
+/*
+ * The same, live: silent intervals in between have their records too, unless the clock has jumped or
+ * the machine slept, when nobody knows what the wire carried.
+ */
+static void move_on_live(struct pm_meter *meter, int64_t time_ns)
+{
+	int64_t length = meter->options.interval_ns;
+	int64_t gap = time_ns > meter->end ? time_ns - meter->end : 0;
+
+	if (length == 0)
+		return; /* the one interval never ends */
+	if (gap <= GAP_MAX_NS && gap / length <= GAP_MAX_RECORDS)
+		while (time_ns >= pm_time_add(meter->end, length))
+			move_on(meter, meter->end);
+	move_on(meter, time_ns);
 }
 
 /* The true bounds of the running interval, which one of its frames may move. */
@@ -392,6 +399,8 @@ static PM_OUT_OF_LINE void find_interval(struct pm_meter *meter, int64_t time_ns
 	}
 	if (!meter->open)
 		open_interval(meter, time_ns, meter->started ? START_ALIGNED : START_FIRST_FRAME);
+	else if (meter->options.live)
+		move_on_live(meter, time_ns);
 	else if (time_ns < meter->begin || meter->end != PM_TIME_MAX)
 		move_on(meter, time_ns); /* else it is the very last moment, which no half-open interval has */
 	note_time(meter, time_ns);
@@ -463,7 +472,7 @@ void pm_meter_tick(struct pm_meter *meter, int64_t now_ns)
 		return;
 	/* A clock set back by more than an interval would otherwise leave the sensor mute for as long. */
 	if (settled >= meter->end || now_ns < pm_time_add(meter->floor, -meter->options.interval_ns))
-		move_on(meter, settled);
+		move_on_live(meter, settled);
 }
 
 int64_t pm_meter_deadline(const struct pm_meter *meter)
@@ -490,7 +499,7 @@ static int64_t early_end(const struct pm_meter *meter, int64_t now_ns)
 static void close_overdue(struct pm_meter *meter, int64_t now_ns)
 {
 	if (meter->options.live && now_ns > meter->end)
-		move_on(meter, now_ns);
+		move_on_live(meter, now_ns);
 }
 
 void pm_meter_cut(struct pm_meter *meter, int64_t now_ns)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of formats. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,7 +46,6 @@ static int file_open(struct pm_output *output, struct pm_error *err)
 	if (!format_of(output)->own_file) {
 		/* Until it is open: what is meant for a file never goes to standard output. */
 		pm_sink_init(&output->sink, -1, output->path);
-		output->sink.error = EBADF;
 		return pm_sink_open_append(&output->sink, output->path, output->options.format, err);
 	}
 	/* Find out now, not an interval later, whether the file can be written. */

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * make-captures KIND FRAMES FILE: a capture for benchmarks, the same bytes each time. Kinds:
+ *
+ *   small  64-byte frames of ten services and a thousand client ports
+ *   mix    an Internet mix: 64, 576 and 1500 bytes as 7 to 4 to 1; IPv4 and IPv6, some ICMP
+ *   full   1514-byte frames of the same services
+ *   ports  64-byte frames between any two of the 65,536 ports of TCP and UDP
+ *
+ * Frames are a microsecond apart. Documentation addresses; checksums are left out.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FRAME_MAX 1514
+#define ETHERNET 14
+#define IPV6_TCP_MIN (ETHERNET + 40 + 20)
+#define ICMP 1
+#define TCP 6
+#define UDP 17
+#define START 1700000000u
+
+enum kind {
+	SMALL,
+	MIX,
+	FULL,
+	PORTS,
+	KINDS,
+};
+
+static const char *const names[KINDS] = { "small", "mix", "full", "ports" };
+
+/* xorshift64*: fast, and the same on every machine. */
+static uint64_t random_next(void)
+{
+	static uint64_t state = 0x9e3779b97f4a7c15u;
+
+	state ^= state >> 12;
+	state ^= state << 25;
+	state ^= state >> 27;
+	return state * 0x2545f4914f6cdd1du;
+}
+
+static void put16(uint8_t *at, unsigned value)
+{
+	at[0] = (uint8_t)(value >> 8);
+	at[1] = (uint8_t)value;
+}
+
+static void ethernet(uint8_t *frame, unsigned type)
+{
+	static const uint8_t macs[] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2 };
+
+	memcpy(frame, macs, sizeof macs);
+	put16(frame + sizeof macs, type);
+}
+
+/* A frame up to what @protocol carries; returns where that begins. */
+static size_t ipv4(uint8_t *frame, size_t size, uint8_t protocol, uint64_t draw)
+{
+	static const uint8_t head[] = { 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 0,
+					0, 0, 192, 0, 2, 0, 198, 51, 100, 0 };
+
+	ethernet(frame, 0x0800);
+	memcpy(frame + ETHERNET, head, sizeof head);
+	put16(frame + ETHERNET + 2, (unsigned)(size - ETHERNET));
+	frame[ETHERNET + 9] = protocol;
+	frame[ETHERNET + 15] = (uint8_t)draw;
+	frame[ETHERNET + 19] = (uint8_t)(draw >> 8);
+	return ETHERNET + sizeof head;
+}
+
+static size_t ipv6(uint8_t *frame, size_t size, uint8_t protocol, uint64_t draw)
+{
+	static const uint8_t head[40] = { 0x60, 0, 0, 0, 0, 0, 0, 64, 0x20, 0x01, 0x0d, 0xb8 };
+	static const uint8_t net[] = { 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 1 };
+
+	ethernet(frame, 0x86dd);
+	memcpy(frame + ETHERNET, head, sizeof head);
+	memcpy(frame + ETHERNET + 24, net, sizeof net);
+	put16(frame + ETHERNET + 4, (unsigned)(size - ETHERNET - sizeof head));
+	frame[ETHERNET + 6] = protocol;
+	frame[ETHERNET + 23] = (uint8_t)draw;
+	frame[ETHERNET + 39] = (uint8_t)(draw >> 8);
+	return ETHERNET + sizeof head;
+}
+
+static size_t size_of(enum kind kind, uint64_t draw)
+{
+	static const uint16_t mix[] = { 64, 64, 64, 64, 64, 64, 64, 576, 576, 576, 576, 1500 };
+
+	if (kind == MIX)
+		return mix[draw % (sizeof mix / sizeof *mix)];
+	return kind == FULL ? FRAME_MAX : 64;
+}
+
+static size_t fill(uint8_t *frame, enum kind kind)
+{
+	static const uint16_t services[] = { 443, 443, 443, 80, 53, 53,
+					     123, 22, 25, 993, 8080, 3389 };
+	uint64_t draw = random_next();
+	uint16_t service = services[draw % (sizeof services / sizeof *services)];
+	uint16_t client = (uint16_t)(49152 + (draw >> 8) % 1000);
+	uint8_t protocol = service == 53 || service == 123 ? UDP : TCP;
+	bool back = draw >> 63, version6 = kind == MIX && (draw >> 48) % 4 == 0;
+	size_t at, size = size_of(kind, draw >> 20);
+
+	if (kind == PORTS) {
+		service = (uint16_t)(draw >> 40);
+		client = (uint16_t)(draw >> 24);
+		protocol = draw & 1 ? UDP : TCP;
+	} else if (kind == MIX && !version6 && (draw >> 32) % 100 == 0) {
+		protocol = ICMP;
+	}
+	if (version6 && size < IPV6_TCP_MIN)
+		size = IPV6_TCP_MIN;
+	memset(frame, 0, size);
+	at = (version6 ? ipv6 : ipv4)(frame, size, protocol, draw >> 12);
+	put16(frame + at, back ? service : client);
+	put16(frame + at + 2, back ? client : service);
+	if (protocol == UDP) {
+		put16(frame + at + 4, (unsigned)(size - at));
+	} else if (protocol == TCP) {
+		frame[at + 12] = 0x50;
+		frame[at + 13] = 0x10; /* ACK */
+	}
+	return size;
+}
+
+static int write_frames(FILE *file, enum kind kind, uint64_t frames)
+{
+	const struct {
+		uint32_t magic;
+		uint16_t major, minor;
+		uint32_t zone, accuracy, snaplen, link;
+	} head = { 0xa1b2c3d4, 2, 4, 0, 0, 262144, 1 };
+	uint8_t frame[FRAME_MAX];
+
+	fwrite(&head, sizeof head, 1, file);
+	for (uint64_t n = 0; n < frames && !ferror(file); n++) {
+		uint32_t size = (uint32_t)fill(frame, kind);
+		uint32_t seconds = START + (uint32_t)(n / 1000000);
+		uint32_t record[] = { seconds, (uint32_t)(n % 1000000), size, size };
+
+		fwrite(record, sizeof record, 1, file);
+		fwrite(frame, size, 1, file);
+	}
+	return ferror(file);
+}
+
+int main(int argc, char **argv)
+{
+	enum kind kind = SMALL;
+	FILE *file;
+
+	while (argc == 4 && kind < KINDS && strcmp(argv[1], names[kind]) != 0)
+		kind++;
+	if (argc != 4 || kind == KINDS) {
+		fputs("usage: make-captures small|mix|full|ports FRAMES FILE\n", stderr);
+		return 2;
+	}
+	file = fopen(argv[3], "wb");
+	if (!file) {
+		perror(argv[3]);
+		return 1;
+	}
+	if (write_frames(file, kind, strtoull(argv[2], NULL, 10)) || fclose(file) != 0) {
+		perror(argv[3]);
+		return 1;
+	}
+	return 0;
+}
