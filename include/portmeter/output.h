@@ -51,7 +51,10 @@ PM_API int pm_output_frame(struct pm_output *output, const struct pm_source *sou
 PM_API int pm_output_flush(struct pm_output *output, struct pm_error *err);
 /* Opens the file anew, by its name (after it was moved away). Standard output: nothing. */
 PM_API int pm_output_reopen(struct pm_output *output, struct pm_error *err);
-/* Writes what is due at the end, closes and frees, whatever it returns. NULL is fine. */
+/*
+ * Writes what is due at the end, closes and frees, whatever it returns. For Prometheus, the sources of all records
+ * must still be there. NULL is fine.
+ */
 PM_API int pm_output_close(struct pm_output *output, struct pm_error *err);
 
 #ifdef __cplusplus

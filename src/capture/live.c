@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Live capture. Never blocks in libpcap: its read timeout does not fire while no frame arrives. */
 #include <errno.h>
+#include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "capture-internal.h"
@@ -20,6 +23,7 @@ struct live {
 	struct pm_capture_counts counts;
 	uint32_t received, dropped, interface_dropped; /* libpcap's counters at the last look; they wrap */
 	bool interface_counts;
+	bool picks; /* libpcap takes frames out after the kernel has counted them */
 };
 
 static struct live *live_of(struct pm_capture *capture)
@@ -95,6 +99,8 @@ static void live_count(struct pm_capture *capture, struct pm_capture_counts *ret
 		counts->dropped_interface += growth(&live->interface_dropped, stat.ps_ifdrop);
 		counts->received_known = counts->dropped_kernel_known = true;
 		counts->dropped_interface_known = live->interface_counts;
+		if (live->picks)
+			counts->received = live->head.number + counts->dropped_kernel;
 	}
 	*ret_counts = *counts;
 }
@@ -114,6 +120,28 @@ static bool interface_counts(const char *interface)
 
 	snprintf(path, sizeof path, "/sys/class/net/%.64s/statistics/rx_missed_errors", interface);
 	return strchr(interface, '/') == NULL && access(path, R_OK) == 0;
+}
+
+/*
+ * Linux shows what is sent to the loopback twice, and libpcap takes the first look out itself, on "any" too; so
+ * it does with the other direction of -Q. The kernel's count then says nothing about what was captured.
+ */
+static bool picks(const char *interface, enum pm_direction direction)
+{
+	struct ifreq request;
+	bool loopback = false;
+	int fd;
+
+	if (direction != PM_DIRECTION_BOTH || strcmp(interface, "any") == 0)
+		return true;
+	memset(&request, 0, sizeof request);
+	snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0) {
+		loopback = ioctl(fd, SIOCGIFFLAGS, &request) == 0 && request.ifr_flags & IFF_LOOPBACK;
+		close(fd);
+	}
+	return loopback;
 }
 
 static int pcap_failure(struct pm_error *err, const char *interface, pcap_t *pcap, int status)
@@ -234,6 +262,7 @@ int pm_capture_open_live(const char *interface, const struct pm_capture_options 
 	live->head.link = pcap_datalink_val_to_name(pcap_datalink(live->pcap));
 	live->head.snaplen = pcap_snapshot(live->pcap);
 	live->interface_counts = interface_counts(interface);
+	live->picks = picks(interface, options->direction);
 	*ret_capture = &live->head;
 	return PM_OK;
 out:

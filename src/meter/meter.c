@@ -13,7 +13,7 @@
 #define TALLIES_MAX 4
 #define WAITING_MAX 2
 /* Live, a longer gap between intervals is no silence; and of very short ones only so many are filled in. */
-#define GAP_MAX_NS (60 * PM_NS_PER_S)
+#define GAP_MAX_NS (UINT64_C(60) * PM_NS_PER_S)
 #define GAP_MAX_RECORDS 600
 /* Frames that are decided before the first of them is counted, while its counters are being fetched. */
 #define AHEAD 16
@@ -365,11 +365,11 @@ static void move_on(struct pm_meter *meter, int64_t time_ns)
 static void move_on_live(struct pm_meter *meter, int64_t time_ns)
 {
 	int64_t length = meter->options.interval_ns;
-	int64_t gap = time_ns > meter->end ? time_ns - meter->end : 0;
+	uint64_t gap = time_ns > meter->end ? (uint64_t)time_ns - (uint64_t)meter->end : 0;
 
 	if (length == 0)
 		return; /* the one interval never ends */
-	if (gap <= GAP_MAX_NS && gap / length <= GAP_MAX_RECORDS)
+	if (gap <= GAP_MAX_NS && gap / (uint64_t)length <= GAP_MAX_RECORDS)
 		while (time_ns >= pm_time_add(meter->end, length))
 			move_on(meter, meter->end);
 	move_on(meter, time_ns);

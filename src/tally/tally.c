@@ -118,7 +118,7 @@ int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules)
 
 	for (int t = 0; t < PM_TRANSPORT_N; t++)
 		transport_clear(&tally->transports[t]);
-	if (tally->scoped)
+	if (tally->scoped_used)
 		memset(tally->scoped, 0, SCOPED_SLOTS * sizeof *tally->scoped);
 	tally->scoped_used = 0;
 	tally->interval = no_frames;
@@ -218,7 +218,7 @@ bool pm_tally_scoped_next(const struct pm_tally *tally, size_t *at,
 			  enum pm_transport *ret_transport, uint16_t *ret_service,
 			  uint16_t *ret_port)
 {
-	for (; tally->scoped && *at < SCOPED_SLOTS; (*at)++) {
+	for (; tally->scoped_used && *at < SCOPED_SLOTS; (*at)++) {
 		uint64_t key = tally->scoped[*at];
 
 		if (!key)
@@ -378,7 +378,7 @@ int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from)
 		pm_count_add(&into->facets[f], from->facets[f]);
 	for (int t = 0; t < PM_TRANSPORT_N; t++)
 		transport_merge(&into->transports[t], &from->transports[t]);
-	for (size_t slot = 0; from->scoped && slot < SCOPED_SLOTS; slot++)
+	for (size_t slot = 0; from->scoped_used && slot < SCOPED_SLOTS; slot++)
 		if (from->scoped[slot])
 			scoped_add(into, from->scoped[slot]);
 	return PM_OK;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as a capture file: what can be read goes all the way to records, in intervals of 10 s. Every sum
- * closes, and every frame read is in one record. Every other input is also written as JSON.
+ * Any bytes as a capture file: what can be read goes all the way to records, in intervals of 10 s.
+ * Every sum closes, and every frame read is in one record. Every other input is also written as
+ * JSON.
  */
 #include <stdbool.h>
 #include <stdint.h>

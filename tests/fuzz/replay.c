@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A fuzz target without a fuzzer: runs it once on each file named, and on each file of each folder named. */
+/* A fuzz target without a fuzzer: runs it once on each file named, and on each file of each folder
+ * named. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdint.h>

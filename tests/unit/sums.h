@@ -34,8 +34,8 @@ struct sums {
 	struct pm_count src, dst, as_service, services;
 };
 
-static inline const char *sums_of_ports(const struct pm_record *record, struct sums by[PM_TRANSPORT_N],
-					struct sums *all)
+static inline const char *sums_of_ports(const struct pm_record *record,
+					struct sums by[PM_TRANSPORT_N], struct sums *all)
 {
 	for (size_t i = 0; i < record->n_ports; i++) {
 		const struct pm_port_row *row = &record->ports[i];

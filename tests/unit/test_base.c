@@ -128,8 +128,8 @@ static void a_peek_moves_nothing_and_fails_in_silence(void **state)
 }
 
 /*
- * Key 00 01 ... 0f, input 00 01 ... (size - 1), as in the authors' vectors for SipHash-2-4; made with an
- * own SipHash that gives those for 2-4 and Python's (bytes hash, key 0) for 1-3.
+ * Key 00 01 ... 0f, input 00 01 ... (size - 1), as in the authors' vectors for SipHash-2-4; made
+ * with an own SipHash that gives those for 2-4 and Python's (bytes hash, key 0) for 1-3.
  */
 static const struct sip_case {
 	size_t size;

@@ -46,7 +46,8 @@ static void put(struct image *image, uint32_t value, size_t size)
 {
 	assert_true(image->size + size <= sizeof image->bytes);
 	for (size_t i = 0; i < size; i++)
-		image->bytes[image->size++] = (uint8_t)(value >> 8 * (image->big ? size - 1 - i : i));
+		image->bytes[image->size++] =
+			(uint8_t)(value >> 8 * (image->big ? size - 1 - i : i));
 }
 
 static void put_bytes(struct image *image, const void *bytes, size_t size)
@@ -56,7 +57,8 @@ static void put_bytes(struct image *image, const void *bytes, size_t size)
 	image->size += size;
 }
 
-static void pcap_begin(struct image *image, bool big, uint32_t magic, uint32_t snaplen, uint32_t linktype)
+static void pcap_begin(struct image *image, bool big, uint32_t magic, uint32_t snaplen,
+		       uint32_t linktype)
 {
 	image->size = 0;
 	image->big = big;
@@ -244,7 +246,9 @@ static void form_case_holds(void **state)
 	struct seen seen;
 
 	if (row->ng) {
-		uint64_t scale = row->tsresol == 9 ? 1000000000 : row->tsresol == 3 ? 1000 : 1000000;
+		uint64_t scale = row->tsresol == 9   ? 1000000000
+				 : row->tsresol == 3 ? 1000
+						     : 1000000;
 
 		pcapng_begin(&image, row->big, 228, row->tsresol);
 		pcapng_frame(&image, 1795329010 * scale + row->fraction, "\x45" "bcd", 4, 60);
@@ -384,7 +388,8 @@ static void many_files_are_one_stream(void **state)
 #define DAMAGE_FRAMES 4
 #define SECTION_SIZE 28 /* of pcapng's section header */
 
-/* Sizes differ, so that no offset stands for another. Returns where each frame begins and all ends. */
+/* Sizes differ, so that no offset stands for another. Returns where each frame begins and all ends.
+ */
 static void damage_image(struct image *image, bool ng, size_t starts[DAMAGE_FRAMES + 1])
 {
 	static const uint8_t bytes[40] = { 0x45 };
@@ -436,9 +441,11 @@ static void a_file_cut_anywhere_gives_all_whole_frames(bool ng)
 		clean = size == starts[whole];
 		read_image(&seen, &image, size);
 		if (size < starts[0]) {
-			/* Of fewer than four bytes nobody can tell what they began; a section may be without interfaces. */
-			assert_int_equal(seen.code,
-					 size < 4 || (ng && size == SECTION_SIZE) ? PM_E_IO : PM_E_DAMAGED);
+			/* Of fewer than four bytes nobody can tell what they began; a section may
+			 * be without interfaces. */
+			assert_int_equal(seen.code, size < 4 || (ng && size == SECTION_SIZE)
+							    ? PM_E_IO
+							    : PM_E_DAMAGED);
 			assert_true(seen.err.text[0] && seen.err.file[0]);
 			continue;
 		}
@@ -463,7 +470,8 @@ static void a_pcapng_cut_anywhere_gives_all_whole_frames(void **state)
 	a_file_cut_anywhere_gives_all_whole_frames(true);
 }
 
-/* Any value of any byte: what comes before the damage is given unchanged, and nothing is said twice. */
+/* Any value of any byte: what comes before the damage is given unchanged, and nothing is said
+ * twice. */
 static void a_damaged_byte_costs_nothing_that_stands_before_it(bool ng)
 {
 	static const uint8_t values[] = { 0x00, 0x7f, 0x80, 0xff };
@@ -707,7 +715,8 @@ static void fact_case_holds(void **state)
 		assert_null(pm_capture_link(seen.capture));
 	assert_int_equal(pm_capture_snaplen(seen.capture), row->snaplen);
 	pm_capture_count(seen.capture, &counts);
-	assert_false(counts.received_known || counts.dropped_kernel_known || counts.dropped_interface_known);
+	assert_false(counts.received_known || counts.dropped_kernel_known ||
+		     counts.dropped_interface_known);
 	pm_capture_wait(seen.capture, 1000000); /* not for files: returns at once */
 	pm_capture_close(seen.capture);
 }

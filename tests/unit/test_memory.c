@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Short memory: the first, the second, the third ... allocation of a whole run fails. There must be an error code
- * or a right result, no crash, and nothing left allocated. Links with --wrap for each function below.
+ * Short memory: the first, the second, the third ... allocation of a whole run fails. There must be
+ * an error code or a right result, no crash, and nothing left allocated. Links with --wrap for each
+ * function below.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -48,7 +49,8 @@ static bool short_of_memory(void)
 	if (!heap.on)
 		return false;
 	heap.n++;
-	if (heap.fails_at == 0 || heap.n < heap.fails_at || (heap.n > heap.fails_at && !heap.for_good))
+	if (heap.fails_at == 0 || heap.n < heap.fails_at ||
+	    (heap.n > heap.fails_at && !heap.for_good))
 		return false;
 	heap.failed = true;
 	return true;
@@ -239,7 +241,7 @@ static void every_allocation_may_fail(void **state)
 		unsigned long n = 1;
 		/* Behind the first come hundreds that are alike. */
 		while (one_run(format, n, for_good))
-			n += n < 100 ? 1 : 1 + n / 20;
+			n += n < 200 ? 1 : 1 + n / 10;
 		assert_true(n > 100);
 	}
 }
@@ -305,7 +307,8 @@ static int unload(void **state)
 
 int main(void)
 {
-	static enum pm_format formats[] = { PM_FORMAT_JSON, PM_FORMAT_ROWS, PM_FORMAT_TEXT, PM_FORMAT_PROMETHEUS };
+	static enum pm_format formats[] = { PM_FORMAT_JSON, PM_FORMAT_ROWS, PM_FORMAT_TEXT,
+					    PM_FORMAT_PROMETHEUS };
 	const struct CMUnitTest tests[] = {
 		{ "every allocation may fail: json", every_allocation_may_fail, NULL, NULL, &formats[0] },
 		{ "every allocation may fail: rows", every_allocation_may_fail, NULL, NULL, &formats[1] },

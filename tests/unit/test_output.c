@@ -66,7 +66,9 @@ static struct pm_source plain_source(void)
 static void count(struct pm_tally *tally, enum pm_transport transport, uint16_t src_port,
 		  uint16_t dst_port, uint32_t wire)
 {
-	struct pm_packet packet = { .verdict = PM_VERDICT_PORTS, .ip_version = 4, .transport = (uint8_t)transport };
+	struct pm_packet packet = { .verdict = PM_VERDICT_PORTS,
+				    .ip_version = 4,
+				    .transport = (uint8_t)transport };
 	struct pm_tally_entry entry = { src_port, dst_port, { 0, 0, 0 }, wire, (uint8_t)transport };
 
 	packet.src_port = src_port;
@@ -188,7 +190,8 @@ static json_t *at(json_t *value, const char *where)
 		assert_true(length < sizeof key);
 		memcpy(key, where, length);
 		key[length] = '\0';
-		value = json_is_array(value) ? json_array_get(value, strtoul(key, NULL, 10)) : json_object_get(value, key);
+		value = json_is_array(value) ? json_array_get(value, strtoul(key, NULL, 10))
+					     : json_object_get(value, key);
 		where += length + (where[length] == '.');
 	}
 	return value;
@@ -344,7 +347,8 @@ static void top_cuts_rows_into_other(void **state)
 	json_decref(line);
 }
 
-/* A name as bytes, and what JSON must hold: U+FFFD for each byte that is none of UTF-8 (RFC 3629). */
+/* A name as bytes, and what JSON must hold: U+FFFD for each byte that is none of UTF-8 (RFC 3629).
+ */
 static const struct {
 	const char *name, *text;
 } names[] = {
@@ -449,28 +453,43 @@ struct frame_case {
 
 static const struct frame_case frame_lines[] = {
 	{ "a frame line names ports, side, label and rung",
-	  "{\"number\":7,\"time\":\"1970-01-01T00:00:00.000001Z\",\"source\":\"trace.pcap\",\"bytes\":90,"
-	  "\"transport\":\"udp\",\"src_port\":50001,\"dst_port\":53,\"side\":\"dst\",\"label\":\"alpha\","
+	  "{\"number\":7,\"time\":\"1970-01-01T00:00:00.000001Z\",\"source\":\"trace.pcap\","
+	  "\"bytes\":90,"
+	  "\"transport\":\"udp\",\"src_port\":50001,\"dst_port\":53,\"side\":\"dst\",\"label\":"
+	  "\"alpha\","
 	  "\"rung\":\"known\"}",
 	  PORTS_REPORT(PM_TRANSPORT_UDP, 50001, 53, 1, PM_SIDE_DST, PM_RUNG_KNOWN) },
 	{ "a frame line without label and side says null and none",
-	  "{\"number\":7,\"time\":\"1970-01-01T00:00:00.000001Z\",\"source\":\"trace.pcap\",\"bytes\":90,"
+	  "{\"number\":7,\"time\":\"1970-01-01T00:00:00.000001Z\",\"source\":\"trace.pcap\","
+	  "\"bytes\":90,"
 	  "\"transport\":\"tcp\",\"src_port\":0,\"dst_port\":0,\"side\":\"none\",\"label\":null,"
 	  "\"rung\":\"unknown\"}",
 	  PORTS_REPORT(PM_TRANSPORT_TCP, 0, 0, 0, PM_SIDE_NONE, PM_RUNG_UNKNOWN) },
 	{ "a frame line without a source port says null",
-	  "{\"number\":7,\"time\":\"1970-01-01T00:00:00.000001Z\",\"source\":\"trace.pcap\",\"bytes\":90,"
-	  "\"transport\":\"udplite\",\"src_port\":null,\"dst_port\":53,\"side\":\"dst\",\"label\":null,"
+	  "{\"number\":7,\"time\":\"1970-01-01T00:00:00.000001Z\",\"source\":\"trace.pcap\","
+	  "\"bytes\":90,"
+	  "\"transport\":\"udplite\",\"src_port\":null,\"dst_port\":53,\"side\":\"dst\",\"label\":"
+	  "null,"
 	  "\"rung\":\"zero\"}",
 	  PORTS_REPORT(PM_TRANSPORT_UDPLITE, 0, 53, 0, PM_SIDE_DST, PM_RUNG_ZERO) },
 	{ "a frame line without ports says why",
-	  "{\"number\":7,\"time\":\"1970-01-01T00:00:00.000001Z\",\"source\":\"trace.pcap\",\"bytes\":90,"
+	  "{\"number\":7,\"time\":\"1970-01-01T00:00:00.000001Z\",\"source\":\"trace.pcap\","
+	  "\"bytes\":90,"
 	  "\"no_port\":\"no_ports_protocol\",\"protocol\":58}",
-	  { .number = 7, .time_ns = 1500, .wire = 90, .verdict = PM_VERDICT_NO_PORTS_PROTOCOL, .ip_protocol = 58 } },
+	  { .number = 7,
+	    .time_ns = 1500,
+	    .wire = 90,
+	    .verdict = PM_VERDICT_NO_PORTS_PROTOCOL,
+	    .ip_protocol = 58 } },
 	{ "a frame line of an orphan has no protocol",
-	  "{\"number\":7,\"time\":\"1970-01-01T00:00:00.000001Z\",\"source\":\"trace.pcap\",\"bytes\":90,"
+	  "{\"number\":7,\"time\":\"1970-01-01T00:00:00.000001Z\",\"source\":\"trace.pcap\","
+	  "\"bytes\":90,"
 	  "\"no_port\":\"fragment_orphan\"}",
-	  { .number = 7, .time_ns = 1500, .wire = 90, .verdict = PM_VERDICT_FRAGMENT, .ip_protocol = 17 } },
+	  { .number = 7,
+	    .time_ns = 1500,
+	    .wire = 90,
+	    .verdict = PM_VERDICT_FRAGMENT,
+	    .ip_protocol = 17 } },
 };
 
 static void frame_case_holds(void **state)
@@ -536,9 +555,37 @@ static void text_is_for_people(void **state)
 	free(text);
 }
 
+static void text_says_what_is_odd_about_an_interval(void **state)
+{
+	static const char *const pieces[] = {
+		"30:10.000000Z  (partial)\n",
+		"1,234,567 packets dropped by kernel\n",
+		"8 packets dropped by interface\n",
+		"3 intervals in one: output was held up\n",
+	};
+	struct pm_source source = plain_source();
+	struct pm_output *output = output_open(PM_FORMAT_TEXT);
+	struct pm_record *record = record_new(&source);
+	char *text;
+
+	(void)state;
+	record->interval.partial = true;
+	record->merged = 3;
+	record->capture = (struct pm_capture_figures){ 9, 1234567, 8, true, true, true };
+	assert_int_equal(pm_output_record(output, record, NULL), PM_OK);
+	pm_record_free(record);
+	pm_output_close(output, NULL);
+	text = contents_of(path);
+	for (size_t i = 0; i < COUNT(pieces); i++)
+		if (!strstr(text, pieces[i]))
+			fail_msg("\"%s\" is not in:\n%s", pieces[i], text);
+	free(text);
+}
+
 static void a_long_path_is_written_whole(void **state)
 {
-	static const enum pm_format formats[] = { PM_FORMAT_JSON, PM_FORMAT_ROWS, PM_FORMAT_TEXT, PM_FORMAT_PROMETHEUS };
+	static const enum pm_format formats[] = { PM_FORMAT_JSON, PM_FORMAT_ROWS, PM_FORMAT_TEXT,
+						  PM_FORMAT_PROMETHEUS };
 	char name[4096];
 
 	(void)state;
@@ -551,7 +598,8 @@ static void a_long_path_is_written_whole(void **state)
 		char *text;
 
 		source.name = name;
-		record->n_services = record->n_ports = record->n_no_port = 0; /* few lines, so that all fits */
+		record->n_services = record->n_ports = record->n_no_port =
+			0; /* few lines, so that all fits */
 		assert_int_equal(pm_output_record(output, record, NULL), PM_OK);
 		pm_record_free(record);
 		text = contents_of(path);
@@ -619,7 +667,8 @@ static void prometheus_adds_up_and_replaces_its_file(void **state)
 	write_record(output, &second);
 	page = calloc(1, 65536);
 	assert_non_null(page);
-	assert_true(fread(page, 1, 65535, reader) > 0); /* who reads it still sees the whole old page */
+	assert_true(fread(page, 1, 65535, reader) >
+		    0); /* who reads it still sees the whole old page */
 	fclose(reader);
 	page_is_well_formed(page);
 	assert_int_equal(sample_of(page, "portmeter_packets_total{interface=\"trace.pcap\",ip=\"4\"}"), 8);
@@ -903,7 +952,8 @@ static void files_that_cannot_be_written_are_refused_at_once(void **state)
 	(void)state;
 	for (int f = 0; f < PM_FORMAT_N; f++)
 		for (size_t i = 0; i < COUNT(bad); i++) {
-			struct pm_output_options options = { .format = (enum pm_format)f, .path = bad[i] };
+			struct pm_output_options options = { .format = (enum pm_format)f,
+							     .path = bad[i] };
 			struct pm_output *output = NULL;
 			struct pm_error err = { .line = 0 };
 
@@ -945,6 +995,7 @@ static const struct CMUnitTest others[] = {
 	CLEAN(rows_hold_the_same_facts),
 	CLEAN(only_the_format_frames_writes_frames),
 	CLEAN(text_is_for_people),
+	CLEAN(text_says_what_is_odd_about_an_interval),
 	CLEAN(a_long_path_is_written_whole),
 	CLEAN(prometheus_adds_up_and_replaces_its_file),
 	CLEAN(prometheus_escapes_what_it_must),
@@ -964,11 +1015,12 @@ int main(void)
 	size_t n = 0;
 
 	for (size_t i = 0; i < COUNT(frame_lines); i++)
-		tests[n++] = (struct CMUnitTest){ frame_lines[i].name, frame_case_holds, without_file, NULL,
-						  (void *)(uintptr_t)&frame_lines[i] };
+		tests[n++] =
+			(struct CMUnitTest){ frame_lines[i].name, frame_case_holds, without_file,
+					     NULL, (void *)(uintptr_t)&frame_lines[i] };
 	for (size_t i = 0; i < COUNT(tails); i++)
-		tests[n++] = (struct CMUnitTest){ tails[i].name, tail_case_holds, without_file, NULL,
-						  (void *)(uintptr_t)&tails[i] };
+		tests[n++] = (struct CMUnitTest){ tails[i].name, tail_case_holds, without_file,
+						  NULL, (void *)(uintptr_t)&tails[i] };
 	memcpy(tests + n, others, sizeof others);
 	return _cmocka_run_group_tests("output", tests, COUNT(tests), load, unload);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whatever frames come, at whatever times: every record closes, every frame is in exactly one and has exactly
- * one fate. Random and damaged frames of all link types, from a fixed seed.
+ * Whatever frames come, at whatever times: every record closes, every frame is in exactly one and
+ * has exactly one fate. Random and damaged frames of all link types, from a fixed seed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -102,7 +102,8 @@ static void take_records(struct run *run)
 		closes(record);
 		if (!run->stalled)
 			is_what_was_reported(run, record);
-		pm_record_cut(record, run->records % 3 == 0 ? 0 : 1 + run->records % 7, run->records % 2);
+		pm_record_cut(record, run->records % 3 == 0 ? 0 : 1 + run->records % 7,
+			      run->records % 2);
 		closes(record);
 		run->recorded += record->totals.packets;
 		run->records++;
@@ -156,7 +157,8 @@ static size_t put_link(uint8_t *to, uint32_t linktype, int version)
 
 static unsigned random_port(uint32_t *random)
 {
-	static const uint16_t ports[] = { 0, 0, 20, 53, 53, 80, 123, 8080, 32767, 32768, 50001, 65535 };
+	static const uint16_t ports[] = { 0,   0,    20,    53,    53,    80,
+					  123, 8080, 32767, 32768, 50001, 65535 };
 
 	return one_in(random, 3) ? next(random) & 0xffff : ports[next(random) % COUNT(ports)];
 }
@@ -209,7 +211,8 @@ static size_t random_frame(uint8_t bytes[BYTES_MAX], uint32_t *random, uint32_t 
 		return size;
 	}
 	size = put_link(bytes, linktype, version);
-	size += version == 4 ? put_ip4(bytes + size, random, protocol) : put_ip6(bytes + size, random, protocol);
+	size += version == 4 ? put_ip4(bytes + size, random, protocol)
+			     : put_ip6(bytes + size, random, protocol);
 	if (one_in(random, 8))
 		for (uint32_t n = 1 + next(random) % 4; n > 0; n--)
 			bytes[next(random) % size] ^= (uint8_t)(1 + next(random) % 255);
@@ -218,7 +221,8 @@ static size_t random_frame(uint8_t bytes[BYTES_MAX], uint32_t *random, uint32_t 
 
 static int64_t random_time(uint32_t *random, int64_t now)
 {
-	static const int64_t jumps[] = { INT64_MIN, INT64_MAX, 0, -1, INT64_C(4102444800000000000) };
+	static const int64_t jumps[] = { INT64_MIN, INT64_MAX, 0, -1,
+					 INT64_C(4102444800000000000) };
 
 	if (one_in(random, 4000))
 		return jumps[next(random) % COUNT(jumps)];
@@ -274,7 +278,8 @@ static void send_all(struct run *run, const struct property_case *row)
 		links++;
 	for (int i = 0; i < FRAMES; i++) {
 		now += next(&run->random) % 400000; /* 9 s in all */
-		if (i % 64 == 0) /* runs of one type, as captures have them; one past the last: unknown */
+		if (i % 64 ==
+		    0) /* runs of one type, as captures have them; one past the last: unknown */
 			link = pm_link_at(next(&run->random) % (links + 1));
 		send(run, link, now);
 		if (row->live && i % 50 == 0)
@@ -282,7 +287,8 @@ static void send_all(struct run *run, const struct property_case *row)
 		if (one_in(&run->random, 3000))
 			pm_meter_cut(run->meter, now);
 		if (one_in(&run->random, 2000))
-			pm_meter_set_rules(run->meter, run->rules[next(&run->random) % COUNT(rule_texts)]);
+			pm_meter_set_rules(run->meter,
+					   run->rules[next(&run->random) % COUNT(rule_texts)]);
 	}
 	pm_meter_finish(run->meter, now, true);
 	take_records(run);

@@ -70,7 +70,8 @@ static void count(struct pm_tally *tally, enum pm_transport transport, uint16_t 
 	count_to(tally, transport, src_port, dst_port, wire, "\xcb\x00\x71\x01");
 }
 
-static void count_none(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol, uint32_t wire)
+static void count_none(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol,
+		       uint32_t wire)
 {
 	pm_tally_frame(tally, verdict == PM_VERDICT_NON_IP ? 0 : 6, wire);
 	pm_tally_no_port(tally, verdict, protocol, wire);
@@ -91,8 +92,8 @@ static void an_empty_tally_gives_an_empty_record(void **state)
 	struct pm_record *record = record_of(tally_new());
 
 	(void)state;
-	assert_int_equal(record->n_ports + record->n_services + record->n_transports + record->n_no_port,
-			 0);
+	assert_int_equal(
+		record->n_ports + record->n_services + record->n_transports + record->n_no_port, 0);
 	assert_int_equal(record->merged, 1);
 	assert_ptr_equal(record->source, &source);
 	assert_int_equal(pm_rules_generation(record->rules), 7);
@@ -108,12 +109,12 @@ static void ports_are_sorted_by_bytes_then_transport_then_port(void **state)
 		enum pm_transport transport;
 		uint16_t port;
 	} order[] = {
-		{ PM_TRANSPORT_TCP, 80 }, /* 1000 as service, 1000 to it */
+		{ PM_TRANSPORT_TCP, 80 },    /* 1000 as service, 1000 to it */
 		{ PM_TRANSPORT_TCP, 50001 }, /* 1000 from it */
-		{ PM_TRANSPORT_DCCP, 9 }, { PM_TRANSPORT_DCCP, 10 }, /* 100 each: by name of transport, by number */
-		{ PM_TRANSPORT_SCTP, 9 }, { PM_TRANSPORT_SCTP, 10 },
-		{ PM_TRANSPORT_TCP, 9 }, { PM_TRANSPORT_TCP, 10 },
-		{ PM_TRANSPORT_UDP, 9 }, { PM_TRANSPORT_UDP, 10 },
+		{ PM_TRANSPORT_DCCP, 9 },    { PM_TRANSPORT_DCCP, 10 }, /* 100 each: by name of
+									   transport, by number */
+		{ PM_TRANSPORT_SCTP, 9 },    { PM_TRANSPORT_SCTP, 10 },    { PM_TRANSPORT_TCP, 9 },
+		{ PM_TRANSPORT_TCP, 10 },    { PM_TRANSPORT_UDP, 9 },      { PM_TRANSPORT_UDP, 10 },
 		{ PM_TRANSPORT_UDPLITE, 9 }, { PM_TRANSPORT_UDPLITE, 10 },
 	};
 	struct pm_tally *tally = tally_new();
@@ -274,8 +275,8 @@ static void fill(struct pm_tally *tally, uint32_t seed)
 				   (uint8_t)((random >> 12) % 3), random >> 22);
 		else
 			count(tally, (enum pm_transport)((random >> 24) % PM_TRANSPORT_N),
-			      ports[(random >> 10) % COUNT(ports)], ports[(random >> 16) % COUNT(ports)],
-			      60 + (random >> 20) % 1400);
+			      ports[(random >> 10) % COUNT(ports)],
+			      ports[(random >> 16) % COUNT(ports)], 60 + (random >> 20) % 1400);
 	}
 }
 
@@ -323,10 +324,12 @@ static void cut_case_holds(void **state)
 	pm_record_free(whole);
 }
 
-static const struct pm_port_row *port_find(const struct pm_record *record, const struct pm_port_row *like)
+static const struct pm_port_row *port_find(const struct pm_record *record,
+					   const struct pm_port_row *like)
 {
 	for (size_t i = 0; i < record->n_ports; i++)
-		if (record->ports[i].port == like->port && record->ports[i].transport == like->transport)
+		if (record->ports[i].port == like->port &&
+		    record->ports[i].transport == like->transport)
 			return &record->ports[i];
 	return NULL;
 }
@@ -400,7 +403,8 @@ static void records_added_up_are_the_record_of_all(void **state)
 		fill(part, seed);
 		fill(whole_tally, seed);
 		part->seq = seed;
-		part->interval = (struct pm_interval){ .start_ns = seed, .end_ns = seed + 1, .late = 1 };
+		part->interval =
+			(struct pm_interval){ .start_ns = seed, .end_ns = seed + 1, .late = 1 };
 		part->capture = (struct pm_capture_figures){ 10, 5, 1, true, seed != 3, true };
 		part->given_up.fragment_frames = seed;
 		record = record_of(part);

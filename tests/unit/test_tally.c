@@ -47,9 +47,10 @@ static struct pm_tally *tally_new(void)
 static void ports_add(struct pm_tally *tally, enum pm_transport transport, uint16_t src_port,
 		      uint16_t dst_port, struct pm_decision decision, uint32_t wire)
 {
-	pm_tally_ports(tally,
-		       &(struct pm_tally_entry){ src_port, dst_port, decision, wire, (uint8_t)transport },
-		       1);
+	pm_tally_ports(
+		tally,
+		&(struct pm_tally_entry){ src_port, dst_port, decision, wire, (uint8_t)transport },
+		1);
 }
 
 /* Counts a frame as the engine would. */
@@ -171,7 +172,8 @@ static void frame_case_holds(void **state)
 	const struct frame_case *row = *state;
 	struct pm_tally *tally = tally_new();
 	const struct pm_tally_transport *tt = &tally->transports[row->transport];
-	struct pm_decision decision = count(tally, row->transport, row->src_port, row->dst_port, WIRE);
+	struct pm_decision decision =
+		count(tally, row->transport, row->src_port, row->dst_port, WIRE);
 	const struct pm_service_cell *cell = &tt->services[decision.service];
 
 	ports_hold(tt, row);
@@ -279,12 +281,16 @@ static uint32_t used_ports(const struct pm_tally_transport *tt)
 }
 
 static void transports_add_up(const struct pm_tally_transport *sum,
-			      const struct pm_tally_transport *a, const struct pm_tally_transport *b)
+			      const struct pm_tally_transport *a,
+			      const struct pm_tally_transport *b)
 {
 	for (unsigned port = 0; port < PM_PORTS; port++) {
-		sum_is(pm_port_src(&sum->ports[port]), pm_port_src(&a->ports[port]), pm_port_src(&b->ports[port]));
-		sum_is(pm_port_dst(&sum->ports[port]), pm_port_dst(&a->ports[port]), pm_port_dst(&b->ports[port]));
-		sum_is(pm_port_as_service(&sum->ports[port]), pm_port_as_service(&a->ports[port]), pm_port_as_service(&b->ports[port]));
+		sum_is(pm_port_src(&sum->ports[port]), pm_port_src(&a->ports[port]),
+		       pm_port_src(&b->ports[port]));
+		sum_is(pm_port_dst(&sum->ports[port]), pm_port_dst(&a->ports[port]),
+		       pm_port_dst(&b->ports[port]));
+		sum_is(pm_port_as_service(&sum->ports[port]), pm_port_as_service(&a->ports[port]),
+		       pm_port_as_service(&b->ports[port]));
 	}
 	for (uint32_t id = 0; id <= pm_rules_services(rules); id++) {
 		for (int side = 0; side < PM_SIDE_N; side++)
@@ -295,6 +301,34 @@ static void transports_add_up(const struct pm_tally_transport *sum,
 				    a->services[id].rung[rung] + b->services[id].rung[rung]);
 	}
 	assert_int_equal(sum->n_used_ports, used_ports(sum)); /* each named once */
+}
+
+static void many_frames_at_once_count_as_one_by_one(void **state)
+{
+	static const uint16_t ports[] = { 0, 53, 80, 9000, 40000 };
+	struct pm_tally *none = tally_new(), *singly = tally_new(), *at_once = tally_new();
+	struct pm_tally_entry entries[100];
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(entries); i++) {
+		uint16_t src_port = ports[i % 5], dst_port = ports[i / 5 % 5];
+		enum pm_transport transport = (enum pm_transport)(i / 25);
+
+		entries[i] = (struct pm_tally_entry){ .src_port = src_port, .dst_port = dst_port };
+		entries[i].wire = 60 + i;
+		entries[i].transport = (uint8_t)transport;
+		entries[i].decision = count(singly, transport, src_port, dst_port, 60 + i);
+	}
+	pm_tally_ports(at_once, entries, COUNT(entries));
+	pm_tally_ports(at_once, entries, 0);
+	for (int t = 0; t < PM_TRANSPORT_N; t++)
+		transports_add_up(&at_once->transports[t], &singly->transports[t],
+				  &none->transports[t]);
+	for (int f = 0; f < PM_FACET_N; f++)
+		sum_is(at_once->facets[f], singly->facets[f], none->facets[f]);
+	pm_tally_free(none);
+	pm_tally_free(singly);
+	pm_tally_free(at_once);
 }
 
 static void a_merged_tally_is_the_sum_of_both(void **state)
@@ -481,7 +515,9 @@ static void a_scoped_port_lists_each_label_that_it_carried(void **state)
 	static const struct {
 		uint16_t src, dst;
 		bool in_scope;
-	} sent[] = { { 40000, 53, true }, { 40001, 53, true }, { 40000, 53, false }, { 53, 40000, true } };
+	} sent[] = {
+		{ 40000, 53, true }, { 40001, 53, true }, { 40000, 53, false }, { 53, 40000, true }
+	};
 	struct pm_tally *tally = tally_new(), *sum = tally_new();
 	enum pm_transport transport;
 	uint16_t service, port;
@@ -490,14 +526,16 @@ static void a_scoped_port_lists_each_label_that_it_carried(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(sent); i++) {
-		struct pm_packet packet = { .verdict = PM_VERDICT_PORTS, .ip_version = 4, .transport = PM_TRANSPORT_UDP };
+		struct pm_packet packet = { .verdict = PM_VERDICT_PORTS,
+					    .ip_version = 4,
+					    .transport = PM_TRANSPORT_UDP };
 		struct pm_address *address = sent[i].dst == 53 ? &packet.dst : &packet.src;
 
 		packet.src_port = sent[i].src;
 		packet.dst_port = sent[i].dst;
 		memcpy(address->bytes, sent[i].in_scope ? "\xc0\x00\x02\x01" : "\xcb\x00\x71\x01", 4);
-		ports_add(tally, PM_TRANSPORT_UDP, sent[i].src, sent[i].dst, pm_side_decide(rules, &packet),
-			  WIRE);
+		ports_add(tally, PM_TRANSPORT_UDP, sent[i].src, sent[i].dst,
+			  pm_side_decide(rules, &packet), WIRE);
 	}
 	count(tally, PM_TRANSPORT_TCP, 40000, 53, WIRE); /* no host= on tcp */
 	assert_int_equal(pm_tally_merge(sum, tally), PM_OK);
@@ -519,7 +557,8 @@ static void a_full_scoped_list_says_what_it_left_out(void **state)
 {
 	struct pm_rules *wide = traffic_rules("one 1-65535/tcp/udp/sctp host=192.0.2.0/24\n", 1);
 	struct pm_decision decision = { 1, PM_SIDE_DST, PM_RUNG_RULE };
-	static const enum pm_transport transports[] = { PM_TRANSPORT_TCP, PM_TRANSPORT_UDP, PM_TRANSPORT_SCTP };
+	static const enum pm_transport transports[] = { PM_TRANSPORT_TCP, PM_TRANSPORT_UDP,
+							PM_TRANSPORT_SCTP };
 	struct pm_tally *tally = NULL;
 	uint64_t listed, sent = 0;
 	uint16_t port;
@@ -548,6 +587,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(frames_without_ports_count_by_reason_and_protocol),
 	cmocka_unit_test(a_frame_counts_in_the_totals_and_by_ip_version),
 	cmocka_unit_test(frames_of_4_gib_add_up_in_64_bits),
+	cmocka_unit_test(many_frames_at_once_count_as_one_by_one),
 	cmocka_unit_test(a_merged_tally_is_the_sum_of_both),
 	cmocka_unit_test(a_merged_tally_spans_both_intervals),
 	cmocka_unit_test(an_earlier_interval_merged_in_stretches_the_span_too),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whole frames for tests of what lies above the decoder: IPv4 without a link layer, from 192.0.2.1 to
- * 198.51.100.2 (RFC 5737), with any ports; and rules from a text.
+ * Whole frames for tests of what lies above the decoder: IPv4 without a link layer, from 192.0.2.1
+ * to 198.51.100.2 (RFC 5737), with any ports; and rules from a text.
  */
 #ifndef PORTMETER_TESTS_TRAFFIC_H
 #define PORTMETER_TESTS_TRAFFIC_H
@@ -48,9 +48,11 @@ static inline struct pm_frame traffic_ip4(uint8_t bytes[TRAFFIC_SIZE], uint8_t p
 	memcpy(bytes + 12, addresses, sizeof addresses);
 	put16(bytes + 20, src_port);
 	put16(bytes + 22, dst_port);
-	return (struct pm_frame){
-		.bytes = bytes, .held = TRAFFIC_SIZE, .wire = TRAFFIC_SIZE, .linktype = LINKTYPE_RAW, .time_ns = time_ns
-	};
+	return (struct pm_frame){ .bytes = bytes,
+				  .held = TRAFFIC_SIZE,
+				  .wire = TRAFFIC_SIZE,
+				  .linktype = LINKTYPE_RAW,
+				  .time_ns = time_ns };
 }
 
 /* Makes the datagram in @bytes a fragment: @offset in units of 8 bytes. */
