@@ -42,7 +42,8 @@ int main(int argc, char **argv)
 		r = pm_capture_open_files(paths, 1, &capture_options, &err, &capture);
 	if (r == PM_OK)
 		r = pm_meter_new(&meter_options, &e.meter);
-	while (r == PM_OK && (r = pm_capture_dispatch(capture, 1000, pm_meter_frame, e.meter, &err)) > 0)
+	while (r == PM_OK &&
+	       (r = pm_capture_dispatch(capture, 1000, pm_meter_frame, e.meter, &err)) > 0)
 		r = PM_OK;
 	if (e.meter)
 		pm_meter_finish(e.meter, 0, r == PM_OK);

@@ -16,14 +16,18 @@
 extern "C" {
 #endif
 
-/* In this order, so that no compiler fetches two lengths at once that libpcap has just written one by one. */
+/*
+ * In this order, so that no compiler fetches two lengths at once that libpcap has just written one
+ * by one.
+ */
 struct pm_frame {
 	const uint8_t *bytes; /* borrowed for the call */
 	uint32_t held;        /* bytes of it that the capture holds */
 	uint32_t linktype;    /* a LINKTYPE_ number, as in capture files on every system */
 	uint32_t wire;        /* bytes that it had on the wire */
 	int64_t time_ns;
-	uint64_t number;      /* in its source, from 1; frames that a filter leaves out of a file count too */
+	/* in its source, from 1; frames that a filter leaves out of a file count too */
+	uint64_t number;
 };
 
 typedef void pm_frame_fn(void *ctx, const struct pm_frame *frame);
@@ -41,22 +45,30 @@ struct pm_capture_options {
 	int timeout_ms;              /* longest that the kernel may hold frames back; 0: 100 */
 	bool no_promiscuous;
 	bool immediate;              /* deliver each frame as it comes */
-	const char *linktype;        /* name for a live capture, as listed by pm_capture_linktypes; NULL: default */
+	/* name for a live capture, as listed by pm_capture_linktypes; NULL: default */
+	const char *linktype;
 	enum pm_direction direction; /* live */
 	pm_notice_fn *notice;        /* NULL: say nothing */
-	/* Streams: asked before each wait for more, and after a signal; true ends the stream. NULL: read on. */
+	/*
+	 * Streams: asked before each wait for more, and after a signal; true ends the stream. NULL:
+	 * read on.
+	 */
 	bool (*interrupted)(void *ctx);
 	void *ctx;
 };
 
 struct pm_capture; /* opaque; used by one thread */
 
-/* Opens an interface, "any" included. PM_E_PERMISSION, PM_E_FILTER, PM_E_IO (with @err), PM_E_MEMORY or 0. */
+/*
+ * Opens an interface, "any" included. PM_E_PERMISSION, PM_E_FILTER, PM_E_IO (with @err),
+ * PM_E_MEMORY or 0.
+ */
 PM_API int pm_capture_open_live(const char *interface, const struct pm_capture_options *options,
 				struct pm_error *err, struct pm_capture **ret_capture);
 /*
- * Opens @n capture files as one stream in order of time (equal times: in order of @paths).
- * "-" is standard input. PM_E_IO, PM_E_DAMAGED (cut within the file header), PM_E_FILTER, PM_E_MEMORY or 0.
+ * Opens @n capture files as one stream in order of time (equal times: in order of @paths). "-" is
+ * standard input. PM_E_IO, PM_E_DAMAGED (cut within the file header), PM_E_FILTER, PM_E_MEMORY or
+ * 0.
  */
 PM_API int pm_capture_open_files(const char *const *paths, size_t n,
 				 const struct pm_capture_options *options, struct pm_error *err,
@@ -67,10 +79,10 @@ PM_API int pm_capture_check_filter(const char *filter, struct pm_error *err);
 PM_API void pm_capture_close(struct pm_capture *capture);
 
 /*
- * Looks at up to @max frames and hands those that pass the filter to @frame. Returns how many it looked at; 0:
- * live, none is waiting; files: the end. PM_E_IO with @err filled: the interface is gone or a file
- * can't be read on. A damaged file is read up to the damage, said with a notice that names frame and
- * byte, and then taken as ended.
+ * Looks at up to @max frames and hands those that pass the filter to @frame. Returns how many it
+ * looked at; 0: live, none is waiting; files: the end. PM_E_IO with @err filled: the interface is
+ * gone or a file can't be read on. A damaged file is read up to the damage, said with a notice that
+ * names frame and byte, and then taken as ended.
  */
 PM_API int pm_capture_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame, void *ctx,
 			       struct pm_error *err);
@@ -84,7 +96,8 @@ struct pm_capture_counts {
 	uint64_t received;          /* packets that passed the filter, dropped ones included */
 	uint64_t dropped_kernel;    /* for want of buffer */
 	uint64_t dropped_interface; /* by the interface or its driver */
-	bool received_known, dropped_kernel_known, dropped_interface_known; /* false: the system can't tell */
+	/* false: the system can't tell */
+	bool received_known, dropped_kernel_known, dropped_interface_known;
 };
 
 PM_API void pm_capture_count(struct pm_capture *capture, struct pm_capture_counts *ret_counts);

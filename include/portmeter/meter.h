@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The engine: takes frames through packet, service and tally, closes intervals and hands the closed
- * tallies over. One meter per source. Frames, ticks and closing belong to one thread; taking and giving back
- * may happen on another, so that output never holds up capture.
+ * tallies over. One meter per source. Frames, ticks and closing belong to one thread; taking and
+ * giving back may happen on another, so that output never holds up capture.
  */
 #ifndef PORTMETER_METER_H
 #define PORTMETER_METER_H
@@ -28,7 +28,10 @@ struct pm_meter_options {
 	struct pm_capture *capture; /* asked for its counts when an interval closes; NULL: none */
 	/* A closed tally waits to be taken. On the thread of the frames; may take it at once. */
 	void (*closed)(void *ctx);
-	/* Each frame once its fate is known; NULL: not wanted. A fragment that waits is reported later. */
+	/*
+	 * Each frame once its fate is known; NULL: not wanted. A fragment that waits is reported
+	 * later.
+	 */
 	void (*frame)(void *ctx, const struct pm_frame_report *report);
 	void *ctx;
 };
@@ -46,12 +49,20 @@ PM_API void pm_meter_frame(void *meter, const struct pm_frame *frame);
 PM_API void pm_meter_tick(struct pm_meter *meter, int64_t now_ns);
 /* Live: when the next tick has something to do; PM_TIME_MAX with an interval of 0. */
 PM_API int64_t pm_meter_deadline(const struct pm_meter *meter);
-/* Closes the open interval now, as partial; the next begins here. @now_ns counts for live meters. */
+/*
+ * Closes the open interval now, as partial; the next begins here. @now_ns counts for live meters.
+ */
 PM_API void pm_meter_cut(struct pm_meter *meter, int64_t now_ns);
-/* Closes the last interval. @complete: all input has been seen, so that an interval of 0 is not partial. */
+/*
+ * Closes the last interval. @complete: all input has been seen, so that an interval of 0 is not
+ * partial.
+ */
 PM_API void pm_meter_finish(struct pm_meter *meter, int64_t now_ns, bool complete);
 
-/* Any thread: a closed tally with its seq, or NULL. Give it back when done, so that it can be used again. */
+/*
+ * Any thread: a closed tally with its seq, or NULL. Give it back when done, so that it can be used
+ * again.
+ */
 PM_API struct pm_tally *pm_meter_take(struct pm_meter *meter);
 PM_API void pm_meter_give(struct pm_meter *meter, struct pm_tally *tally);
 /* Any thread: @rules hold from the next interval on; a reference is taken. */

@@ -32,17 +32,24 @@ PM_API bool pm_format_find(const char *name, enum pm_format *ret_format);
 
 struct pm_output_options {
 	enum pm_format format;
-	const char *path;  /* NULL: standard output. Appended to; for Prometheus replaced by rename */
+	/* NULL: standard output. Appended to; for Prometheus replaced by rename */
+	const char *path;
 	size_t top;        /* rows of ports that are kept; 0: all (text: 20) */
 	bool service_only; /* only ports that carried a service */
 };
 
 struct pm_output; /* opaque; used by one thread at a time */
 
-/* PM_E_IO with @err filled, PM_E_MEMORY, or 0. A torn last line of an earlier run is cut off the file. */
+/*
+ * PM_E_IO with @err filled, PM_E_MEMORY, or 0. A torn last line of an earlier run is cut off the
+ * file.
+ */
 PM_API int pm_output_open(const struct pm_output_options *options, struct pm_error *err,
 			  struct pm_output **ret_output);
-/* Writes and flushes a record, and may cut its rows. FRAMES: nothing. PM_E_IO with @err filled, PM_E_MEMORY, or 0. */
+/*
+ * Writes and flushes a record, and may cut its rows. FRAMES: nothing. PM_E_IO with @err filled,
+ * PM_E_MEMORY, or 0.
+ */
 PM_API int pm_output_record(struct pm_output *output, struct pm_record *record,
 			    struct pm_error *err);
 /* Writes a frame's line; other formats than FRAMES: nothing. Buffered until the next flush. */
@@ -52,8 +59,8 @@ PM_API int pm_output_flush(struct pm_output *output, struct pm_error *err);
 /* Opens the file anew, by its name (after it was moved away). Standard output: nothing. */
 PM_API int pm_output_reopen(struct pm_output *output, struct pm_error *err);
 /*
- * Writes what is due at the end, closes and frees, whatever it returns. For Prometheus, the sources of all records
- * must still be there. NULL is fine.
+ * Writes what is due at the end, closes and frees, whatever it returns. For Prometheus, the sources
+ * of all records must still be there. NULL is fine.
  */
 PM_API int pm_output_close(struct pm_output *output, struct pm_error *err);
 

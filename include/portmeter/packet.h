@@ -59,7 +59,8 @@ struct pm_address {
 /* Notes on a packet; bits of pm_packet.notes. */
 enum {
 	PM_NOTE_FIRST_FRAGMENT = 1 << 0, /* offset 0, more to come */
-	PM_NOTE_GROUP = 1 << 1,          /* to a multicast or broadcast address, of IP or of the link */
+	/* to a multicast or broadcast address, of IP or of the link */
+	PM_NOTE_GROUP = 1 << 1,
 	PM_NOTE_LENGTH = 1 << 2,         /* a length field claims more than the frame has */
 	PM_NOTE_TCP_FLAGS = 1 << 3,      /* tcp_flags are valid */
 };
@@ -84,7 +85,7 @@ struct pm_packet {
 	uint8_t tcp_flags;    /* valid with PM_NOTE_TCP_FLAGS */
 	uint16_t vlan;        /* VLAN id of the outermost tag; 0 without one */
 	uint32_t fragment_id; /* IP identification; valid for fragments, first or later */
-	uint8_t fragment_protocol;  /* with fragment_id: IPv4's own protocol field, which ip_protocol
+	uint8_t fragment_protocol; /* with fragment_id: IPv4's own protocol field, which ip_protocol
 				       is not behind AH; 0 in IPv6 */
 	struct pm_address src, dst; /* valid with ip_version */
 };
@@ -92,7 +93,10 @@ struct pm_packet {
 /* One row of the table of link types: a LINKTYPE_ number, its name, its decoder. */
 struct pm_link;
 
-/* The row of LINKTYPE_ number @linktype (the numbers of capture files, not of one system). NULL: not in the table. */
+/*
+ * The row of LINKTYPE_ number @linktype (the numbers of capture files, not of one system). NULL:
+ * not in the table.
+ */
 PM_API const struct pm_link *pm_link_find(uint32_t linktype);
 /* Rows by index, for lists and fuzzers; NULL past the last. */
 PM_API const struct pm_link *pm_link_at(size_t index);
@@ -107,9 +111,10 @@ PM_API const char *pm_link_name(const struct pm_link *link);
 PM_API void pm_packet_decode(const struct pm_link *link, const uint8_t *bytes, size_t held,
 			     size_t wire, struct pm_packet *ret_packet);
 /*
- * What a frame of the commonest stacks is about, in one register: Ethernet, IPv4 without options or IPv6 without
- * extension headers, TCP or UDP, whole and not a fragment. 0: the frame is anything else, ask pm_packet_decode. It
- * costs a third of the whole packet, and says what that would say: a test holds the two together.
+ * What a frame of the commonest stacks is about, in one register: Ethernet, IPv4 without options or
+ * IPv6 without extension headers, TCP or UDP, whole and not a fragment. 0: the frame is anything
+ * else, ask pm_packet_decode. It costs a third of the whole packet, and says what that would say: a
+ * test holds the two together.
  */
 typedef uint64_t pm_brief;
 
@@ -177,7 +182,10 @@ typedef void pm_fragment_release_fn(void *ctx, const struct pm_fragment_frame *f
 struct pm_fragments_options {
 	size_t datagrams;  /* how many are remembered; 0: 8192 */
 	size_t frames;     /* how many may wait; 0: 16384 */
-	int64_t expiry_ns; /* after this a first or a waiting fragment is forgotten; 0: 120 s (RFC 1122, section 3.3.2) */
+	/*
+	 * after this a first or a waiting fragment is forgotten; 0: 120 s (RFC 1122, section 3.3.2)
+	 */
+	int64_t expiry_ns;
 	struct pm_hash_key key;
 	pm_fragment_release_fn *release;
 	void *ctx;
@@ -192,14 +200,15 @@ PM_API int pm_fragments_new(const struct pm_fragments_options *options,
 PM_API void pm_fragments_free(struct pm_fragments *fragments);
 
 /*
- * A first fragment (PM_NOTE_FIRST_FRAGMENT, verdict PORTS or NO_PORTS_PROTOCOL): remembers
- * it and @note, and releases those that waited for it. It replaces an older first of the same datagram.
+ * A first fragment (PM_NOTE_FIRST_FRAGMENT, verdict PORTS or NO_PORTS_PROTOCOL): remembers it and
+ * @note, and releases those that waited for it. It replaces an older first of the same datagram.
  */
 PM_API void pm_fragments_first(struct pm_fragments *fragments, const struct pm_packet *packet,
 			       int64_t time_ns, uint32_t note);
 /*
- * A later fragment (PM_VERDICT_FRAGMENT). Returns what its first fragment decided, borrowed until the
- * next call; or NULL: then @frame waits, or, when there is no room, has been released as an orphan.
+ * A later fragment (PM_VERDICT_FRAGMENT). Returns what its first fragment decided, borrowed until
+ * the next call; or NULL: then @frame waits, or, when there is no room, has been released as an
+ * orphan.
  */
 PM_API const struct pm_fragment_origin *pm_fragments_later(struct pm_fragments *fragments,
 							    const struct pm_packet *packet,

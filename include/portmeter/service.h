@@ -42,16 +42,20 @@ struct pm_remark {
 typedef void pm_remark_fn(void *ctx, const struct pm_remark *remark);
 
 struct pm_rules_options {
-	const char *const *paths; /* files or folders that replace the search; NULL with n_paths 0: search */
+	/* files or folders that replace the search; NULL with n_paths 0: search */
+	const char *const *paths;
 	size_t n_paths;
-	const char *folder;   /* joins the shipped rules in name order; NULL: none. A folder that is not there is none */
+	/* joins the shipped rules in name order; NULL: none. A folder that is not there is none */
+	const char *folder;
 	pm_remark_fn *remark; /* NULL: remarks are not wanted */
 	void *ctx;
 	bool check;           /* also remark on conflicts and shadowed rules */
 	uint64_t generation;  /* given back by pm_rules_generation, for whoever counts reloads */
 };
 
-/* Where the search looks beside the shipped rules: "/etc/portmeter/rules.d" unless built otherwise. */
+/*
+ * Where the search looks beside the shipped rules: "/etc/portmeter/rules.d" unless built otherwise.
+ */
 PM_API const char *pm_rules_folder(void);
 
 /*
@@ -134,8 +138,8 @@ PM_API struct pm_decision pm_side_decide(const struct pm_rules *rules,
 					 const struct pm_packet *packet);
 
 /*
- * The same for a brief that is not 0. PM_RUNG_N as rung: it does not say enough (port 0, or a port that
- * host-scoped rules cover); ask with the whole packet.
+ * The same for a brief that is not 0. PM_RUNG_N as rung: it does not say enough (port 0, or a port
+ * that host-scoped rules cover); ask with the whole packet.
  */
 PM_API struct pm_decision pm_side_decide_brief(const struct pm_rules *rules, pm_brief brief);
 
@@ -189,7 +193,10 @@ PM_API int pm_rules_explain(const struct pm_rules *rules, enum pm_transport tran
 			    uint16_t port, int ip_version, const struct pm_address *address,
 			    pm_rule_view_fn *view, void *ctx);
 
-/* Parses "udp/5601" or "udp/5601@192.0.2.1"; address without brackets. PM_E_INVALID with @err filled, or 0. */
+/*
+ * Parses "udp/5601" or "udp/5601@192.0.2.1"; address without brackets. PM_E_INVALID with @err
+ * filled, or 0.
+ */
 PM_API int pm_rules_query(const char *text, struct pm_error *err, enum pm_transport *ret_transport,
 			  uint16_t *ret_port, int *ret_ip_version, struct pm_address *ret_address);
 

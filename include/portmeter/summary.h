@@ -18,7 +18,10 @@
 extern "C" {
 #endif
 
-/* Where a record comes from. Strings are the caller's and outlive the records made with them; NULL: not known. */
+/*
+ * Where a record comes from. Strings are the caller's and outlive the records made with them; NULL:
+ * not known.
+ */
 struct pm_source {
 	bool live;
 	const char *name;   /* interface, or path of the first file */
@@ -136,8 +139,9 @@ PM_API void pm_record_free(struct pm_record *record);
 PM_API void pm_record_cut(struct pm_record *record, size_t top, bool service_only);
 
 /*
- * Adds a record to a sum over a run: counters add up, names and rules are the newest. @sum NULL starts one;
- * it has names of its own and no lists of services' ports. PM_E_MEMORY: @sum is as before, or NULL.
+ * Adds a record to a sum over a run: counters add up, names and rules are the newest. @sum NULL
+ * starts one; it has names of its own and no lists of services' ports. PM_E_MEMORY: @sum is as
+ * before, or NULL.
  */
 PM_API int pm_record_add(struct pm_record **sum, const struct pm_record *record);
 

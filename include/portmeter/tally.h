@@ -31,8 +31,9 @@ static inline void pm_count_add(struct pm_count *to, struct pm_count more)
 }
 
 /*
- * One port of one transport: a cache line, of which a client's port fills half. The first of each two counts frames
- * whose side the port was not, the second those whose side it was; equal ports count as side once, under dst.
+ * One port of one transport: a cache line, of which a client's port fills half. The first of each
+ * two counts frames whose side the port was not, the second those whose side it was; equal ports
+ * count as side once, under dst.
  */
 struct pm_port_cell {
 	struct pm_count src[2], dst[2]; /* frames from it, frames to it */
@@ -68,7 +69,10 @@ struct pm_service_cell {
 	uint64_t rung[PM_RUNG_N];        /* packets by the rung that decided */
 };
 
-/* Ports and services of one transport. The first @n_used_x entries of used_x name the cells with counts. */
+/*
+ * Ports and services of one transport. The first @n_used_x entries of used_x name the cells with
+ * counts.
+ */
 struct pm_tally_transport {
 	struct pm_port_cell *ports;       /* PM_PORTS */
 	struct pm_service_cell *services; /* pm_rules_services() + 1 */
@@ -78,7 +82,10 @@ struct pm_tally_transport {
 	void *block;                      /* what holds @ports */
 };
 
-/* Oddities of frames that are counted all the same; outside the closing sum. In the order of their names. */
+/*
+ * Oddities of frames that are counted all the same; outside the closing sum. In the order of their
+ * names.
+ */
 enum pm_facet {
 	PM_FACET_DCCP_PORT_ZERO,
 	PM_FACET_SCTP_PORT_ZERO,
@@ -100,12 +107,14 @@ struct pm_capture_figures {
 struct pm_given_up {
 	uint64_t fragment_datagrams; /* first fragments forgotten for want of room */
 	uint64_t fragment_frames;    /* waiting fragments made orphans for want of room */
-	uint64_t service_ports;      /* frames whose port may lack in a host-scoped service's list */
+	/* frames whose port may lack in a host-scoped service's list */
+	uint64_t service_ports;
 };
 
 struct pm_interval {
 	int64_t start_ns, end_ns; /* half-open */
-	int64_t first_ns, last_ns; /* earliest and latest frame; PM_TIME_MAX and _MIN before the first */
+	/* earliest and latest frame; PM_TIME_MAX and _MIN before the first */
+	int64_t first_ns, last_ns;
 	bool partial;
 	uint64_t late;             /* frames that belong to the interval before */
 };
@@ -118,14 +127,17 @@ struct pm_tally {
 	struct pm_capture_figures capture;
 	struct pm_given_up given_up;
 
-	struct pm_count by_ip[4]; /* all frames by half their IP version: none is 0, IPv4 2, IPv6 3 */
+	/* all frames by half their IP version: none is 0, IPv4 2, IPv6 3 */
+	struct pm_count by_ip[4];
 	uint64_t snapped; /* frames of which the capture holds less than the wire had */
 	struct pm_count no_port[PM_VERDICT_N];
 	struct pm_count protocols[256]; /* no_port[PM_VERDICT_NO_PORTS_PROTOCOL] by IP protocol */
 	struct pm_count facets[PM_FACET_N];
 	struct pm_tally_transport transports[PM_TRANSPORT_N];
 
-	/* Which ports carried a label that depends on the address: keys made by tally.c, 0 is free. */
+	/*
+	 * Which ports carried a label that depends on the address: keys made by tally.c, 0 is free.
+	 */
 	uint64_t *scoped;
 	size_t scoped_used;
 	struct pm_hash_key key;
@@ -135,7 +147,10 @@ struct pm_tally {
 PM_API int pm_tally_new(struct pm_rules *rules, struct pm_tally **ret_tally);
 /* NULL is fine. */
 PM_API void pm_tally_free(struct pm_tally *tally);
-/* Empties it for another interval under @rules. PM_E_MEMORY: the tally is empty, under its old rules. */
+/*
+ * Empties it for another interval under @rules. PM_E_MEMORY: the tally is empty, under its old
+ * rules.
+ */
 PM_API int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules);
 
 /* All frames. */
@@ -148,7 +163,10 @@ static inline struct pm_count pm_tally_totals(const struct pm_tally *tally)
 	return sum;
 }
 
-/* One frame of @wire bytes, @ip_version 0, 4 or 6; each frame also goes to exactly one of the two below. */
+/*
+ * One frame of @wire bytes, @ip_version 0, 4 or 6; each frame also goes to exactly one of the two
+ * below.
+ */
 static inline void pm_tally_frame(struct pm_tally *tally, uint8_t ip_version, uint32_t wire)
 {
 	struct pm_count *count = &tally->by_ip[ip_version / 2];
@@ -182,16 +200,16 @@ PM_API void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, ui
 			     uint32_t wire);
 
 /*
- * Labels that ports with host-scoped rules carried in this interval, where the port alone does not tell. Start
- * with *@at 0 and call until false.
+ * Labels that ports with host-scoped rules carried in this interval, where the port alone does not
+ * tell. Start with *@at 0 and call until false.
  */
 PM_API bool pm_tally_scoped_next(const struct pm_tally *tally, size_t *at,
 				 enum pm_transport *ret_transport, uint16_t *ret_service,
 				 uint16_t *ret_port);
 
 /*
- * Adds all of @from, the later interval, to @into, of the same rules: the result spans both. PM_E_INVALID when
- * the rules differ: nothing is changed. @from is left as it is.
+ * Adds all of @from, the later interval, to @into, of the same rules: the result spans both.
+ * PM_E_INVALID when the rules differ: nothing is changed. @from is left as it is.
  */
 PM_API int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from);
 

@@ -56,14 +56,19 @@ void say_notice(void *ctx, const char *text);
 
 /* Signals. Handlers only note them; whoever waits looks here. */
 extern volatile sig_atomic_t signal_stop, signal_hangup, signal_counts, signal_cut;
-/* Ends of a pipe that gets a byte for each signal; read end for poll(2). -1 when it can't be made. */
+/*
+ * Ends of a pipe that gets a byte for each signal; read end for poll(2). -1 when it can't be made.
+ */
 int signals_init(void);
 /* Wakes whoever polls the read end; from any thread. */
 void signals_wake(void);
 /* Empties the pipe. */
 void signals_drain(int fd);
 
-/* Loads rules as the options say; remarks go to standard error. PM_OK or the error, which has been said. */
+/*
+ * Loads rules as the options say; remarks go to standard error. PM_OK or the error, which has been
+ * said.
+ */
 int rules_load(const struct options *options, uint64_t generation, struct pm_rules **ret_rules);
 
 /* Commands that print and end. Return the exit code. */
@@ -95,7 +100,10 @@ bool run_report(struct run *run, const struct pm_tally *tally, const struct pm_s
 struct pm_rules *run_reload(struct run *run);
 void run_reopen(struct run *run);
 void run_flush(struct run *run);
-/* Writes what is due at the end and closes, while the sources of the records are still there. Again: nothing. */
+/*
+ * Writes what is due at the end and closes, while the sources of the records are still there.
+ * Again: nothing.
+ */
 void run_end_output(struct run *run);
 /* Facts of a capture for its records. */
 struct pm_source run_source(const struct run *run, const struct pm_capture *capture);

@@ -134,7 +134,8 @@ int command_check_rules(const struct options *options)
 	fflush(stdout); /* the sum comes behind what it sums up */
 	say("%zu rules, %lu conflicts, %lu shadowed, %lu warnings, %lu errors",
 	    set ? pm_rules_entries(set) : 0, remarks.n[PM_REMARK_CONFLICT],
-	    remarks.n[PM_REMARK_SHADOWED], remarks.n[PM_REMARK_WARNING], remarks.n[PM_REMARK_ERROR]);
+	    remarks.n[PM_REMARK_SHADOWED], remarks.n[PM_REMARK_WARNING],
+	    remarks.n[PM_REMARK_ERROR]);
 	pm_rules_unref(set);
 	return printed(r == PM_OK ? EXIT_DONE : EXIT_RULES);
 }

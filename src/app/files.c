@@ -90,8 +90,8 @@ static int read_all(struct file_run *f)
 
 		if (left == 0)
 			break;
-		n = pm_capture_dispatch(f->capture, left < BATCH ? (int)left : BATCH, pm_meter_frame,
-					f->meter, &err);
+		n = pm_capture_dispatch(f->capture, left < BATCH ? (int)left : BATCH,
+					pm_meter_frame, f->meter, &err);
 	}
 	if (n < 0)
 		say_error(&err, n);
@@ -106,7 +106,8 @@ static void allow_files(size_t n)
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > n + 32)
 		return;
 	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit); /* where that fails, opening says which file was too many */
+	/* where that fails, opening says which file was too many */
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int open_all(struct file_run *f, const struct options *options)

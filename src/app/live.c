@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A live run: one thread an interface takes frames and closes intervals; this one, the first, renders
- * what they hand over and minds the signals, so that slow output never holds up capture.
+ * A live run: one thread an interface takes frames and closes intervals; this one, the first,
+ * renders what they hand over and minds the signals, so that slow output never holds up capture.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -91,7 +91,8 @@ static int take_frames(struct sensor *sensor)
 	if (sensor->live->limited)
 		n = pm_capture_dispatch(sensor->capture, BATCH, on_limited_frame, sensor, &err);
 	else
-		n = pm_capture_dispatch(sensor->capture, BATCH, pm_meter_frame, sensor->meter, &err);
+		n = pm_capture_dispatch(sensor->capture, BATCH, pm_meter_frame, sensor->meter,
+					&err);
 	if (n < 0 && !atomic_exchange(&sensor->failed, true))
 		say_error(&err, n);
 	return n;
@@ -276,7 +277,10 @@ static void loop(struct live_run *live, int wake_fd)
 	while (!all_ended(live)) {
 		handle_signals(live);
 		report_all(live);
-		/* A byte that came before counts, so nothing is missed; the time bounds what can't be foreseen. */
+		/*
+		 * A byte that came before counts, so nothing is missed; the time bounds what can't
+		 * be foreseen.
+		 */
 		poll(&fd, 1, 1000);
 		signals_drain(wake_fd);
 	}

@@ -363,7 +363,10 @@ static int parse_filter(int argc, char **argv, const struct parse *p)
 	if (p->filter_file)
 		return read_filter(p->filter_file, &o->filter);
 	o->filter = join(argv + optind, argc - optind);
-	/* The usual slip, which libpcap would report as a syntax error, or hide behind missing rights. */
+	/*
+	 * The usual slip, which libpcap would report as a syntax error, or hide behind missing
+	 * rights.
+	 */
 	if (o->filter && !o->n_files && access(argv[optind], F_OK) == 0 &&
 	    pm_capture_check_filter(o->filter, NULL) < 0)
 		return usage("\"%s\" is a file, not a filter: -r is missing before it", argv[optind]);

@@ -21,7 +21,10 @@ void say(const char *format, ...)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
 	strcat(line, "\n");
-	/* One write, so that lines of several threads do not mix; there is nowhere to say that it failed. */
+	/*
+	 * One write, so that lines of several threads do not mix; there is nowhere to say that it
+	 * failed.
+	 */
 	if (write(STDERR_FILENO, line, strlen(line)) < 0)
 		return;
 }

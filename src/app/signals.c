@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* INT, TERM: stop; HUP: reload; USR1: counts; USR2: close the interval. PIPE is an error of write(2). */
+/*
+ * INT, TERM: stop; HUP: reload; USR1: counts; USR2: close the interval. PIPE is an error of
+ * write(2).
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -42,7 +42,10 @@ static struct files *files_of(struct pm_capture *capture)
 	return (struct files *)capture; /* the head comes first */
 }
 
-/* The classic format has records of 16 bytes and the frame, so a damaged one can be located exactly. */
+/*
+ * The classic format has records of 16 bytes and the frame, so a damaged one can be located
+ * exactly.
+ */
 static bool is_classic(const uint8_t magic[6])
 {
 	static const uint8_t magics[][4] = { { 0xa1, 0xb2, 0xc3, 0xd4 },
@@ -101,8 +104,8 @@ static int open_failure(const struct file *file, const char *text, struct pm_err
 	return pm_error_set(err, PM_E_IO, file->path, 0, 0, "is not a capture file: %s", text);
 }
 
-static int file_open(struct files *files, struct file *file, const struct pm_capture_options *options,
-		     struct pm_error *err)
+static int file_open(struct files *files, struct file *file,
+		     const struct pm_capture_options *options, struct pm_error *err)
 {
 	size_t buffer_size = files->n > MANY_FILES ? BUFFER_SIZE_OF_MANY : BUFFER_SIZE;
 	char text[PCAP_ERRBUF_SIZE] = "";
@@ -156,7 +159,10 @@ static inline void take(struct file *file, const struct pcap_pkthdr *header, con
 	file->number++;
 	if (file->offset) {
 		file->offset += 16 + (uint64_t)header->caplen;
-		/* The format's seconds have no sign and reach 2106; libpcap hands them out as if they had. */
+		/*
+		 * The format's seconds have no sign and reach 2106; libpcap hands them out as if
+		 * they had.
+		 */
 		seconds = (uint32_t)seconds;
 	}
 	file->frame.bytes = bytes;

@@ -21,7 +21,8 @@ struct live {
 	uint32_t linktype;
 	bool nanoseconds;
 	struct pm_capture_counts counts;
-	uint32_t received, dropped, interface_dropped; /* libpcap's counters at the last look; they wrap */
+	/* libpcap's counters at the last look; they wrap */
+	uint32_t received, dropped, interface_dropped;
 	bool interface_counts;
 	bool picks; /* libpcap takes frames out after the kernel has counted them */
 };
@@ -72,10 +73,13 @@ void pm_capture_wait(struct pm_capture *capture, int timeout_ms)
 	if (!pm_capture_live(capture))
 		return;
 	fd.fd = pcap_get_selectable_fd(live_of(capture)->pcap);
-	/* Without a descriptor to wait on, poll just sleeps: short, so that frames do not pile up. */
+	/*
+	 * Without a descriptor to wait on, poll just sleeps: short, so that frames do not pile up.
+	 */
 	poll(&fd, 1, fd.fd >= 0 || timeout_ms < 10 ? timeout_ms : 10);
 	if (fd.revents & (POLLERR | POLLNVAL))
-		poll(NULL, 0, 1); /* the next dispatch says what is wrong; until then, do not spin */
+		/* the next dispatch says what is wrong; until then, do not spin */
+		poll(NULL, 0, 1);
 }
 
 /* What a 32-bit counter grew by, over a wrap too. */
@@ -113,7 +117,10 @@ static void live_close(struct pm_capture *capture)
 
 static const struct capture_ops live_ops = { live_dispatch, live_count, live_close };
 
-/* libpcap reads Linux's interface drops from here, and reports 0 where it can't: only then is 0 a count. */
+/*
+ * libpcap reads Linux's interface drops from here, and reports 0 where it can't: only then is 0 a
+ * count.
+ */
 static bool interface_counts(const char *interface)
 {
 	char path[128];
@@ -123,8 +130,9 @@ static bool interface_counts(const char *interface)
 }
 
 /*
- * Linux shows what is sent to the loopback twice, and libpcap takes the first look out itself, on "any" too; so
- * it does with the other direction of -Q. The kernel's count then says nothing about what was captured.
+ * Linux shows what is sent to the loopback twice, and libpcap takes the first look out itself, on
+ * "any" too; so it does with the other direction of -Q. The kernel's count then says nothing about
+ * what was captured.
  */
 static bool picks(const char *interface, enum pm_direction direction)
 {
@@ -138,7 +146,8 @@ static bool picks(const char *interface, enum pm_direction direction)
 	snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0) {
-		loopback = ioctl(fd, SIOCGIFFLAGS, &request) == 0 && request.ifr_flags & IFF_LOOPBACK;
+		loopback = ioctl(fd, SIOCGIFFLAGS, &request) == 0 &&
+			   request.ifr_flags & IFF_LOOPBACK;
 		close(fd);
 	}
 	return loopback;
@@ -254,7 +263,8 @@ int pm_capture_open_live(const char *interface, const struct pm_capture_options 
 		const char *detail = pcap_geterr(live->pcap);
 
 		pm_capture_notice(&live->head, "%s: %s", interface,
-			       status == PCAP_WARNING && detail[0] ? detail : pcap_statustostr(status));
+				  status == PCAP_WARNING && detail[0] ? detail
+								      : pcap_statustostr(status));
 	}
 	r = adjust(live, options, err);
 	if (r < 0)

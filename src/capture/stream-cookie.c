@@ -30,8 +30,9 @@ static int on_close(void *cookie)
 
 FILE *pm_stream_wrap(struct stream *stream)
 {
-	return fopencookie(stream, "r",
-			   (cookie_io_functions_t){ .read = on_read, .seek = on_seek, .close = on_close });
+	return fopencookie(
+		stream, "r",
+		(cookie_io_functions_t){ .read = on_read, .seek = on_seek, .close = on_close });
 }
 
 void pm_stream_unlock(FILE *file)

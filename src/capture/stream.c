@@ -50,7 +50,10 @@ ssize_t pm_stream_read(struct stream *stream, char *to, size_t size)
 	return n;
 }
 
-/* A plain file needs no wrapping: it neither waits nor is it interrupted, and stdio copies faster from it. */
+/*
+ * A plain file needs no wrapping: it neither waits nor is it interrupted, and stdio copies faster
+ * from it.
+ */
 static FILE *wrap(struct stream *stream)
 {
 	struct stat st;
@@ -62,7 +65,8 @@ static FILE *wrap(struct stream *stream)
 	return fdopen(stream->fd, "r");
 }
 
-int pm_stream_open(struct stream *stream, const char *path, size_t buffer_size, struct pm_error *err)
+int pm_stream_open(struct stream *stream, const char *path, size_t buffer_size,
+		   struct pm_error *err)
 {
 	if (strcmp(path, "-") == 0) {
 		if (isatty(STDIN_FILENO))

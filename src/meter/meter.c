@@ -12,10 +12,16 @@
 /* One being filled, two waiting (of two rule sets), one out with the reporter. */
 #define TALLIES_MAX 4
 #define WAITING_MAX 2
-/* Live, a longer gap between intervals is no silence; and of very short ones only so many are filled in. */
+/*
+ * Live, a longer gap between intervals is no silence; and of very short ones only so many are
+ * filled in.
+ */
 #define GAP_MAX_NS (UINT64_C(60) * PM_NS_PER_S)
 #define GAP_MAX_RECORDS 600
-/* Frames that are decided before the first of them is counted, while its counters are being fetched. */
+/*
+ * Frames that are decided before the first of them is counted, while its counters are being
+ * fetched.
+ */
 #define AHEAD 16
 
 /* What the first frame or moment of an interval says of its start. */
@@ -31,7 +37,10 @@ struct pm_meter {
 	struct pm_fragments *fragments;
 	uint64_t frames; /* in tallies that were handed over */
 
-	/* The running interval. Frames from @begin to before @end are its own; @floor is the multiple below. */
+	/*
+	 * The running interval. Frames from @begin to before @end are its own; @floor is the
+	 * multiple below.
+	 */
 	bool open, started;
 	bool relabelled; /* rules have changed; first fragments may bear older decisions */
 	enum start start;
@@ -42,7 +51,10 @@ struct pm_meter {
 	uint32_t linktype;
 	struct pm_capture_counts counted; /* at the last closing */
 
-	/* Frames with ports that are in the totals already, but not yet in the counters of their ports. */
+	/*
+	 * Frames with ports that are in the totals already, but not yet in the counters of their
+	 * ports.
+	 */
 	struct pm_tally_entry ahead[AHEAD];
 	size_t n_ahead;
 
@@ -73,7 +85,8 @@ static void count_no_port(struct pm_meter *meter, enum pm_verdict verdict, uint8
 	pm_tally_no_port(meter->tally, verdict, protocol, frame->wire);
 	if (meter->options.frame)
 		report(meter, frame,
-		       &(struct pm_frame_report){ .verdict = (uint8_t)verdict, .ip_protocol = protocol });
+		       &(struct pm_frame_report){ .verdict = (uint8_t)verdict,
+						  .ip_protocol = protocol });
 }
 
 /* Counts what was decided ahead. Before anything looks at the counters. */
@@ -255,8 +268,8 @@ static void fall_back(struct pm_meter *meter, struct pm_rules *rules)
 }
 
 /*
- * Under the lock: goes on with an empty tally, under new rules if some are due. New rules wait while the
- * queue is full, since tallies of different rules do not merge.
+ * Under the lock: goes on with an empty tally, under new rules if some are due. New rules wait
+ * while the queue is full, since tallies of different rules do not merge.
  */
 static void go_on_with(struct pm_meter *meter, struct pm_tally *tally)
 {
@@ -309,7 +322,8 @@ static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bo
 	frames = pm_tally_totals(tally).packets;
 
 	pthread_mutex_lock(&meter->lock);
-	if (meter->n_waiting && pm_tally_merge(meter->waiting[meter->n_waiting - 1], tally) == PM_OK) {
+	if (meter->n_waiting &&
+	    pm_tally_merge(meter->waiting[meter->n_waiting - 1], tally) == PM_OK) {
 		pm_tally_reset(tally, tally->rules);
 		spare = tally;
 	} else {
@@ -359,8 +373,8 @@ static void move_on(struct pm_meter *meter, int64_t time_ns)
 }
 
 /*
- * The same, live: silent intervals in between have their records too, unless the clock has jumped or
- * the machine slept, when nobody knows what the wire carried.
+ * The same, live: silent intervals in between have their records too, unless the clock has jumped
+ * or the machine slept, when nobody knows what the wire carried.
  */
 static void move_on_live(struct pm_meter *meter, int64_t time_ns)
 {
@@ -387,8 +401,8 @@ static inline void note_time(struct pm_meter *meter, int64_t time_ns)
 }
 
 /*
- * For a frame that is not of the running interval: makes that the one which it counts in (docs/format.md,
- * "Intervals"). A late frame belongs elsewhere and moves no bound.
+ * For a frame that is not of the running interval: makes that the one which it counts in
+ * (docs/format.md, "Intervals"). A late frame belongs elsewhere and moves no bound.
  */
 static PM_OUT_OF_LINE void find_interval(struct pm_meter *meter, int64_t time_ns)
 {
@@ -402,7 +416,8 @@ static PM_OUT_OF_LINE void find_interval(struct pm_meter *meter, int64_t time_ns
 	else if (meter->options.live)
 		move_on_live(meter, time_ns);
 	else if (time_ns < meter->begin || meter->end != PM_TIME_MAX)
-		move_on(meter, time_ns); /* else it is the very last moment, which no half-open interval has */
+		/* else it is the very last moment, which no half-open interval has */
+		move_on(meter, time_ns);
 	note_time(meter, time_ns);
 }
 
@@ -425,8 +440,10 @@ static PM_OUT_OF_LINE void count_fully(struct pm_meter *meter, const struct pm_f
 		pm_fragments_first(meter->fragments, &packet, frame->time_ns,
 				   pm_decision_pack(decision));
 	if (meter->options.frame)
-		report_ports(meter, &(struct pm_fragment_frame){ frame->number, frame->time_ns, frame->wire },
-			     packet.transport, packet.src_port, packet.dst_port, decision);
+		report_ports(
+			meter,
+			&(struct pm_fragment_frame){ frame->number, frame->time_ns, frame->wire },
+			packet.transport, packet.src_port, packet.dst_port, decision);
 }
 
 void pm_meter_frame(void *ctx, const struct pm_frame *frame)
@@ -451,9 +468,9 @@ void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 		if (decision.rung != PM_RUNG_N) {
 			pm_tally_frame(meter->tally, pm_brief_ip_version(brief), frame->wire);
 			count_ports(meter, (struct pm_tally_entry){ pm_brief_src_port(brief),
-								   pm_brief_dst_port(brief), decision,
-								   frame->wire,
-								   pm_brief_transport(brief) });
+								    pm_brief_dst_port(brief),
+								    decision, frame->wire,
+								    pm_brief_transport(brief) });
 			return;
 		}
 	}
@@ -462,7 +479,8 @@ void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 
 void pm_meter_tick(struct pm_meter *meter, int64_t now_ns)
 {
-	int64_t settled = pm_time_add(now_ns, -meter->options.grace_ns); /* frames before it have come */
+	/* frames before it have come */
+	int64_t settled = pm_time_add(now_ns, -meter->options.grace_ns);
 
 	if (!meter->open) {
 		open_interval(meter, now_ns, meter->started ? START_ALIGNED : START_TRUE);
@@ -470,8 +488,12 @@ void pm_meter_tick(struct pm_meter *meter, int64_t now_ns)
 	}
 	if (meter->options.interval_ns == 0)
 		return;
-	/* A clock set back by more than an interval would otherwise leave the sensor mute for as long. */
-	if (settled >= meter->end || now_ns < pm_time_add(meter->floor, -meter->options.interval_ns))
+	/*
+	 * A clock set back by more than an interval would otherwise leave the sensor mute for as
+	 * long.
+	 */
+	if (settled >= meter->end ||
+	    now_ns < pm_time_add(meter->floor, -meter->options.interval_ns))
 		move_on_live(meter, settled);
 }
 
@@ -482,14 +504,18 @@ int64_t pm_meter_deadline(const struct pm_meter *meter)
 	return pm_time_add(meter->end, meter->options.grace_ns);
 }
 
-/* Where the running interval really ends when it is ended early; never before its start or after its end. */
+/*
+ * Where the running interval really ends when it is ended early; never before its start or after
+ * its end.
+ */
 static int64_t early_end(const struct pm_meter *meter, int64_t now_ns)
 {
 	const struct pm_tally *tally = meter->tally;
 	int64_t end = now_ns;
 
 	if (!meter->options.live)
-		end = tally->interval.last_ns > meter->begin ? tally->interval.last_ns : meter->begin;
+		end = tally->interval.last_ns > meter->begin ? tally->interval.last_ns
+							     : meter->begin;
 	if (end < tally->interval.start_ns)
 		end = tally->interval.start_ns;
 	return end < meter->end ? end : meter->end;
@@ -534,7 +560,8 @@ struct pm_tally *pm_meter_take(struct pm_meter *meter)
 	if (meter->n_waiting) {
 		tally = meter->waiting[0];
 		meter->n_waiting--;
-		memmove(meter->waiting, meter->waiting + 1, meter->n_waiting * sizeof *meter->waiting);
+		memmove(meter->waiting, meter->waiting + 1,
+			meter->n_waiting * sizeof *meter->waiting);
 		tally->seq = ++meter->seq;
 	}
 	pthread_mutex_unlock(&meter->lock);

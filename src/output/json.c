@@ -210,7 +210,8 @@ json_t *pm_json_side_by(const uint64_t side_by[PM_RUNG_N])
 
 	for (int rung = 0; rung < PM_RUNG_N; rung++)
 		if (side_by[rung])
-			pm_json_put(&object, pm_rung_name((enum pm_rung)rung), pm_json_count(side_by[rung]));
+			pm_json_put(&object, pm_rung_name((enum pm_rung)rung),
+				    pm_json_count(side_by[rung]));
 	return object;
 }
 

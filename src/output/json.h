@@ -7,8 +7,8 @@
 #include "output-internal.h"
 
 /*
- * A JSON document written piece by piece, so that a record of all ports never stands in memory: jansson
- * writes every value, this only the brackets and commas between them.
+ * A JSON document written piece by piece, so that a record of all ports never stands in memory:
+ * jansson writes every value, this only the brackets and commas between them.
  */
 struct json_writer {
 	struct sink *sink;
@@ -24,10 +24,15 @@ void pm_json_item(struct json_writer *w, json_t *value);
 /* An item that stays the caller's, to be changed and written again. */
 void pm_json_item_shared(struct json_writer *w, const json_t *value);
 void pm_json_array_end(struct json_writer *w);
-/* Ends the document and its line, and flushes with @flush. PM_E_MEMORY, PM_E_IO with @err filled, or 0. */
+/*
+ * Ends the document and its line, and flushes with @flush. PM_E_MEMORY, PM_E_IO with @err filled,
+ * or 0.
+ */
 int pm_json_end(struct json_writer *w, bool flush, struct pm_error *err);
 
-/* A string; bytes that are not UTF-8 (a file's name may have them) become U+FFFD. NULL gives null. */
+/*
+ * A string; bytes that are not UTF-8 (a file's name may have them) become U+FFFD. NULL gives null.
+ */
 json_t *pm_json_text(const char *text);
 json_t *pm_json_count(uint64_t count);
 json_t *pm_json_known(bool known, uint64_t count);
@@ -37,7 +42,10 @@ json_t *pm_json_seconds(const struct pm_interval *interval);
 void pm_json_put_count(json_t **object, const char *prefix, struct pm_count count);
 /* {"packets":..,"bytes":..} */
 json_t *pm_json_pair(struct pm_count count);
-/* Adds a member, whose value is consumed. When memory is short, *@object becomes NULL, and stays so. */
+/*
+ * Adds a member, whose value is consumed. When memory is short, *@object becomes NULL, and stays
+ * so.
+ */
 void pm_json_put(json_t **object, const char *key, json_t *value);
 json_t *pm_json_side_by(const uint64_t side_by[PM_RUNG_N]);
 json_t *pm_json_ports(const struct pm_service_row *row);

@@ -24,10 +24,16 @@ void pm_sink_text(struct sink *sink, const char *format, ...) PM_PRINTF(2, 3);
 /* Flushes. PM_E_IO with @err filled once anything has failed, or 0. */
 int pm_sink_check(struct sink *sink, struct pm_error *err);
 /* Opens @path for append, without the torn line that a killed run may have left. */
-int pm_sink_open_append(struct sink *sink, const char *path, enum pm_format format, struct pm_error *err);
-/* Opens a new file beside @path (its name in @ret_temporary, to be freed) that pm_sink_replace puts in its place. */
-int pm_sink_open_beside(struct sink *sink, const char *path, char **ret_temporary, struct pm_error *err);
-int pm_sink_replace(struct sink *sink, const char *temporary, const char *path, struct pm_error *err);
+int pm_sink_open_append(struct sink *sink, const char *path, enum pm_format format,
+			struct pm_error *err);
+/*
+ * Opens a new file beside @path (its name in @ret_temporary, to be freed) that pm_sink_replace puts
+ * in its place.
+ */
+int pm_sink_open_beside(struct sink *sink, const char *path, char **ret_temporary,
+			struct pm_error *err);
+int pm_sink_replace(struct sink *sink, const char *temporary, const char *path,
+		    struct pm_error *err);
 /* Closes, but for standard output. */
 int pm_sink_close(struct sink *sink, struct pm_error *err);
 

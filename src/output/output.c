@@ -46,7 +46,8 @@ static int file_open(struct pm_output *output, struct pm_error *err)
 	if (!format_of(output)->own_file) {
 		/* Until it is open: what is meant for a file never goes to standard output. */
 		pm_sink_init(&output->sink, -1, output->path);
-		return pm_sink_open_append(&output->sink, output->path, output->options.format, err);
+		return pm_sink_open_append(&output->sink, output->path, output->options.format,
+					   err);
 	}
 	/* Find out now, not an interval later, whether the file can be written. */
 	r = pm_sink_open_beside(&output->sink, output->path, &temporary, err);

@@ -74,8 +74,8 @@ static json_t *transport_json(const struct pm_transport_row *row)
 }
 
 /*
- * Rows of ports are by far the most: one object, built once, whose values change from row to row, saves
- * some twenty allocations each.
+ * Rows of ports are by far the most: one object, built once, whose values change from row to row,
+ * saves some twenty allocations each.
  */
 struct port_form {
 	json_t *row, *transport, *port, *range, *service;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* --format rows and --format frames: flat lines, docs/row.schema.json and docs/frame.schema.json. */
+/*
+ * --format rows and --format frames: flat lines, docs/row.schema.json and docs/frame.schema.json.
+ */
 #include "json.h"
 
 /* The members that every row has. */

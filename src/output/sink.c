@@ -95,7 +95,9 @@ int pm_sink_close(struct sink *sink, struct pm_error *err)
 	return r;
 }
 
-/* Offset behind the last line end of the file, 0 without one; negative errno when it can't be read. */
+/*
+ * Offset behind the last line end of the file, 0 without one; negative errno when it can't be read.
+ */
 static off_t last_line_end(int fd, off_t size)
 {
 	char block[65536];
@@ -131,7 +133,9 @@ static bool is_ours(int fd, off_t at)
 	return false;
 }
 
-/* A file that another program wrote, or tables, keep what they have: only our own torn JSON is cut. */
+/*
+ * A file that another program wrote, or tables, keep what they have: only our own torn JSON is cut.
+ */
 static int cut_torn_line(int fd, const char *path, enum pm_format format, struct pm_error *err)
 {
 	struct stat st;
@@ -158,7 +162,8 @@ static int cut_torn_line(int fd, const char *path, enum pm_format format, struct
 	return PM_OK;
 }
 
-int pm_sink_open_append(struct sink *sink, const char *path, enum pm_format format, struct pm_error *err)
+int pm_sink_open_append(struct sink *sink, const char *path, enum pm_format format,
+			struct pm_error *err)
 {
 	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 	int r;
@@ -187,7 +192,8 @@ int pm_sink_open_append(struct sink *sink, const char *path, enum pm_format form
 	return PM_OK;
 }
 
-int pm_sink_open_beside(struct sink *sink, const char *path, char **ret_temporary, struct pm_error *err)
+int pm_sink_open_beside(struct sink *sink, const char *path, char **ret_temporary,
+			struct pm_error *err)
 {
 	static const char suffix[] = ".XXXXXX";
 	size_t size = strlen(path) + sizeof suffix;
@@ -211,7 +217,8 @@ int pm_sink_open_beside(struct sink *sink, const char *path, char **ret_temporar
 	return PM_OK;
 }
 
-int pm_sink_replace(struct sink *sink, const char *temporary, const char *path, struct pm_error *err)
+int pm_sink_replace(struct sink *sink, const char *temporary, const char *path,
+		    struct pm_error *err)
 {
 	int r = pm_sink_close(sink, err);
 

@@ -202,8 +202,9 @@ static void facets(struct sink *sink, const struct pm_record *record)
 		if (!record->facets[f].packets)
 			continue;
 		pm_sink_text(sink, "%s  note: %s: %s packets, %s\n", first ? "\n" : "",
-			  pm_facet_name((enum pm_facet)f), grouped(record->facets[f].packets, packets),
-			  scaled((double)record->facets[f].bytes, "B", bytes));
+			     pm_facet_name((enum pm_facet)f),
+			     grouped(record->facets[f].packets, packets),
+			     scaled((double)record->facets[f].bytes, "B", bytes));
 		first = false;
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stacks that most frames have, read in one go into one register. Whatever else a frame is, or is
- * not quite, gets 0 and goes the general way.
+ * The stacks that most frames have, read in one go into one register. Whatever else a frame is, or
+ * is not quite, gets 0 and goes the general way.
  */
 #include "packet-internal.h"
 
@@ -21,8 +21,8 @@ static inline size_t least(size_t a, size_t b)
 }
 
 /*
- * The transport header at @h; @size bytes of it belong to the datagram and are held. Without branches
- * between TCP and UDP: which of them comes next nobody can predict.
+ * The transport header at @h; @size bytes of it belong to the datagram and are held. Without
+ * branches between TCP and UDP: which of them comes next nobody can predict.
  */
 static inline pm_brief transport(const uint8_t *h, size_t size, uint8_t protocol, bool group,
 				 uint64_t ip_version)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Link types without a standard of their own: BSD loopback, raw IP, Linux "cooked". pcap-linktype(7). */
+/*
+ * Link types without a standard of their own: BSD loopback, raw IP, Linux "cooked".
+ * pcap-linktype(7).
+ */
 #include "packet-internal.h"
 
 /*

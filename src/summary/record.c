@@ -17,7 +17,8 @@ static int by_bytes(uint64_t a, uint64_t b)
 
 static int by_transport(unsigned a, unsigned b)
 {
-	return strcmp(pm_transport_name((enum pm_transport)a), pm_transport_name((enum pm_transport)b));
+	return strcmp(pm_transport_name((enum pm_transport)a),
+		      pm_transport_name((enum pm_transport)b));
 }
 
 static int port_order(const void *a, const void *b)
@@ -147,7 +148,10 @@ static int pair_order(const void *a, const void *b)
 	return order ? order : (int)x->port - (int)y->port;
 }
 
-/* All pairs of one transport, sorted. A port without host-scoped rules can only carry its own label. */
+/*
+ * All pairs of one transport, sorted. A port without host-scoped rules can only carry its own
+ * label.
+ */
 static size_t gather_pairs(const struct pm_tally *tally, enum pm_transport transport,
 			   struct pair *pairs)
 {
@@ -212,7 +216,8 @@ static int gather_service_ports(struct pm_record *record, const struct pm_tally 
 			if (id == 0)
 				continue;
 			row->ports = record->port_pool + filled;
-			for (size_t at = pairs_find(pairs, n, id); at < n && pairs[at].service == id; at++)
+			for (size_t at = pairs_find(pairs, n, id);
+			     at < n && pairs[at].service == id; at++)
 				record->port_pool[filled++] = pairs[at].port;
 			row->n_ports = (size_t)(record->port_pool + filled - row->ports);
 			row++;

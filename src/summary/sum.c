@@ -81,8 +81,9 @@ static void service_add(struct pm_service_row *to, const struct pm_service_row *
 }
 
 /* Merges the sum's rows with @more, both in order of keys. NULL when memory is short. */
-static struct pm_service_row *services_merge(struct pm_record *sum, const struct pm_service_row *more,
-					     size_t n_more, size_t *ret_n)
+static struct pm_service_row *services_merge(struct pm_record *sum,
+					     const struct pm_service_row *more, size_t n_more,
+					     size_t *ret_n)
 {
 	struct pm_service_row *rows = calloc(sum->n_services + n_more + 1, sizeof *rows);
 	size_t i = 0, j = 0, n = 0;
@@ -124,7 +125,8 @@ static struct pm_port_row *ports_merge(struct pm_record *sum, const struct pm_po
 			    : j == n_more     ? -1
 					      : port_keys(&sum->ports[i], &more[j]);
 
-		rows[n] = order <= 0 ? sum->ports[i++] : (struct pm_port_row){ .port = more[j].port };
+		rows[n] = order <= 0 ? sum->ports[i++]
+				     : (struct pm_port_row){ .port = more[j].port };
 		if (order >= 0) {
 			rows[n].transport = more[j].transport;
 			rows[n].metric = more[j].metric;
@@ -230,7 +232,8 @@ static void figures_add(struct pm_record *sum, const struct pm_record *record, b
 	sum->capture.received += more->received;
 	sum->capture.dropped_kernel += more->dropped_kernel;
 	sum->capture.dropped_interface += more->dropped_interface;
-	sum->capture.received_known = (first || sum->capture.received_known) && more->received_known;
+	sum->capture.received_known = (first || sum->capture.received_known) &&
+				      more->received_known;
 	sum->capture.dropped_kernel_known =
 		(first || sum->capture.dropped_kernel_known) && more->dropped_kernel_known;
 	sum->capture.dropped_interface_known =

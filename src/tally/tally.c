@@ -22,7 +22,10 @@ static void services_free(struct pm_tally *tally)
 	tally->scoped = NULL;
 }
 
-/* The part whose size depends on the rules. calloc maps large blocks lazily: unseen services cost nothing. */
+/*
+ * The part whose size depends on the rules. calloc maps large blocks lazily: unseen services cost
+ * nothing.
+ */
 static int services_make(struct pm_tally *tally, struct pm_rules *rules)
 {
 	size_t n = (size_t)pm_rules_services(rules) + 1;
@@ -45,8 +48,8 @@ static int services_make(struct pm_tally *tally, struct pm_rules *rules)
 }
 
 /*
- * Cells that begin with a cache line, so that none lies across two. Not by aligned_alloc: calloc has the pages
- * of ports that nobody uses never touched.
+ * Cells that begin with a cache line, so that none lies across two. Not by aligned_alloc: calloc
+ * has the pages of ports that nobody uses never touched.
  */
 static int cells_new(struct pm_tally_transport *tt)
 {
@@ -241,7 +244,8 @@ static void facets_of_zero(struct pm_tally *tally, enum pm_transport transport, 
 			   uint16_t dst_port, uint32_t wire)
 {
 	static const struct {
-		uint8_t source, destination; /* the same for transports where 0 is reserved throughout */
+		/* the same for transports where 0 is reserved throughout */
+		uint8_t source, destination;
 	} facets[PM_TRANSPORT_N] = {
 		[PM_TRANSPORT_TCP] = { PM_FACET_TCP_PORT_ZERO, PM_FACET_TCP_PORT_ZERO },
 		[PM_TRANSPORT_UDP] = { PM_FACET_UDP_SOURCE_PORT_ZERO,

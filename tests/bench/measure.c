@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * measure COMMAND...: runs it and prints "wall NS, cpu NS, rss KIB" on standard error, behind all that
- * it said. In C, since a process begins with the peak memory of the one that started it: Python's
- * would hide ours.
+ * measure COMMAND...: runs it and prints "wall NS, cpu NS, rss KIB" on standard error, behind all
+ * that it said. In C, since a process begins with the peak memory of the one that started it:
+ * Python's would hide ours.
  */
 #include <stdio.h>
 #include <stdlib.h>

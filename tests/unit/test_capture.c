@@ -286,7 +286,8 @@ static void time_stamps_of_any_value_are_taken(void **state)
 	pcap_begin(&image, false, MICRO, 96, 1);
 	for (size_t i = 0; i < COUNT(stamps); i++)
 		pcap_frame(&image, stamps[i].seconds, stamps[i].fraction, "x", 1, 1);
-	pcap_frame(&image, UINT32_MAX, UINT32_MAX, "x", 1, 1); /* its meaning is libpcap's: only no crash */
+	/* its meaning is libpcap's: only no crash */
+	pcap_frame(&image, UINT32_MAX, UINT32_MAX, "x", 1, 1);
 	read_image(&seen, &image, image.size);
 	assert_int_equal(seen.n, 4);
 	for (size_t i = 0; i < COUNT(stamps); i++)

@@ -847,8 +847,10 @@ static void the_commonest_stacks_have_a_brief(void **state)
 	const struct pm_link *ethernet = pm_link_find(1);
 
 	(void)state;
-	assert_true(pm_packet_brief(ethernet, (const uint8_t *)tcp4, sizeof tcp4 - 1, sizeof tcp4 - 1));
-	assert_true(pm_packet_brief(ethernet, (const uint8_t *)udp6, sizeof udp6 - 1, sizeof udp6 - 1));
+	assert_true(
+		pm_packet_brief(ethernet, (const uint8_t *)tcp4, sizeof tcp4 - 1, sizeof tcp4 - 1));
+	assert_true(
+		pm_packet_brief(ethernet, (const uint8_t *)udp6, sizeof udp6 - 1, sizeof udp6 - 1));
 	assert_false(pm_packet_brief(pm_link_find(101), (const uint8_t *)tcp4, sizeof tcp4 - 1,
 				     sizeof tcp4 - 1));
 	assert_true(briefs > 100);
