@@ -19,9 +19,14 @@
 #define FRAMES 45000
 #define BYTES_MAX 256
 
+#define RULES                                                              \
+	"domain 53/udp/tcp/udplite\nhttp 80/tcp/sctp/dccp metric=port\n"  \
+	"ntp 123/udp\nrange 8000-8999/tcp/udp\n"                          \
+	"scoped 53/udp host=192.0.2.0/24\nscoped6 80/tcp host=2001:db8::/32\n" \
+	"calls 20/tcp initiates=yes\n"
+
 static const char *const rule_texts[] = {
-	"domain 53/udp/tcp/udplite\nhttp 80/tcp/sctp/dccp metric=port\nntp 123/udp\nrange 8000-8999/tcp/udp\n"
-	"scoped 53/udp host=192.0.2.0/24\nscoped6 80/tcp host=2001:db8::/32\ncalls 20/tcp initiates=yes\n",
+	RULES,
 	"few 53/udp\n",
 	"# none\n",
 };
