@@ -56,7 +56,10 @@ PM_API int pm_output_record(struct pm_output *output, struct pm_record *record,
 PM_API int pm_output_frame(struct pm_output *output, const struct pm_source *source,
 			   const struct pm_frame_report *report, struct pm_error *err);
 PM_API int pm_output_flush(struct pm_output *output, struct pm_error *err);
-/* Opens the file anew, by its name (after it was moved away). Standard output: nothing. */
+/*
+ * Opens the file anew, by its name (after it was moved away); one that is replaced is tried.
+ * Standard output: nothing.
+ */
 PM_API int pm_output_reopen(struct pm_output *output, struct pm_error *err);
 /*
  * Writes what is due at the end, closes and frees, whatever it returns. For Prometheus, the sources

@@ -105,7 +105,7 @@ struct pm_capture_figures {
 
 /* What bounded tables had to give up in the interval. */
 struct pm_given_up {
-	uint64_t fragment_datagrams; /* first fragments forgotten for want of room */
+	uint64_t fragment_datagrams; /* fragmented datagrams forgotten for want of room */
 	uint64_t fragment_frames;    /* waiting fragments made orphans for want of room */
 	/* frames whose port may lack in a host-scoped service's list */
 	uint64_t service_ports;

@@ -71,6 +71,16 @@ void signals_drain(int fd);
  */
 int rules_load(const struct options *options, uint64_t generation, struct pm_rules **ret_rules);
 
+/*
+ * The interface that @text names, or numbers as -D does; NULL: the first. The caller frees it; NULL
+ * when there is none at all.
+ */
+char *interface_find(const char *text);
+
+/*
+ * Checks that all that was printed has been written: @code, or EXIT_FAILED after having said why.
+ */
+int printed(int code);
 /* Commands that print and end. Return the exit code. */
 int command_interfaces(void);
 int command_linktypes(const struct options *options);
@@ -98,7 +108,8 @@ int run_live(struct run *run);
 bool run_report(struct run *run, const struct pm_tally *tally, const struct pm_source *source);
 /* Loads rules again; NULL, with the old set kept, when they are in error. */
 struct pm_rules *run_reload(struct run *run);
-void run_reopen(struct run *run);
+/* False when the file can't be opened again; that has been said. */
+bool run_reopen(struct run *run);
 void run_flush(struct run *run);
 /*
  * Writes what is due at the end and closes, while the sources of the records are still there.

@@ -2,17 +2,51 @@
 /* Commands that print something and end. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app.h"
 
 /* Standard output is checked here, since full disks and closed pipes only show at the end. */
-static int printed(int code)
+int printed(int code)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return code;
 	say("standard output: can't write: %s", strerror(errno));
 	return EXIT_FAILED;
+}
+
+struct search {
+	const char *text;
+	unsigned long number, seen;
+	bool named; /* an interface has the text as its name */
+	char *found;
+};
+
+static void look_at_interface(void *ctx, const char *name, const char *text)
+{
+	struct search *search = ctx;
+
+	(void)text;
+	search->named |= search->text && strcmp(search->text, name) == 0;
+	if (++search->seen == search->number && !search->found)
+		search->found = strdup(name);
+}
+
+char *interface_find(const char *text)
+{
+	struct search search = { .text = text, .number = 1 };
+
+	if (text && strspn(text, "0123456789") != strlen(text))
+		return strdup(text);
+	if (text)
+		search.number = strtoul(text, NULL, 10);
+	if (pm_capture_interfaces(look_at_interface, &search, NULL) < 0 || search.named ||
+	    !search.found) {
+		free(search.found);
+		return text ? strdup(text) : NULL;
+	}
+	return search.found;
 }
 
 static void print_interface(void *ctx, const char *name, const char *text)
@@ -44,16 +78,21 @@ static void print_linktype(void *ctx, const char *name, const char *text)
 
 int command_linktypes(const struct options *options)
 {
-	const char *interface = options->n_interfaces ? options->interfaces[0] : "any";
+	char *interface = interface_find(options->n_interfaces ? options->interfaces[0] : NULL);
 	struct pm_error err = { .line = 0 };
 	int r;
 
+	if (!interface) {
+		say("no interface to list link types of; name one with -i, or run as root");
+		return EXIT_FAILED;
+	}
 	printf("Link types of %s (use option -y to set):\n", interface);
 	r = pm_capture_linktypes(interface, print_linktype, NULL, &err);
 	if (r == PM_E_PERMISSION)
 		say_permission(&err);
 	else if (r < 0)
 		say_error(&err, r);
+	free(interface);
 	return printed(r < 0 ? EXIT_FAILED : EXIT_DONE);
 }
 
@@ -73,18 +112,20 @@ static void print_remark(void *ctx, const struct pm_remark *remark)
 {
 	struct remarks *remarks = ctx;
 	unsigned long before = 0;
+	char place[32] = "";
 
 	for (int k = 0; k < PM_REMARK_N; k++)
 		before += remarks->n[k];
 	remarks->n[remark->kind]++;
 	if (remarks->limit && before >= remarks->limit)
 		return;
+	if (remark->line)
+		snprintf(place, sizeof place, ":%d:%d", remark->line, remark->column);
 	if (remarks->limit)
-		say("%s:%d:%d: %s: %s", remark->file, remark->line, remark->column,
-		    pm_remark_name(remark->kind), remark->text);
+		say("%s%s: %s: %s", remark->file, place, pm_remark_name(remark->kind), remark->text);
 	else
-		fprintf(remarks->to, "%s:%d:%d: %s: %s\n", remark->file, remark->line,
-			remark->column, pm_remark_name(remark->kind), remark->text);
+		fprintf(remarks->to, "%s%s: %s: %s\n", remark->file, place,
+			pm_remark_name(remark->kind), remark->text);
 }
 
 static struct pm_rules_options rules_options(const struct options *options)

@@ -233,7 +233,7 @@ static int start_threads(struct live_run *live)
 	return r;
 }
 
-static int sensor_open(struct live_run *live, struct sensor *sensor, const char *interface)
+static int sensor_open(struct live_run *live, struct sensor *sensor, const char *text)
 {
 	const struct options *options = live->run->options;
 	struct pm_capture_options capture = options->capture;
@@ -247,12 +247,18 @@ static int sensor_open(struct live_run *live, struct sensor *sensor, const char 
 		.ctx = sensor,
 	};
 	struct pm_error err = { .line = 0 };
+	char *interface = interface_find(text);
 	int64_t start = pm_time_now();
 	int r;
 
+	if (!interface) {
+		say("no interface to capture on; name one with -i, or run as root");
+		return EXIT_FAILED;
+	}
 	sensor->live = live;
 	capture.timeout_ms = READ_TIMEOUT_MS;
 	r = pm_capture_open_live(interface, &capture, &err, &sensor->capture);
+	free(interface);
 	if (r == PM_OK) {
 		meter.capture = sensor->capture;
 		r = pm_meter_new(&meter, &sensor->meter);
@@ -265,7 +271,7 @@ static int sensor_open(struct live_run *live, struct sensor *sensor, const char 
 		return r == PM_E_FILTER || r == PM_E_INVALID ? EXIT_USAGE : EXIT_FAILED;
 	sensor->source = run_source(live->run, sensor->capture);
 	pm_meter_tick(sensor->meter, start);
-	say("listening on %s, link type %s, snapshot length %d bytes", interface,
+	say("listening on %s, link type %s, snapshot length %d bytes", sensor->source.name,
 	    sensor->source.link ? sensor->source.link : "?", sensor->source.snaplen);
 	return EXIT_DONE;
 }
@@ -286,45 +292,30 @@ static void loop(struct live_run *live, int wake_fd)
 	}
 }
 
-static void first_interface(void *ctx, const char *name, const char *text)
-{
-	char **first = ctx;
-
-	(void)text;
-	if (!*first)
-		*first = strdup(name);
-}
-
 int run_live(struct run *run)
 {
 	const struct options *options = run->options;
 	struct live_run live = { .run = run, .output = PTHREAD_MUTEX_INITIALIZER };
-	struct pm_error err = { .line = 0 };
-	char *first = NULL;
 	size_t n = options->n_interfaces ? options->n_interfaces : 1;
 	int code = EXIT_FAILED;
 
-	if (!options->n_interfaces)
-		pm_capture_interfaces(first_interface, &first, &err);
 	live.sensors = calloc(n, sizeof *live.sensors);
-	if (!live.sensors || (!options->n_interfaces && !first)) {
-		say("%s", live.sensors ? "no interface to capture on; name one with -i, or run as root"
-				       : pm_strerror(PM_E_MEMORY));
+	if (!live.sensors) {
+		say("%s", pm_strerror(PM_E_MEMORY));
 		goto out;
 	}
 	live.limited = options->count != 0;
 	atomic_store(&live.left, (long long)(options->count & INT64_MAX));
 	for (; live.n < n; live.n++) {
-		const char *interface = options->n_interfaces ? options->interfaces[live.n] : first;
-
-		code = sensor_open(&live, &live.sensors[live.n], interface);
+		code = sensor_open(&live, &live.sensors[live.n],
+				   options->n_interfaces ? options->interfaces[live.n] : NULL);
 		if (code != EXIT_DONE) {
 			live.n++; /* what it has opened is closed below */
 			goto out;
 		}
 	}
 	code = EXIT_FAILED;
-	if (options->user && !privileges_drop(options->user))
+	if (options->user && (!privileges_drop(options->user) || !run_reopen(run)))
 		goto out;
 	if (start_threads(&live) == 0) {
 		loop(&live, run->wake_fd);
@@ -348,6 +339,5 @@ out:
 		pm_capture_close(live.sensors[i].capture);
 	}
 	free(live.sensors);
-	free(first);
 	return code;
 }

@@ -1,26 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 /* The program: from the command line to what it asks for. */
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "app.h"
 
 static int command_help(void)
 {
 	options_help();
-	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+	return printed(EXIT_DONE);
 }
 
 static int command_version(void)
 {
 	printf("portmeter %s\n", pm_version());
-	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+	return printed(EXIT_DONE);
+}
+
+/*
+ * A standard descriptor that the caller has closed would be taken by the next file opened, and
+ * messages would go into data. The wrong direction is on purpose: reading or writing it stays an
+ * error.
+ */
+static bool reserve_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_WRONLY) != fd)
+			return false;
+	return true;
 }
 
 int main(int argc, char **argv)
 {
 	struct options options;
-	int code = options_parse(argc, argv, &options);
+	int code;
 
+	if (!reserve_standard_descriptors())
+		return EXIT_FAILED;
+	code = options_parse(argc, argv, &options);
 	if (code == EXIT_DONE) {
 		switch (options.command) {
 		case COMMAND_HELP:

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "app.h"
@@ -15,6 +16,7 @@
 #define INTERVAL_MIN_NS INT64_C(1000000)
 #define INTERVAL_MAX_NS (INT64_C(366) * 86400 * PM_NS_PER_S)
 #define FILTER_MAX ((size_t)1 << 20)
+#define BLANKS " \t\r\n"
 
 enum {
 	LONG_VERSION = 256,
@@ -134,9 +136,9 @@ static bool seconds(const char *text, int64_t *ret_ns)
 	uint64_t s = 0, ns = 0;
 	size_t length = point ? (size_t)(point - text) : strlen(text);
 
-	if (length == 0 || length >= sizeof whole)
+	if (length >= sizeof whole || (length == 0 && !point))
 		return false;
-	memcpy(whole, text, length);
+	memcpy(whole, length ? text : "0", length ? length : 1);
 	if (point) {
 		size_t decimals = strlen(point + 1);
 
@@ -165,6 +167,14 @@ static int direction(const char *text, enum pm_direction *ret_direction)
 	return usage("-Q %s: must be in, out or inout", text);
 }
 
+/* As tcpdump does: from a # to the end of its line. */
+static void strip_comments(char *text)
+{
+	while ((text = strchr(text, '#')) != NULL)
+		while (*text && *text != '\n')
+			*text++ = ' ';
+}
+
 /* The whole filter file; bounded, since it could be anything. */
 static int read_filter(const char *path, char **ret_filter)
 {
@@ -191,6 +201,15 @@ static int read_filter(const char *path, char **ret_filter)
 		return EXIT_USAGE;
 	}
 	text[n] = '\0';
+	strip_comments(text);
+	n = strspn(text, BLANKS);
+	memmove(text, text + n, strlen(text + n) + 1);
+	for (n = strlen(text); n > 0 && strchr(BLANKS, text[n - 1]); n--)
+		text[n - 1] = '\0';
+	if (n == 0) { /* no filter at all */
+		free(text);
+		text = NULL;
+	}
 	*ret_filter = text;
 	return EXIT_DONE;
 }
@@ -341,6 +360,30 @@ static int parse_one(int option, const char *text, const char *name, struct pars
 	}
 }
 
+static bool is_output(const struct stat *output, const char *path)
+{
+	struct stat st;
+	int r = strcmp(path, "-") == 0 ? fstat(STDIN_FILENO, &st) : stat(path, &st);
+
+	return r == 0 && st.st_dev == output->st_dev && st.st_ino == output->st_ino;
+}
+
+/* Output must not destroy what is read. */
+static int check_output(const struct options *o)
+{
+	struct stat st;
+
+	if (!o->output.path || stat(o->output.path, &st) < 0 || !S_ISREG(st.st_mode))
+		return EXIT_DONE;
+	for (size_t i = 0; i < o->n_files; i++)
+		if (is_output(&st, o->files[i]))
+			return usage("-o %s: is read with -r too", o->output.path);
+	for (size_t i = 0; i < o->n_rules; i++)
+		if (is_output(&st, o->rules[i]))
+			return usage("-o %s: is read with -R too", o->output.path);
+	return EXIT_DONE;
+}
+
 /* What no single option can tell. */
 static int check(const struct options *o)
 {
@@ -351,7 +394,7 @@ static int check(const struct options *o)
 	if (o->n_files && (c->snaplen || c->buffer_kib || c->no_promiscuous || c->immediate ||
 			   c->linktype || c->direction != PM_DIRECTION_BOTH))
 		say("note: -s, -B, -p, -y, -Q and --immediate-mode are for interfaces; files stay as they are");
-	return EXIT_DONE;
+	return check_output(o);
 }
 
 static int parse_filter(int argc, char **argv, const struct parse *p)
@@ -367,7 +410,7 @@ static int parse_filter(int argc, char **argv, const struct parse *p)
 	 * The usual slip, which libpcap would report as a syntax error, or hide behind missing
 	 * rights.
 	 */
-	if (o->filter && !o->n_files && access(argv[optind], F_OK) == 0 &&
+	if (o->filter && access(argv[optind], F_OK) == 0 &&
 	    pm_capture_check_filter(o->filter, NULL) < 0)
 		return usage("\"%s\" is a file, not a filter: -r is missing before it", argv[optind]);
 	return EXIT_DONE;

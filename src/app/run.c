@@ -53,13 +53,14 @@ static void output_failed(struct run *run, const struct pm_error *err, int code)
 	run->failed = true;
 }
 
-void run_reopen(struct run *run)
+bool run_reopen(struct run *run)
 {
 	struct pm_error err = { .line = 0 };
 	int r = pm_output_reopen(run->output, &err);
 
 	if (r < 0)
 		output_failed(run, &err, r);
+	return r == PM_OK;
 }
 
 void run_flush(struct run *run)

@@ -22,6 +22,12 @@ void signals_wake(void)
 		errno = saved;
 }
 
+static void stop_now(int number)
+{
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
 static void on_signal(int number)
 {
 	if (number == SIGHUP)
@@ -30,6 +36,9 @@ static void on_signal(int number)
 		signal_counts = 1;
 	else if (number == SIGUSR2)
 		signal_cut = 1;
+	else if (signal_stop)
+		/* asked again: whatever holds us up, output that nobody reads or a filter */
+		stop_now(number);
 	else
 		signal_stop = 1;
 	signals_wake();

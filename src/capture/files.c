@@ -136,12 +136,18 @@ static int file_open(struct files *files, struct file *file,
 /* Says where a file stopped making sense. Not an error: what came before counts. */
 static int file_damage(struct files *files, struct file *file, struct pm_error *err)
 {
+	static const char differ[] = "an interface has a"; /* how libpcap begins to say it */
 	uint64_t position = pm_stream_position(&file->stream);
 
 	if (file->stream.error || ferror(file->stream.file))
 		return pm_error_set(err, PM_E_IO, file->path, 0, 0, "can't read on after frame %llu: %s",
 				    (unsigned long long)file->number,
 				    strerror(file->stream.error ? file->stream.error : EIO));
+	if (strncmp(pcap_geterr(file->pcap), differ, strlen(differ)) == 0)
+		return pm_error_set(err, PM_E_IO, file->path, 0, 0,
+				    "its interfaces differ, which this version can't read: %s; "
+				    "the %llu frames before are counted",
+				    pcap_geterr(file->pcap), (unsigned long long)file->number);
 	files->head.damaged = true;
 	pm_capture_notice(&files->head,
 		       "%s: damaged in frame %llu at byte %llu: %s; the %llu frames before it are counted",
@@ -238,7 +244,7 @@ static void heap_add(struct files *files, struct file *file)
 static int start(struct files *files, struct pm_error *err)
 {
 	for (size_t i = 0; i < files->n; i++) {
-		int r = file_next(files, &files->files[i], err);
+		int r = files->files[i].pcap ? file_next(files, &files->files[i], err) : 0;
 
 		if (r < 0)
 			return r;
@@ -334,29 +340,60 @@ static void files_close(struct pm_capture *capture)
 
 static const struct capture_ops files_ops = { files_dispatch, files_count, files_close };
 
-/* Facts of the stream: those that all files share. */
+/* Facts of the stream: those that all files share that could be opened. */
 static int describe(struct files *files)
 {
-	const char *link = pcap_datalink_val_to_name(pcap_datalink(files->files[0].pcap));
+	const struct file *first = NULL;
 	bool same_link = true;
 	char number[32];
 
-	files->head.snaplen = pcap_snapshot(files->files[0].pcap);
-	for (size_t i = 1; i < files->n; i++) {
-		if (files->files[i].frame.linktype != files->files[0].frame.linktype)
-			same_link = false;
-		if (pcap_snapshot(files->files[i].pcap) != files->head.snaplen)
+	for (size_t i = 0; i < files->n; i++) {
+		const struct file *file = &files->files[i];
+
+		if (!file->pcap)
+			continue;
+		if (!first) {
+			first = file;
+			files->head.snaplen = pcap_snapshot(file->pcap);
+		}
+		same_link &= file->frame.linktype == first->frame.linktype;
+		if (pcap_snapshot(file->pcap) != files->head.snaplen)
 			files->head.snaplen = -1;
 	}
 	if (!same_link)
 		return PM_OK;
-	if (!link) {
-		snprintf(number, sizeof number, "%lu", (unsigned long)files->files[0].frame.linktype);
-		files->head.own_link = strdup(number);
-		link = files->head.own_link;
+	files->head.link = pcap_datalink_val_to_name(pcap_datalink(first->pcap));
+	if (!files->head.link) {
+		snprintf(number, sizeof number, "%lu", (unsigned long)first->frame.linktype);
+		files->head.link = files->head.own_link = strdup(number);
 	}
-	files->head.link = link;
-	return link ? PM_OK : PM_E_MEMORY;
+	return files->head.link ? PM_OK : PM_E_MEMORY;
+}
+
+/* Opens all files. One that is cut within its header holds up none of the others. */
+static int open_all(struct files *files, const char *const *paths,
+		    const struct pm_capture_options *options, struct pm_error *err)
+{
+	size_t opened = 0;
+	int r;
+
+	for (size_t i = 0; i < files->n; i++) {
+		struct pm_error cut = { .line = 0 };
+
+		files->paths[i] = strdup(paths[i]);
+		if (!files->paths[i])
+			return PM_E_MEMORY;
+		files->files[i].path = files->paths[i];
+		r = file_open(files, &files->files[i], options, &cut);
+		opened += r == PM_OK;
+		if (r == PM_E_DAMAGED && (i + 1 < files->n || opened)) {
+			files->head.damaged = true;
+			pm_capture_notice(&files->head, "%s: %s", cut.file, cut.text);
+		} else if (r < 0) {
+			return pm_error_set(err, r, cut.file[0] ? cut.file : NULL, 0, 0, "%s", cut.text);
+		}
+	}
+	return PM_OK;
 }
 
 int pm_capture_open_files(const char *const *paths, size_t n,
@@ -378,15 +415,8 @@ int pm_capture_open_files(const char *const *paths, size_t n,
 	files->heap = calloc(n, sizeof(struct file *));
 	if (!files->files || !files->paths || !files->heap)
 		r = PM_E_MEMORY;
-	for (size_t i = 0; r == PM_OK && i < n; i++) {
-		files->paths[i] = strdup(paths[i]);
-		if (!files->paths[i]) {
-			r = PM_E_MEMORY;
-			break;
-		}
-		files->files[i].path = files->paths[i];
-		r = file_open(files, &files->files[i], options, err);
-	}
+	if (r == PM_OK)
+		r = open_all(files, paths, options, err);
 	if (r == PM_OK)
 		r = describe(files);
 	if (r < 0) {

@@ -282,8 +282,9 @@ out:
 
 static void describe(const pcap_if_t *interface, char *text, size_t size)
 {
-	snprintf(text, size, "%s%s[%s%s%s]", interface->description ? interface->description : "",
-		 interface->description ? " " : "", interface->flags & PCAP_IF_UP ? "Up" : "Down",
+	snprintf(text, size, "%s%s%s[%s%s%s]", interface->description ? "(" : "",
+		 interface->description ? interface->description : "",
+		 interface->description ? ") " : "", interface->flags & PCAP_IF_UP ? "Up" : "Down",
 		 interface->flags & PCAP_IF_RUNNING ? ", Running" : "",
 		 interface->flags & PCAP_IF_LOOPBACK ? ", Loopback" : "");
 }

@@ -2,6 +2,7 @@
 /* The table of formats. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "output-internal.h"
@@ -35,6 +36,27 @@ static const struct format *format_of(const struct pm_output *output)
 	return &formats[output->options.format];
 }
 
+/*
+ * A file that is replaced is what its links lead to; and a device or a FIFO is no file to replace.
+ */
+static int resolve(struct pm_output *output, struct pm_error *err)
+{
+	struct stat st;
+	char *path;
+
+	if (stat(output->path, &st) < 0)
+		return PM_OK; /* not there yet, or not to be seen: the next step tells */
+	if (!S_ISREG(st.st_mode))
+		return pm_error_set(err, PM_E_IO, output->path, 0, 0,
+				    "is no regular file, and this format replaces it as a whole");
+	path = realpath(output->path, NULL);
+	if (!path)
+		return PM_E_MEMORY;
+	free(output->path);
+	output->path = path;
+	return PM_OK;
+}
+
 static int file_open(struct pm_output *output, struct pm_error *err)
 {
 	char *temporary = NULL;
@@ -49,6 +71,9 @@ static int file_open(struct pm_output *output, struct pm_error *err)
 		return pm_sink_open_append(&output->sink, output->path, output->options.format,
 					   err);
 	}
+	r = resolve(output, err);
+	if (r < 0)
+		return r;
 	/* Find out now, not an interval later, whether the file can be written. */
 	r = pm_sink_open_beside(&output->sink, output->path, &temporary, err);
 	if (r < 0)
@@ -106,14 +131,13 @@ int pm_output_flush(struct pm_output *output, struct pm_error *err)
 
 int pm_output_reopen(struct pm_output *output, struct pm_error *err)
 {
-	int r;
+	int r = PM_OK;
 
-	if (!output->path || format_of(output)->own_file)
+	if (!output->path)
 		return PM_OK;
-	r = pm_sink_close(&output->sink, err);
-	if (r < 0)
-		return r;
-	return file_open(output, err);
+	if (output->sink.fd >= 0)
+		r = pm_sink_close(&output->sink, err);
+	return r < 0 ? r : file_open(output, err);
 }
 
 int pm_output_close(struct pm_output *output, struct pm_error *err)

@@ -117,20 +117,36 @@ static off_t last_line_end(int fd, off_t size)
 	return at;
 }
 
-/* Whether what stands at @at can be the beginning of a line of ours. */
+/* Whether one is the beginning of the other. */
+static bool goes_along(const char *text, const char *beginning)
+{
+	size_t a = strlen(text), b = strlen(beginning);
+
+	return strncmp(text, beginning, a < b ? a : b) == 0;
+}
+
+/*
+ * Whether what stands at @at is the beginning of a line of ours, and not just of any JSON. What is
+ * too short to tell is ours if the file begins with a line of ours.
+ */
 static bool is_ours(int fd, off_t at)
 {
-	static const char *const beginnings[] = { "{\"schema\":\"portmeter.", "{\"number\":" };
-	char text[32] = "";
-	ssize_t n = pread(fd, text, sizeof text, at);
+	static const char schema[] = "{\"schema\":\"portmeter.", number[] = "{\"number\":",
+			  time[] = ",\"time\":\"";
+	char text[64] = "";
+	size_t length, digits = 0;
 
-	for (size_t i = 0; n > 0 && i < sizeof beginnings / sizeof *beginnings; i++) {
-		size_t size = strlen(beginnings[i]);
-
-		if (strncmp(text, beginnings[i], (size_t)n < size ? (size_t)n : size) == 0)
-			return true;
-	}
-	return false;
+	if (pread(fd, text, sizeof text - 1, at) <= 0)
+		return false;
+	length = strlen(text);
+	if (goes_along(text, schema) && length >= strlen(schema))
+		return true;
+	if (length > strlen(number))
+		digits = strlen(number) + strspn(text + strlen(number), "0123456789");
+	if (!goes_along(text, schema) &&
+	    (!goes_along(text, number) || (digits && !goes_along(text + digits, time))))
+		return false;
+	return (digits && length >= digits + strlen(time)) || (at > 0 && is_ours(fd, 0));
 }
 
 /*

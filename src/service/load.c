@@ -78,6 +78,9 @@ static int add_folder(struct pm_list *list, struct pm_report *report, const char
 	size_t n = 0;
 	int code = pm_folder_list(folder, false, report, &names, &n);
 
+	if (code == 0 && n == 0)
+		pm_report_say(report, PM_REMARK_WARNING, (struct pm_place){ folder, 0, 0 },
+			      "no file in this folder is named *.rules");
 	for (size_t i = 0; i < n && code == 0; i++)
 		code = go_on(add_listed(list, report, folder, names[i]));
 	free(names);

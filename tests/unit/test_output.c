@@ -790,6 +790,7 @@ struct tail_case {
 	const char *after;  /* in it, once opened; NULL: refused, and as before */
 };
 
+#define FRAME "{\"number\":1,\"time\":\"1970-01-01T00:00:00.000001Z\"}\n"
 #define GOOD "{\"schema\":\"portmeter.summary/1\"}\n"
 
 static const struct tail_case tails[] = {
@@ -797,7 +798,11 @@ static const struct tail_case tails[] = {
 	{ "whole lines are kept", GOOD GOOD, PM_FORMAT_JSON, GOOD GOOD },
 	{ "a torn record is cut", GOOD "{\"schema\":\"portmeter.summary/1\",\"time\":\"20", PM_FORMAT_JSON, GOOD },
 	{ "a torn row is cut", GOOD "{\"schema\":\"portmeter.row/1\",", PM_FORMAT_ROWS, GOOD },
-	{ "a torn frame is cut", "{\"number\":1}\n{\"number\":2,\"ti", PM_FORMAT_FRAMES, "{\"number\":1}\n" },
+	{ "a torn frame is cut", FRAME "{\"number\":2,\"ti", PM_FORMAT_FRAMES, FRAME },
+	{ "a torn first frame leaves an empty file", "{\"number\":1,\"time\":\"19", PM_FORMAT_FRAMES, "" },
+	{ "a number of another program is refused", "{\"number\":12,\"title\":\"mine\"}",
+	  PM_FORMAT_FRAMES, NULL },
+	{ "a first byte that may be anybody's is refused", "{", PM_FORMAT_JSON, NULL },
 	{ "a record torn in its first bytes is cut", GOOD "{\"sch", PM_FORMAT_JSON, GOOD },
 	{ "a record torn behind its first byte is cut", GOOD "{", PM_FORMAT_JSON, GOOD },
 	{ "a torn first record leaves an empty file", "{\"schema\":\"portmeter.summ", PM_FORMAT_JSON, "" },
