@@ -258,6 +258,16 @@ static int start(struct files *files, struct pm_error *err)
 static void on_frame(u_char *ctx, const struct pcap_pkthdr *header, const u_char *bytes)
 {
 	struct files *files = (struct files *)(void *)ctx;
+	struct file *file = files->files;
+
+	take(file, header, bytes);
+	file->frame.number = file->number;
+	files->head.frame(files->head.frame_ctx, &file->frame);
+}
+
+static void on_filtered_frame(u_char *ctx, const struct pcap_pkthdr *header, const u_char *bytes)
+{
+	struct files *files = (struct files *)(void *)ctx;
 
 	take(files->files, header, bytes);
 	deliver(files, files->files, header);
@@ -272,7 +282,8 @@ static int dispatch_one(struct files *files, int max, struct pm_error *err)
 
 	if (file->ended)
 		return 0;
-	r = pcap_dispatch(file->pcap, max, on_frame, (u_char *)files);
+	r = pcap_dispatch(file->pcap, max, file->filtered ? on_filtered_frame : on_frame,
+			  (u_char *)files);
 	if (r > 0)
 		return r;
 	file->ended = true;

@@ -274,6 +274,23 @@ static void note_scoped(struct pm_tally *tally, const struct pm_tally_entry *ent
 		scoped_add(tally, scoped_key(transport, entry->decision.service, port));
 }
 
+/* A frame of which a port is 0 (counting rules 3 and 4). */
+static PM_OUT_OF_LINE void count_zero(struct pm_tally *tally, const struct pm_tally_entry *entry)
+{
+	enum pm_transport transport = (enum pm_transport)entry->transport;
+	struct pm_tally_transport *tt = &tally->transports[transport];
+	struct pm_port_cell *src = &tt->ports[entry->src_port], *dst = &tt->ports[entry->dst_port];
+	struct pm_count one = { 1, entry->wire };
+
+	port_count(tt, entry->dst_port, dst, &dst->dst[entry->decision.side >> 1], one);
+	if (entry->src_port != 0 || !pm_transport_source_optional(transport))
+		port_count(tt, entry->src_port, src,
+			   &src->src[entry->decision.side == PM_SIDE_SRC], one);
+	service_count(tt, entry->decision, one);
+	facets_of_zero(tally, transport, entry->src_port, entry->dst_port, entry->wire);
+}
+
+/* The bits of a side: 1 is the source, 2 the destination, and equal ports count as that. */
 static inline void count(struct pm_tally *tally, const struct pm_tally_entry *entry)
 {
 	struct pm_tally_transport *tt = &tally->transports[entry->transport];
@@ -281,16 +298,13 @@ static inline void count(struct pm_tally *tally, const struct pm_tally_entry *en
 	struct pm_port_cell *src = &tt->ports[src_port], *dst = &tt->ports[dst_port];
 	struct pm_count one = { 1, entry->wire };
 
-	/* The bits of a side: 1 is the source, 2 the destination, and equal ports count as that. */
+	if (src_port == 0 || dst_port == 0) {
+		count_zero(tally, entry);
+		return;
+	}
 	port_count(tt, dst_port, dst, &dst->dst[entry->decision.side >> 1], one);
-	if (src_port != 0 || !pm_transport_source_optional((enum pm_transport)entry->transport))
-		port_count(tt, src_port, src, &src->src[entry->decision.side == PM_SIDE_SRC], one);
+	port_count(tt, src_port, src, &src->src[entry->decision.side == PM_SIDE_SRC], one);
 	service_count(tt, entry->decision, one);
-	if (src_port == 0 || dst_port == 0)
-		facets_of_zero(tally, (enum pm_transport)entry->transport, src_port, dst_port,
-			       entry->wire);
-	if (tally->scoped)
-		note_scoped(tally, entry);
 }
 
 _Static_assert(PM_SIDE_NONE >> 1 == 0 && PM_SIDE_SRC >> 1 == 0 && PM_SIDE_DST >> 1 == 1 &&
@@ -301,6 +315,8 @@ void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *entries
 {
 	for (size_t i = 0; i < n; i++)
 		count(tally, &entries[i]);
+	for (size_t i = 0; tally->scoped && i < n; i++)
+		note_scoped(tally, &entries[i]);
 }
 
 void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol,
