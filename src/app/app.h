@@ -110,6 +110,11 @@ bool run_report(struct run *run, const struct pm_tally *tally, const struct pm_s
 struct pm_rules *run_reload(struct run *run);
 /* False when the file can't be opened again; that has been said. */
 bool run_reopen(struct run *run);
+/*
+ * Becomes the user of -Z, if there is one. False, and said, when that user can't do what is to be
+ * done.
+ */
+bool run_drop_privileges(struct run *run);
 void run_flush(struct run *run);
 /*
  * Writes what is due at the end and closes, while the sources of the records are still there.

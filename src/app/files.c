@@ -145,7 +145,7 @@ int run_files(struct run *run)
 			say("0 packets captured");
 		return code;
 	}
-	if (options->user && (!privileges_drop(options->user) || !run_reopen(run))) {
+	if (!run_drop_privileges(run)) {
 		code = EXIT_FAILED;
 		goto out;
 	}

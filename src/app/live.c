@@ -315,7 +315,7 @@ int run_live(struct run *run)
 		}
 	}
 	code = EXIT_FAILED;
-	if (options->user && (!privileges_drop(options->user) || !run_reopen(run)))
+	if (!run_drop_privileges(run))
 		goto out;
 	if (start_threads(&live) == 0) {
 		loop(&live, run->wake_fd);

@@ -63,6 +63,18 @@ bool run_reopen(struct run *run)
 	return r == PM_OK;
 }
 
+bool run_drop_privileges(struct run *run)
+{
+	const struct options *options = run->options;
+
+	if (!options->user)
+		return true;
+	if (!privileges_drop(options->user))
+		return false;
+	/* What is appended to is open already; what is replaced must be so by the new user. */
+	return options->output.format != PM_FORMAT_PROMETHEUS || run_reopen(run);
+}
+
 void run_flush(struct run *run)
 {
 	struct pm_error err = { .line = 0 };
