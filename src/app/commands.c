@@ -72,7 +72,12 @@ int command_interfaces(void)
 
 static void print_linktype(void *ctx, const char *name, const char *text)
 {
-	(void)ctx;
+	const char **interface = ctx;
+
+	/* Not before there is something to list: what fails prints no heading. */
+	if (*interface)
+		printf("Link types of %s (use option -y to set):\n", *interface);
+	*interface = NULL;
 	printf("  %s%s%s%s\n", name, text[0] ? " (" : "", text, text[0] ? ")" : "");
 }
 
@@ -80,14 +85,15 @@ int command_linktypes(const struct options *options)
 {
 	char *interface = interface_find(options->n_interfaces ? options->interfaces[0] : NULL);
 	struct pm_error err = { .line = 0 };
+	const char *heading;
 	int r;
 
 	if (!interface) {
 		say("no interface to list link types of; name one with -i, or run as root");
 		return EXIT_FAILED;
 	}
-	printf("Link types of %s (use option -y to set):\n", interface);
-	r = pm_capture_linktypes(interface, print_linktype, NULL, &err);
+	heading = interface;
+	r = pm_capture_linktypes(interface, print_linktype, &heading, &err);
 	if (r == PM_E_PERMISSION)
 		say_permission(&err);
 	else if (r < 0)

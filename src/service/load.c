@@ -149,19 +149,21 @@ static int rules_new(struct pm_rules **ret_rules)
 }
 
 /* Compiles what was gathered with result @code; takes over @rules. */
-static int rules_finish(struct pm_rules *rules, struct pm_report *report, bool check, int code,
+static int rules_finish(struct pm_rules *rules, struct pm_report *report,
+			const struct pm_rules_options *options, int code,
 			struct pm_rules **ret_rules)
 {
 	if (report->code && code != PM_E_MEMORY)
 		code = report->code;
 	if (code == 0)
-		code = pm_compile(rules, report, check);
+		code = pm_compile(rules, report, options->check);
 	if (code) {
 		pm_error_set(report->err, code, NULL, 0, 0, "%s", pm_strerror(code));
 		pm_rules_unref(rules);
 		return code;
 	}
 	digest_text(&rules->list, rules->sha256);
+	rules->generation = options->generation;
 	*ret_rules = rules;
 	return 0;
 }
@@ -188,8 +190,7 @@ int pm_rules_load(const struct pm_rules_options *options, struct pm_error *err,
 		code = add_search(&rules->list, &report, options->folder);
 	for (size_t i = 0; i < options->n_paths && code == 0; i++)
 		code = go_on(add_path(&rules->list, &report, options->paths[i]));
-	rules->generation = options->generation;
-	return rules_finish(rules, &report, options->check, code, ret_rules);
+	return rules_finish(rules, &report, options, code, ret_rules);
 }
 
 int pm_rules_load_text(const char *name, const char *text, size_t size,
@@ -205,6 +206,5 @@ int pm_rules_load_text(const char *name, const char *text, size_t size,
 	options = options ? options : &defaults;
 	report = report_make(options, err);
 	code = add_text(&rules->list, &report, name, text, size);
-	rules->generation = options->generation;
-	return rules_finish(rules, &report, options->check, code, ret_rules);
+	return rules_finish(rules, &report, options, code, ret_rules);
 }
