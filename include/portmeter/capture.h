@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frames from interfaces and capture files, through libpcap (pcap(3PCAP), pcap-savefile(5),
- * pcapng). Knows nothing of what is in a frame.
+ * Frames from interfaces, through libpcap (pcap(3PCAP)), and from capture files: pcap-savefile(5),
+ * pcapng (draft-ietf-opsawg-pcapng), also packed by gzip, zstd, xz, lz4 or bzip2. Knows nothing of
+ * what is in a frame.
  */
 #ifndef PORTMETER_CAPTURE_H
 #define PORTMETER_CAPTURE_H
@@ -25,8 +26,9 @@ struct pm_frame {
 	uint32_t held;        /* bytes of it that the capture holds */
 	uint32_t linktype;    /* a LINKTYPE_ number, as in capture files on every system */
 	uint32_t wire;        /* bytes that it had on the wire */
+	uint32_t source;      /* which of the capture's; below pm_capture_sources */
 	int64_t time_ns;
-	/* in its source, from 1; frames that a filter leaves out of a file count too */
+	/* in its capture, from 1; frames that a filter leaves out of a file count too */
 	uint64_t number;
 };
 
@@ -39,19 +41,21 @@ enum pm_direction {
 };
 
 struct pm_capture_options {
-	const char *filter;          /* pcap-filter(7) expression; NULL: all frames */
-	int snaplen;                 /* bytes kept of a live frame; 0: 256. Files keep their own */
-	int buffer_kib;              /* kernel buffer, KiB; 0: the system's default */
-	int timeout_ms;              /* longest that the kernel may hold frames back; 0: 100 */
+	const char *filter; /* pcap-filter(7) expression; NULL: all frames */
+	int snaplen;        /* bytes kept of a live frame; 0: 256. Files keep their own */
+	int buffer_kib;     /* kernel buffer, KiB; 0: the system's default */
+	int timeout_ms;     /* longest that the kernel may hold frames back; 0: 100 */
 	bool no_promiscuous;
-	bool immediate;              /* deliver each frame as it comes */
+	bool immediate; /* deliver each frame as it comes */
 	/* name for a live capture, as listed by pm_capture_linktypes; NULL: default */
 	const char *linktype;
 	enum pm_direction direction; /* live */
 	pm_notice_fn *notice;        /* NULL: say nothing */
+	bool follow; /* a file's end is not the end: wait for what is written to it */
+	bool plain_reader;           /* read files through libpcap's functions: for comparison */
 	/*
-	 * Streams: asked before each wait for more, and after a signal; true ends the stream. NULL:
-	 * read on.
+	 * Streams and files that are followed: asked before each wait for more, several times a
+	 * second while there is none, and after a signal; true ends the input. NULL: read on.
 	 */
 	bool (*interrupted)(void *ctx);
 	void *ctx;
@@ -67,8 +71,8 @@ PM_API int pm_capture_open_live(const char *interface, const struct pm_capture_o
 				struct pm_error *err, struct pm_capture **ret_capture);
 /*
  * Opens @n capture files as one stream in order of time (equal times: in order of @paths). "-" is
- * standard input. PM_E_IO, PM_E_DAMAGED (cut within the file header), PM_E_FILTER, PM_E_MEMORY or
- * 0.
+ * standard input. PM_E_IO, PM_E_DAMAGED (cut within the file header), PM_E_FILTER, PM_E_MEMORY,
+ * PM_E_UNSUPPORTED (packed, in a build without libarchive) or 0.
  */
 PM_API int pm_capture_open_files(const char *const *paths, size_t n,
 				 const struct pm_capture_options *options, struct pm_error *err,
@@ -100,15 +104,30 @@ struct pm_capture_counts {
 	bool received_known, dropped_kernel_known, dropped_interface_known;
 };
 
-PM_API void pm_capture_count(struct pm_capture *capture, struct pm_capture_counts *ret_counts);
+/*
+ * Of one source. For files: what they say themselves, in pcapng's interface statistics, so far as
+ * they have been read.
+ */
+PM_API void pm_capture_count(struct pm_capture *capture, size_t source,
+			     struct pm_capture_counts *ret_counts);
 
-/* Facts for the record, borrowed from the capture; NULL or -1 when files differ in it. */
+/* One series of records; facts for it, borrowed from the capture. */
+struct pm_capture_source {
+	const char *name; /* interface, or first path; of a file with several interfaces, theirs */
+	const char *link;   /* "EN10MB"; NULL: its files differ in it */
+	const char *filter; /* what its frames have passed, the file's own included; NULL: none */
+	int snaplen;        /* bytes; -1: not known, or its files differ in it */
+	int interface;      /* number in a file with several interfaces; -1: it has one */
+};
+
+/* How many there are; of files with several interfaces, more may come with any dispatch. */
+PM_API size_t pm_capture_sources(const struct pm_capture *capture);
+PM_API const struct pm_capture_source *pm_capture_source(const struct pm_capture *capture,
+							 size_t index);
+
 PM_API const char *pm_capture_name(const struct pm_capture *capture); /* interface, or first path */
 PM_API bool pm_capture_live(const struct pm_capture *capture);
-PM_API size_t pm_capture_files(const struct pm_capture *capture);     /* 0 for an interface */
-PM_API const char *pm_capture_link(const struct pm_capture *capture); /* "EN10MB" */
-PM_API int pm_capture_snaplen(const struct pm_capture *capture);
-PM_API const char *pm_capture_filter(const struct pm_capture *capture); /* NULL without */
+PM_API size_t pm_capture_files(const struct pm_capture *capture); /* 0 for an interface */
 
 /* Calls @item for each interface (@text may be ""): name, description and state. */
 typedef void pm_capture_item_fn(void *ctx, const char *name, const char *text);

@@ -25,7 +25,9 @@ struct pm_meter_options {
 	int64_t grace_ns;    /* live: how long after its end the clock closes an interval */
 	bool live;           /* the wall clock opens and closes intervals too */
 	struct pm_rules *rules;     /* the meter takes a reference */
-	struct pm_capture *capture; /* asked for its counts when an interval closes; NULL: none */
+	/* asked for the counts of its source number @source when an interval closes; NULL: none */
+	struct pm_capture *capture;
+	size_t source;
 	/* A closed tally waits to be taken. On the thread of the frames; may take it at once. */
 	void (*closed)(void *ctx);
 	/*
@@ -47,6 +49,11 @@ PM_API void pm_meter_free(struct pm_meter *meter);
 PM_API void pm_meter_frame(void *meter, const struct pm_frame *frame);
 /* Live: tells the time; opens the first interval and closes one that is over. */
 PM_API void pm_meter_tick(struct pm_meter *meter, int64_t now_ns);
+/*
+ * Not live, but the input is silent: closes an interval that is over by the clock. Frames of it
+ * that come yet open it again.
+ */
+PM_API void pm_meter_idle(struct pm_meter *meter, int64_t now_ns);
 /* Live: when the next tick has something to do; PM_TIME_MAX with an interval of 0. */
 PM_API int64_t pm_meter_deadline(const struct pm_meter *meter);
 /*

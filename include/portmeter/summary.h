@@ -25,6 +25,8 @@ extern "C" {
 struct pm_source {
 	bool live;
 	const char *name;   /* interface, or path of the first file */
+	/* path of the first file, when name is that of an interface in it; else NULL */
+	const char *file;
 	size_t files;       /* 0 for an interface */
 	const char *link;   /* "EN10MB" */
 	const char *filter;

@@ -121,11 +121,11 @@ void run_flush(struct run *run);
  * Again: nothing.
  */
 void run_end_output(struct run *run);
-/* Facts of a capture for its records. */
-struct pm_source run_source(const struct run *run, const struct pm_capture *capture);
+/* Facts of a capture's source number @index for its records. */
+struct pm_source run_source(const struct run *run, const struct pm_capture *capture, size_t index);
 /* "5 packets captured", ... as tcpdump says it; @several: with the source's name before each. */
-void run_counts(const struct pm_capture *capture, const struct pm_capture_counts *counts,
-		uint64_t captured, bool several);
+void run_counts(const char *name, const struct pm_capture_counts *counts, uint64_t captured,
+		bool several);
 
 /* Gives up root for @user for good. False, and said, when it fails. */
 bool privileges_drop(const char *user);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A run over capture files: one thread, as fast as they can be read. */
+#include <stdlib.h>
 #include <sys/resource.h>
 
 #include "app.h"
@@ -7,45 +8,119 @@
 
 /* Frames between two looks at the signals. */
 #define BATCH 4096
+/* How long a followed file must be silent before the clock may close an interval. */
+#define SILENCE_NS (INT64_C(2) * PM_NS_PER_S)
+
+struct file_run;
+
+/* One series of records: of all files, or of one interface in them. */
+struct series {
+	struct file_run *f;
+	struct pm_meter *meter;
+	struct pm_source source;
+};
 
 struct file_run {
 	struct run *run;
-	struct pm_meter *meter;
 	struct pm_capture *capture;
-	struct pm_source source;
+	struct series **series; /* by number of their source */
+	size_t n;
+	uint64_t heard;   /* frames when the last one came, of a file that is followed */
+	int64_t heard_ns; /* and when that was */
+	bool failed;      /* there is no memory for one more */
 };
 
 static void on_closed(void *ctx)
 {
-	struct file_run *f = ctx;
+	struct series *series = ctx;
 	struct pm_tally *tally;
 
-	while ((tally = pm_meter_take(f->meter)) != NULL) {
-		run_report(f->run, tally, &f->source);
-		pm_meter_give(f->meter, tally);
+	while ((tally = pm_meter_take(series->meter)) != NULL) {
+		run_report(series->f->run, tally, &series->source);
+		pm_meter_give(series->meter, tally);
 	}
 }
 
 static void on_fate(void *ctx, const struct pm_frame_report *report)
 {
-	struct file_run *f = ctx;
+	struct series *series = ctx;
+	struct run *run = series->f->run;
 	struct pm_error err = { .line = 0 };
 	int r;
 
-	if (f->run->failed)
+	if (run->failed)
 		return;
-	r = pm_output_frame(f->run->output, &f->source, report, &err);
+	r = pm_output_frame(run->output, &series->source, report, &err);
 	if (r < 0) {
 		say_error(&err, r);
-		f->run->failed = true;
+		run->failed = true;
 	}
+}
+
+/* A meter for the source that comes next. */
+static bool add_series(struct file_run *f)
+{
+	const struct options *options = f->run->options;
+	struct series *series = calloc(1, sizeof *series), **more;
+	struct pm_meter_options meter = {
+		.interval_ns = options->interval_ns,
+		.rules = f->run->rules,
+		.capture = f->capture,
+		.source = f->n,
+		.closed = on_closed,
+		.frame = options->output.format == PM_FORMAT_FRAMES ? on_fate : NULL,
+		.ctx = series,
+	};
+
+	more = realloc(f->series, (f->n + 1) * sizeof *more);
+	if (more)
+		f->series = more;
+	if (!series || !more || pm_meter_new(&meter, &series->meter) < 0) {
+		free(series);
+		return false;
+	}
+	series->f = f;
+	series->source = run_source(f->run, f->capture, f->n);
+	f->series[f->n++] = series;
+	return true;
+}
+
+static bool add_all_series(struct file_run *f)
+{
+	while (!f->failed && f->n < pm_capture_sources(f->capture))
+		f->failed = !add_series(f);
+	if (f->failed)
+		say("%s", pm_strerror(PM_E_MEMORY));
+	return !f->failed;
+}
+
+static void on_frame(void *ctx, const struct pm_frame *frame)
+{
+	struct file_run *f = ctx;
+
+	if (frame->source >= f->n && (f->failed || !add_all_series(f)))
+		return;
+	pm_meter_frame(f->series[frame->source]->meter, frame);
+}
+
+static uint64_t frames_counted(const struct file_run *f)
+{
+	uint64_t frames = 0;
+
+	for (size_t i = 0; i < f->n; i++)
+		frames += pm_meter_frames(f->series[i]->meter);
+	return frames;
 }
 
 static void print_counts(const struct file_run *f)
 {
-	struct pm_capture_counts counts = { .received = 0 };
+	for (size_t i = 0; i < f->n; i++) {
+		struct pm_capture_counts counts;
 
-	run_counts(f->capture, &counts, pm_meter_frames(f->meter), false);
+		pm_capture_count(f->capture, i, &counts);
+		run_counts(f->series[i]->source.name, &counts, pm_meter_frames(f->series[i]->meter),
+			   f->n > 1);
+	}
 }
 
 /* Does what signals ask for. True: stop. */
@@ -56,8 +131,8 @@ static bool handle_signals(struct file_run *f)
 
 		signal_hangup = 0;
 		rules = run_reload(f->run);
-		if (rules)
-			pm_meter_set_rules(f->meter, rules);
+		for (size_t i = 0; rules && i < f->n; i++)
+			pm_meter_set_rules(f->series[i]->meter, rules);
 		run_reopen(f->run);
 	}
 	if (signal_counts) {
@@ -66,16 +141,41 @@ static bool handle_signals(struct file_run *f)
 	}
 	if (signal_cut) {
 		signal_cut = 0;
-		pm_meter_cut(f->meter, 0);
+		for (size_t i = 0; i < f->n; i++)
+			pm_meter_cut(f->series[i]->meter, 0);
 	}
 	return signal_stop || f->run->failed;
 }
 
+/*
+ * A file that is followed has been silent for a while: its records need not wait for the next
+ * frame.
+ */
+static void mind_silence(struct file_run *f)
+{
+	uint64_t frames = frames_counted(f);
+	int64_t now = pm_time_now();
+
+	if (frames != f->heard || now < f->heard_ns) {
+		f->heard = frames;
+		f->heard_ns = now;
+	} else if (now - f->heard_ns >= SILENCE_NS) {
+		for (size_t i = 0; i < f->n; i++)
+			pm_meter_idle(f->series[i]->meter, now);
+		run_flush(f->run);
+	}
+}
+
+/* Nothing has been written to a file that is followed, or a pipe is silent. True: stop. */
 static bool on_interrupted(void *ctx)
 {
 	struct file_run *f = ctx;
 
-	return f->meter ? handle_signals(f) : signal_stop;
+	if (!f->n)
+		return signal_stop;
+	if (f->run->options->capture.follow)
+		mind_silence(f);
+	return handle_signals(f);
 }
 
 /* Reads everything, or what -c allows. PM_OK, or the error that has been said. */
@@ -85,17 +185,18 @@ static int read_all(struct file_run *f)
 	struct pm_error err = { .line = 0 };
 	int n = 1;
 
-	while (n > 0 && !handle_signals(f)) {
-		uint64_t left = limit ? limit - pm_meter_frames(f->meter) : BATCH;
+	while (n > 0 && !f->failed && !handle_signals(f)) {
+		uint64_t left = limit ? limit - frames_counted(f) : BATCH;
 
 		if (left == 0)
 			break;
-		n = pm_capture_dispatch(f->capture, left < BATCH ? (int)left : BATCH,
-					pm_meter_frame, f->meter, &err);
+		n = pm_capture_dispatch(f->capture, left < BATCH ? (int)left : BATCH, on_frame, f,
+					&err);
 	}
 	if (n < 0)
 		say_error(&err, n);
-	return n < 0 ? n : PM_OK;
+	return f->failed ? PM_E_MEMORY : n < 0 ? n
+					       : PM_OK;
 }
 
 /* Many files at once need as many descriptors. */
@@ -123,23 +224,31 @@ static int open_all(struct file_run *f, const struct options *options)
 	if (r == PM_OK || signal_stop)
 		return EXIT_DONE;
 	say_error(&err, r);
-	return r == PM_E_FILTER ? EXIT_USAGE : r == PM_E_DAMAGED ? EXIT_DAMAGED : EXIT_FAILED;
+	return r == PM_E_FILTER ? EXIT_USAGE : r == PM_E_DAMAGED ? EXIT_DAMAGED
+								 : EXIT_FAILED;
+}
+
+/* Everything is read: the last records, and what else there is to say. */
+static void finish(struct file_run *f, bool complete)
+{
+	const struct options *options = f->run->options;
+
+	for (size_t i = 0; i < f->n; i++)
+		pm_meter_finish(f->series[i]->meter, 0, complete && !signal_stop);
+	run_flush(f->run);
+	if (signal_stop)
+		print_counts(f);
+	else if (frames_counted(f) == 0 && complete && !pm_capture_damaged(f->capture))
+		say("%s: no frames%s", options->files[0],
+		    options->filter ? " that the filter lets through" : "");
 }
 
 int run_files(struct run *run)
 {
-	const struct options *options = run->options;
 	struct file_run f = { .run = run };
-	struct pm_meter_options meter = {
-		.interval_ns = options->interval_ns,
-		.rules = run->rules,
-		.closed = on_closed,
-		.frame = options->output.format == PM_FORMAT_FRAMES ? on_fate : NULL,
-		.ctx = &f,
-	};
-	int code, r;
+	int code, r = PM_E_MEMORY;
 
-	code = open_all(&f, options);
+	code = open_all(&f, run->options);
 	if (!f.capture) {
 		if (code == EXIT_DONE) /* stopped before a stream had begun */
 			say("0 packets captured");
@@ -149,25 +258,18 @@ int run_files(struct run *run)
 		code = EXIT_FAILED;
 		goto out;
 	}
-	f.source = run_source(run, f.capture);
-	r = pm_meter_new(&meter, &f.meter);
-	if (r == PM_OK)
+	if (add_all_series(&f))
 		r = read_all(&f);
-	else
-		say("%s", pm_strerror(r));
-	if (f.meter) {
-		pm_meter_finish(f.meter, 0, r == PM_OK && !signal_stop);
-		run_flush(run);
-		if (signal_stop)
-			print_counts(&f);
-		if (pm_meter_frames(f.meter) == 0 && r == PM_OK && !pm_capture_damaged(f.capture))
-			say("%s: no frames%s", options->files[0],
-			    options->filter ? " that the filter lets through" : "");
-	}
-	code = r < 0 ? EXIT_FAILED : pm_capture_damaged(f.capture) ? EXIT_DAMAGED : EXIT_DONE;
+	finish(&f, r == PM_OK);
+	code = r < 0 ? EXIT_FAILED : pm_capture_damaged(f.capture) ? EXIT_DAMAGED
+								   : EXIT_DONE;
 out:
 	run_end_output(run);
-	pm_meter_free(f.meter);
+	for (size_t i = 0; i < f.n; i++) {
+		pm_meter_free(f.series[i]->meter);
+		free(f.series[i]);
+	}
+	free(f.series);
 	pm_capture_close(f.capture);
 	return code;
 }

@@ -79,8 +79,9 @@ static void sensor_counts(struct sensor *sensor)
 {
 	struct pm_capture_counts counts;
 
-	pm_capture_count(sensor->capture, &counts);
-	run_counts(sensor->capture, &counts, pm_meter_frames(sensor->meter), sensor->live->n > 1);
+	pm_capture_count(sensor->capture, 0, &counts);
+	run_counts(sensor->source.name, &counts, pm_meter_frames(sensor->meter),
+		   sensor->live->n > 1);
 }
 
 static int take_frames(struct sensor *sensor)
@@ -269,7 +270,7 @@ static int sensor_open(struct live_run *live, struct sensor *sensor, const char 
 		say_error(&err, r);
 	if (r < 0)
 		return r == PM_E_FILTER || r == PM_E_INVALID ? EXIT_USAGE : EXIT_FAILED;
-	sensor->source = run_source(live->run, sensor->capture);
+	sensor->source = run_source(live->run, sensor->capture, 0);
 	pm_meter_tick(sensor->meter, start);
 	say("listening on %s, link type %s, snapshot length %d bytes", sensor->source.name,
 	    sensor->source.link ? sensor->source.link : "?", sensor->source.snaplen);

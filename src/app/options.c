@@ -30,6 +30,8 @@ enum {
 	LONG_CHECK_RULES,
 	LONG_EXPLAIN,
 	LONG_IMMEDIATE,
+	LONG_FOLLOW,
+	LONG_READER,
 	LONG_LATER, /* known from the design, not built yet */
 };
 
@@ -46,6 +48,8 @@ static const struct option longs[] = {
 	{ "check-rules", no_argument, NULL, LONG_CHECK_RULES },
 	{ "explain", required_argument, NULL, LONG_EXPLAIN },
 	{ "immediate-mode", no_argument, NULL, LONG_IMMEDIATE },
+	{ "follow", no_argument, NULL, LONG_FOLLOW },
+	{ "reader", required_argument, NULL, LONG_READER },
 	{ "listen", required_argument, NULL, LONG_LATER },
 	{ "jobs", required_argument, NULL, LONG_LATER },
 	{ NULL, 0, NULL, 0 },
@@ -59,7 +63,10 @@ void options_help(void)
 	      "\n"
 	      "Input\n"
 	      "  -i INTERFACE         capture on it, or on any; repeatable (default: the first)\n"
-	      "  -r FILE              read a capture file, - for standard input; repeatable\n"
+	      "  -r FILE              read a capture file, compressed or not, a folder of them,\n"
+	      "                       or - for standard input; repeatable\n"
+	      "  --follow             with one -r: go on as the file grows\n"
+	      "  --reader own|libpcap how files are read (default own)\n"
 	      "  -F FILE              read the filter expression from it\n"
 	      "  -c COUNT             stop after so many frames\n"
 	      "  -D                   list the interfaces\n"
@@ -286,6 +293,14 @@ static int parse_long(int option, const char *text, const char *name, struct opt
 	case LONG_IMMEDIATE:
 		o->capture.immediate = true;
 		return EXIT_DONE;
+	case LONG_FOLLOW:
+		o->capture.follow = true;
+		return EXIT_DONE;
+	case LONG_READER:
+		o->capture.plain_reader = strcmp(text, "libpcap") == 0;
+		if (o->capture.plain_reader || strcmp(text, "own") == 0)
+			return EXIT_DONE;
+		return usage("--reader %s: must be own or libpcap", text);
 	case LONG_INTERVAL:
 		if (seconds(text, &o->interval_ns))
 			return EXIT_DONE;
@@ -391,6 +406,8 @@ static int check(const struct options *o)
 
 	if (o->n_interfaces && o->n_files)
 		return usage("-i and -r do not go together");
+	if (c->follow && o->n_files != 1)
+		return usage("--follow goes with exactly one -r");
 	if (o->n_files && (c->snaplen || c->buffer_kib || c->no_promiscuous || c->immediate ||
 			   c->linktype || c->direction != PM_DIRECTION_BOTH))
 		say("note: -s, -B, -p, -y, -Q and --immediate-mode are for interfaces; files stay as they are");

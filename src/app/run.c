@@ -94,17 +94,21 @@ void run_end_output(struct run *run)
 		output_failed(run, &err, r);
 }
 
-struct pm_source run_source(const struct run *run, const struct pm_capture *capture)
+struct pm_source run_source(const struct run *run, const struct pm_capture *capture, size_t index)
 {
+	const struct pm_capture_source *source = pm_capture_source(capture, index);
+	bool live = pm_capture_live(capture);
+
 	return (struct pm_source){
-		.live = pm_capture_live(capture),
-		.name = pm_capture_name(capture),
+		.live = live,
+		.name = source->name,
+		.file = source->interface >= 0 ? pm_capture_name(capture) : NULL,
 		.files = pm_capture_files(capture),
-		.link = pm_capture_link(capture),
-		.filter = pm_capture_filter(capture),
-		.snaplen = pm_capture_snaplen(capture),
+		.link = source->link,
+		.filter = source->filter,
+		.snaplen = source->snaplen,
 		.sensor = run->sensor[0] ? run->sensor : NULL,
-		.run = pm_capture_live(capture) ? run->id : NULL,
+		.run = live ? run->id : NULL,
 	};
 }
 
@@ -113,11 +117,11 @@ static void count_line(const char *name, uint64_t n, const char *what)
 	say("%s%s%" PRIu64 " packet%s %s", name, name[0] ? ": " : "", n, n == 1 ? "" : "s", what);
 }
 
-void run_counts(const struct pm_capture *capture, const struct pm_capture_counts *counts,
-		uint64_t captured, bool several)
+void run_counts(const char *name, const struct pm_capture_counts *counts, uint64_t captured,
+		bool several)
 {
-	const char *name = several ? pm_capture_name(capture) : "";
-
+	if (!several)
+		name = "";
 	count_line(name, captured, "captured");
 	if (counts->received_known)
 		count_line(name, counts->received, "received by filter");

@@ -8,7 +8,7 @@
 #include "capture-internal.h"
 
 int pm_capture_init(struct pm_capture *capture, const struct capture_ops *ops, const char *name,
-		 const struct pm_capture_options *options)
+		    const struct pm_capture_options *options)
 {
 	capture->ops = ops;
 	capture->notice = options->notice;
@@ -25,7 +25,7 @@ void pm_capture_close(struct pm_capture *capture)
 	capture->ops->close(capture);
 	free(capture->name);
 	free(capture->filter);
-	free(capture->own_link);
+	pm_sources_free(capture);
 	free(capture);
 }
 
@@ -42,25 +42,36 @@ void pm_capture_notice(const struct pm_capture *capture, const char *format, ...
 	capture->notice(capture->notice_ctx, text);
 }
 
+/* Elsewhere the two number spaces agree: pcap-linktype(7). */
+static const struct {
+	int dlt;
+	uint32_t linktype;
+} differ[] = {
+	{ DLT_ATM_RFC1483, 100 },
+	{ DLT_RAW, 101 },
+	{ DLT_SLIP_BSDOS, 102 },
+	{ DLT_PPP_BSDOS, 103 },
+	{ DLT_ATM_CLIP, 106 },
+};
+
 uint32_t pm_capture_linktype(int dlt)
 {
-	/* Elsewhere the two number spaces agree: pcap-linktype(7). */
-	static const struct {
-		int dlt;
-		uint32_t linktype;
-	} differ[] = {
-		{ DLT_ATM_RFC1483, 100 }, { DLT_RAW, 101 },	  { DLT_SLIP_BSDOS, 102 },
-		{ DLT_PPP_BSDOS, 103 },	  { DLT_ATM_CLIP, 106 },
-	};
-
 	for (size_t i = 0; i < sizeof differ / sizeof *differ; i++)
 		if (differ[i].dlt == dlt)
 			return differ[i].linktype;
 	return (uint32_t)dlt;
 }
 
+int pm_capture_dlt(uint32_t linktype)
+{
+	for (size_t i = 0; i < sizeof differ / sizeof *differ; i++)
+		if (differ[i].linktype == linktype)
+			return differ[i].dlt;
+	return (int)linktype;
+}
+
 int pm_capture_compile(const char *filter, pcap_t *pcap, struct bpf_program *ret_program,
-		    struct pm_error *err)
+		       struct pm_error *err)
 {
 	if (pcap_compile(pcap, ret_program, filter, 1, PCAP_NETMASK_UNKNOWN) == 0)
 		return PM_OK;
@@ -89,19 +100,15 @@ int pm_capture_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame,
 	return capture->ops->dispatch(capture, max, frame, ctx, err);
 }
 
-void pm_capture_count(struct pm_capture *capture, struct pm_capture_counts *ret_counts)
+void pm_capture_count(struct pm_capture *capture, size_t source,
+		      struct pm_capture_counts *ret_counts)
 {
-	capture->ops->count(capture, ret_counts);
+	capture->ops->count(capture, source, ret_counts);
 }
 
 bool pm_capture_damaged(const struct pm_capture *capture)
 {
 	return capture->damaged;
-}
-
-const char *pm_capture_name(const struct pm_capture *capture)
-{
-	return capture->name;
 }
 
 bool pm_capture_live(const struct pm_capture *capture)
@@ -114,17 +121,17 @@ size_t pm_capture_files(const struct pm_capture *capture)
 	return capture->files;
 }
 
-const char *pm_capture_link(const struct pm_capture *capture)
+const char *pm_capture_name(const struct pm_capture *capture)
 {
-	return capture->link;
+	return capture->name;
 }
 
-int pm_capture_snaplen(const struct pm_capture *capture)
+size_t pm_capture_sources(const struct pm_capture *capture)
 {
-	return capture->snaplen;
+	return capture->n_sources;
 }
 
-const char *pm_capture_filter(const struct pm_capture *capture)
+const struct pm_capture_source *pm_capture_source(const struct pm_capture *capture, size_t index)
 {
-	return capture->filter;
+	return &capture->sources[index]->facts;
 }

@@ -1,40 +1,44 @@
 /* SPDX-License-Identifier: MIT */
-/* Capture files through libpcap, several as one stream in order of time. */
+/* Capture files, several as one stream in order of time. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "capture-internal.h"
-#include "stream.h"
+#include "folder.h"
 
 #define BUFFER_SIZE ((size_t)256 << 10)
 /* With many files open at once each gets less, so that memory stays bounded. */
 #define MANY_FILES 16
-#define BUFFER_SIZE_OF_MANY ((size_t)8 << 10)
-
-/* The longest head without which a file is not yet one: a pcapng section header, no options. */
-#define FILE_HEADER_MAX 28
+#define BUFFER_SIZE_OF_MANY ((size_t)16 << 10)
 
 struct file {
+	struct files *files;
 	const char *path;
-	pcap_t *pcap;
 	struct stream stream;
-	struct bpf_program program;
-	bool filtered, ended;
-	uint64_t number; /* frames read of it */
-	uint64_t offset; /* where the next record begins; 0: not tracked */
-	struct pcap_pkthdr *header; /* of the frame at hand */
-	struct pm_frame frame;
+	struct reader reader;
+	bool open;
+	bool foreign;     /* could be read, but is no capture file */
+	bool parked;      /* closed again; its first frame is known by its time only */
+	bool own_plain;   /* its first interface belongs to the source of plain files */
+	char *plain_name; /* of that interface, where it has one */
+	uint32_t plain_linktype;
+	int64_t time_ns; /* of the frame at hand */
+	uint64_t number; /* frames read of it, the one at hand included */
 };
 
 struct files {
 	struct pm_capture head;
+	struct pm_capture_options options;
 	struct file *files;
-	char **paths;
-	size_t n;
+	struct paths paths;
+	size_t n, n_open;
+	size_t plain; /* the source of files with one interface; SIZE_MAX: none yet */
+	bool filtered, started;
 	struct file **heap; /* files with a frame at hand, the earliest first */
 	size_t n_heap;
-	bool started;
+	int failure;          /* of what a reader has called */
+	struct pm_error *err; /* of the running call */
 };
 
 static struct files *files_of(struct pm_capture *capture)
@@ -42,172 +46,262 @@ static struct files *files_of(struct pm_capture *capture)
 	return (struct files *)capture; /* the head comes first */
 }
 
-/*
- * The classic format has records of 16 bytes and the frame, so a damaged one can be located
- * exactly.
- */
-static bool is_classic(const uint8_t magic[6])
+/* The user's filter for the frames of an interface, once. */
+static int filter_for(struct files *files, const struct file *file, struct interface *interface)
 {
-	static const uint8_t magics[][4] = { { 0xa1, 0xb2, 0xc3, 0xd4 },
-					     { 0xd4, 0xc3, 0xb2, 0xa1 },
-					     { 0xa1, 0xb2, 0x3c, 0x4d },
-					     { 0x4d, 0x3c, 0xb2, 0xa1 } };
-
-	for (size_t i = 0; i < sizeof magics / sizeof *magics; i++)
-		if (memcmp(magic, magics[i], 4) == 0)
-			return true;
-	return false;
-}
-
-/* Whether the first bytes are those of a capture file, however little follows. */
-static bool is_capture(const uint8_t magic[6])
-{
-	return is_classic(magic) || memcmp(magic, "\x0a\x0d\x0d\x0a", 4) == 0;
-}
-
-static const char *compression(const uint8_t magic[6])
-{
-	static const struct {
-		const char *magic;
-		size_t size;
-		const char *unpack;
-	} forms[] = {
-		{ "\x1f\x8b", 2, "zcat" },	     { "\x28\xb5\x2f\xfd", 4, "zstdcat" },
-		{ "\xfd\x37\x7a\x58\x5a", 5, "xzcat" }, { "\x04\x22\x4d\x18", 4, "lz4cat" },
-		{ "BZh", 3, "bzcat" },
-	};
-
-	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
-		if (memcmp(magic, forms[i].magic, forms[i].size) == 0)
-			return forms[i].unpack;
-	return NULL;
-}
-
-static int open_failure(const struct file *file, const char *text, struct pm_error *err)
-{
-	const char *unpack = compression(file->stream.magic);
-	uint64_t position = pm_stream_position(&file->stream);
-
-	if (file->stream.error)
-		return pm_error_set(err, PM_E_IO, file->path, 0, 0, "can't read: %s",
-				    strerror(file->stream.error));
-	if (position == 0)
-		return pm_error_set(err, PM_E_IO, file->path, 0, 0, "is empty: not a capture file");
-	if (unpack)
-		return pm_error_set(err, PM_E_IO, file->path, 0, 0,
-				    "is compressed; unpack it first: %s FILE | portmeter -r -", unpack);
-	if (is_capture(file->stream.magic) &&
-	    (position < FILE_HEADER_MAX || strncmp(text, "truncated", strlen("truncated")) == 0))
-		return pm_error_set(err, PM_E_DAMAGED, file->path, 0, 0,
-				    "is cut within the file header, at byte %llu: nothing to read",
-				    (unsigned long long)position);
-	return pm_error_set(err, PM_E_IO, file->path, 0, 0, "is not a capture file: %s", text);
-}
-
-static int file_open(struct files *files, struct file *file,
-		     const struct pm_capture_options *options, struct pm_error *err)
-{
-	size_t buffer_size = files->n > MANY_FILES ? BUFFER_SIZE_OF_MANY : BUFFER_SIZE;
-	char text[PCAP_ERRBUF_SIZE] = "";
+	int dlt = pm_capture_dlt(interface->linktype);
+	struct pm_error why = { .line = 0 };
+	pcap_t *pcap;
 	int r;
 
-	file->stream.interrupted = options->interrupted;
-	file->stream.ctx = options->ctx;
-	r = pm_stream_open(&file->stream, file->path, buffer_size, err);
+	if (!files->filtered || interface->filtered)
+		return PM_OK;
+	pcap = pcap_open_dead(dlt, (int)interface->snaplen);
+	if (!pcap)
+		return PM_E_MEMORY;
+	r = pm_capture_compile(files->head.filter, pcap, &interface->program, &why);
+	pcap_close(pcap);
+	interface->filtered = r == PM_OK;
+	if (r < 0)
+		pm_error_set(files->err, r, files->n > 1 ? file->path : NULL, 0, 0, "%s", why.text);
+	return r;
+}
+
+/* The source of all files that have one interface only; theirs is that of the first path. */
+static int plain_source(struct files *files, size_t *ret_source)
+{
+	struct source *source;
+	int r;
+
+	if (files->plain == SIZE_MAX) {
+		r = pm_source_add(&files->head, files->head.name, &source);
+		if (r < 0)
+			return r;
+		files->plain = files->head.n_sources - 1;
+	}
+	*ret_source = files->plain;
+	return PM_OK;
+}
+
+/* Whether it can be closed and opened again at the same place. */
+static bool may_park(const struct file *file)
+{
+	return file->files->n > 1 && file->stream.regular && strcmp(file->path, "-") != 0;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/*
+ * An interface that is met after the first frame: that of plain files again, in a new section, or
+ * one more.
+ */
+static int on_interface(void *ctx, struct interface *interface)
+{
+	struct file *file = ctx;
+	struct files *files = file->files;
+	bool again = file->own_plain && interface->ordinal == 0 &&
+		     interface->linktype == file->plain_linktype &&
+		     same_name(interface->name, file->plain_name);
+	int r;
+
+	if (again)
+		interface->source = files->plain;
+	r = again ? PM_OK
+		  : pm_source_of_interface(&files->head, interface, file->reader.n_interfaces - 1,
+					   &interface->source);
+	if (r == PM_OK)
+		r = filter_for(files, file, interface);
+	files->failure = r;
+	return r;
+}
+
+static void on_counts(void *ctx, struct interface *interface,
+		      const struct pm_capture_counts *growth)
+{
+	const struct file *file = ctx;
+	struct pm_capture_counts *counts = &file->files->head.sources[interface->source]->counts;
+
+	if (!file->reader.opened || (!file->files->started && may_park(file)))
+		return; /* its source is not known yet; it will be read again */
+	counts->received += growth->received;
+	counts->dropped_kernel += growth->dropped_kernel;
+	counts->dropped_interface += growth->dropped_interface;
+	counts->received_known |= growth->received_known;
+	counts->dropped_kernel_known |= growth->dropped_kernel_known;
+	counts->dropped_interface_known |= growth->dropped_interface_known;
+}
+
+/* Finds the sources of all interfaces that are known before the first frame. */
+static int assign(struct file *file)
+{
+	struct files *files = file->files;
+	struct reader *reader = &file->reader;
+	int r = PM_OK;
+
+	if (reader->n_interfaces == 1) {
+		struct interface *interface = reader->interfaces[0];
+
+		r = plain_source(files, &interface->source);
+		if (r == PM_OK)
+			r = pm_source_describe(&files->head, files->head.sources[files->plain],
+					       interface);
+		free(file->plain_name);
+		file->plain_name = NULL;
+		file->own_plain = true;
+		file->plain_linktype = interface->linktype;
+		if (r == PM_OK && interface->name) {
+			file->plain_name = strdup(interface->name);
+			r = file->plain_name ? PM_OK : PM_E_MEMORY;
+		}
+		if (r == PM_OK)
+			r = filter_for(files, file, interface);
+	}
+	for (size_t i = 0; reader->n_interfaces > 1 && i < reader->n_interfaces && r == PM_OK;
+	     i++) {
+		struct interface *interface = reader->interfaces[i];
+
+		r = pm_source_of_interface(&files->head, interface, i, &interface->source);
+		if (r == PM_OK)
+			r = filter_for(files, file, interface);
+	}
+	if (reader->interface)
+		pm_reader_turn_to(reader, reader->interface);
+	reader->opened = true;
+	for (size_t i = 0; i < reader->n_interfaces && r == PM_OK; i++)
+		on_counts(file, reader->interfaces[i], &reader->interfaces[i]->counts);
+	return r;
+}
+
+static int open_failure(struct file *file, enum read_result result, struct pm_error *err)
+{
+	const struct stream *stream = &file->stream;
+	uint64_t size = pm_stream_position(stream) + pm_stream_held(stream);
+
+	if (stream->error)
+		return pm_error_set(err, PM_E_IO, file->path, 0, 0, "can't read: %s",
+				    strerror(stream->error));
+	if (result == READ_FAILED)
+		return PM_E_MEMORY;
+	if (stream->reason[0])
+		return pm_error_set(err, PM_E_DAMAGED, file->path, 0, 0, "%s", stream->reason);
+	file->foreign = !file->reader.cut;
+	if (size == 0)
+		return pm_error_set(err, PM_E_IO, file->path, 0, 0, "is empty%s: not a capture file",
+				    stream->unpack ? " when unpacked" : "");
+	if (file->reader.cut)
+		return pm_error_set(err, PM_E_DAMAGED, file->path, 0, 0,
+				    "is cut within the file header, at byte %llu: nothing to read",
+				    (unsigned long long)size);
+	if (result == READ_END)
+		return pm_error_set(err, PM_E_IO, file->path, 0, 0,
+				    "is not a capture file: unknown file format");
+	return pm_error_set(err, PM_E_IO, file->path, 0, 0, "is not a capture file: %s",
+			    file->reader.why);
+}
+
+static enum read_result recognise(struct files *files, struct reader *reader)
+{
+	enum read_result result;
+
+	if (files->options.plain_reader)
+		return pm_reader_open_libpcap(reader);
+	result = pm_reader_open_pcap(reader);
+	return result == READ_END ? pm_reader_open_pcapng(reader) : result;
+}
+
+static void file_close(struct file *file)
+{
+	if (!file->open)
+		return;
+	pm_reader_close(&file->reader);
+	pm_stream_close(&file->stream);
+	file->open = false;
+	file->files->n_open--;
+}
+
+static int file_open(struct files *files, struct file *file, struct pm_error *err)
+{
+	size_t size = files->n_open < MANY_FILES ? BUFFER_SIZE : BUFFER_SIZE_OF_MANY;
+	enum read_result result;
+	int r;
+
+	file->stream = (struct stream){ .interrupted = files->options.interrupted,
+					.ctx = files->options.ctx,
+					.follow = files->options.follow };
+	r = pm_stream_open(&file->stream, file->path, size, err);
 	if (r < 0)
 		return r;
-	file->pcap = pcap_fopen_offline_with_tstamp_precision(file->stream.file,
-							      PCAP_TSTAMP_PRECISION_NANO, text);
-	if (!file->pcap) {
-		r = open_failure(file, text, err);
-		fclose(file->stream.file);
-		return r;
+	file->open = true;
+	files->n_open++;
+	file->reader = (struct reader){ .stream = &file->stream,
+					.on_interface = on_interface,
+					.on_counts = on_counts,
+					.ctx = file };
+	result = recognise(files, &file->reader);
+	if (result == READ_FRAME) {
+		files->err = err;
+		r = assign(file);
+	} else {
+		r = file->stream.stopped ? PM_OK : open_failure(file, result, err);
 	}
-	if (is_classic(file->stream.magic))
-		file->offset = 24;
-	file->frame.linktype = pm_capture_linktype(pcap_datalink(file->pcap));
-	if (!options->filter)
-		return PM_OK;
-	r = pm_capture_compile(files->head.filter, file->pcap, &file->program, err);
-	file->filtered = r == PM_OK;
+	if (r < 0 || result != READ_FRAME)
+		file_close(file);
 	return r;
 }
 
 /* Says where a file stopped making sense. Not an error: what came before counts. */
-static int file_damage(struct files *files, struct file *file, struct pm_error *err)
+static int file_damage(struct files *files, const struct file *file)
 {
-	static const char differ[] = "an interface has a"; /* how libpcap begins to say it */
-	uint64_t position = pm_stream_position(&file->stream);
-
-	if (file->stream.error || ferror(file->stream.file))
-		return pm_error_set(err, PM_E_IO, file->path, 0, 0, "can't read on after frame %llu: %s",
-				    (unsigned long long)file->number,
-				    strerror(file->stream.error ? file->stream.error : EIO));
-	if (strncmp(pcap_geterr(file->pcap), differ, strlen(differ)) == 0)
-		return pm_error_set(err, PM_E_IO, file->path, 0, 0,
-				    "its interfaces differ, which this version can't read: %s; "
-				    "the %llu frames before are counted",
-				    pcap_geterr(file->pcap), (unsigned long long)file->number);
 	files->head.damaged = true;
 	pm_capture_notice(&files->head,
-		       "%s: damaged in frame %llu at byte %llu: %s; the %llu frames before it are counted",
-		       file->path, (unsigned long long)file->number + 1,
-		       (unsigned long long)(file->offset ? file->offset : position),
-		       pcap_geterr(file->pcap), (unsigned long long)file->number);
+			  "%s: damaged in frame %llu at byte %llu: %s; the %llu frames before it are counted",
+			  file->path, (unsigned long long)file->number + 1,
+			  (unsigned long long)file->reader.damage, file->reader.why,
+			  (unsigned long long)file->number);
 	return 0;
 }
 
-/* Makes libpcap's frame the file's frame at hand. */
-static inline void take(struct file *file, const struct pcap_pkthdr *header, const u_char *bytes)
-{
-	int64_t seconds = header->ts.tv_sec;
-
-	file->number++;
-	if (file->offset) {
-		file->offset += 16 + (uint64_t)header->caplen;
-		/*
-		 * The format's seconds have no sign and reach 2106; libpcap hands them out as if
-		 * they had.
-		 */
-		seconds = (uint32_t)seconds;
-	}
-	file->frame.bytes = bytes;
-	file->frame.held = header->caplen;
-	file->frame.wire = header->len;
-	file->frame.time_ns = pm_time_make(seconds, header->ts.tv_usec);
-}
-
-static inline void deliver(struct files *files, struct file *file, const struct pcap_pkthdr *header)
-{
-	file->frame.number = ++files->head.number;
-	if (file->filtered && !pcap_offline_filter(&file->program, header, file->frame.bytes))
-		return;
-	files->head.frame(files->head.frame_ctx, &file->frame);
-}
-
 /* Reading has come to an end of some kind: 0, or an error. */
-static int file_end(struct files *files, struct file *file, int result, struct pm_error *err)
+static int file_end(struct files *files, struct file *file, enum read_result result,
+		    struct pm_error *err)
 {
-	return result == PCAP_ERROR && !file->stream.stopped ? file_damage(files, file, err) : 0;
+	const struct stream *stream = &file->stream;
+	int r = 0;
+
+	if (result == READ_DAMAGED)
+		r = file_damage(files, file);
+	else if (result == READ_FAILED && stream->error == ESTALE)
+		r = pm_error_set(err, PM_E_IO, file->path, 0, 0,
+				 "has become shorter while it was followed; its %llu frames are counted",
+				 (unsigned long long)file->number);
+	else if (result == READ_FAILED && stream->error)
+		r = pm_error_set(err, PM_E_IO, file->path, 0, 0, "can't read on after frame %llu: %s",
+				 (unsigned long long)file->number, strerror(stream->error));
+	else if (result == READ_FAILED)
+		r = files->failure < 0 ? files->failure : PM_E_MEMORY;
+	file_close(file);
+	return r;
 }
 
 /* Reads the file's next frame. 1: it is at hand; 0: the file has ended; or an error. */
 static int file_next(struct files *files, struct file *file, struct pm_error *err)
 {
-	const u_char *bytes;
-	int r = pcap_next_ex(file->pcap, &file->header, &bytes);
+	enum read_result result = file->reader.ops->next(&file->reader);
 
-	if (r != 1)
-		return file_end(files, file, r, err);
-	take(file, file->header, bytes);
+	if (result != READ_FRAME)
+		return file_end(files, file, result, err);
+	file->number++;
+	file->time_ns = file->reader.frame.time_ns;
 	return 1;
 }
 
 /* Equal times keep the order of the command line. */
 static bool is_before(const struct file *a, const struct file *b)
 {
-	return a->frame.time_ns < b->frame.time_ns ||
-	       (a->frame.time_ns == b->frame.time_ns && a < b);
+	return a->time_ns < b->time_ns || (a->time_ns == b->time_ns && a < b);
 }
 
 static void heap_sink(struct files *files)
@@ -241,77 +335,106 @@ static void heap_add(struct files *files, struct file *file)
 	heap[at] = file;
 }
 
-static int start(struct files *files, struct pm_error *err)
+/*
+ * Closes a file whose turn comes later: of the thousand that a recorder has left, few are open at
+ * once. What can't be opened again stays open.
+ */
+static void park(struct file *file)
 {
-	for (size_t i = 0; i < files->n; i++) {
-		int r = files->files[i].pcap ? file_next(files, &files->files[i], err) : 0;
+	if (!may_park(file))
+		return;
+	file_close(file);
+	file->parked = true;
+}
 
-		if (r < 0)
-			return r;
-		if (r > 0)
-			heap_add(files, &files->files[i]);
+/* Opens a parked file again, at its first frame. 1: that is at hand; 0: it is gone; or an error. */
+static int unpark(struct files *files, struct file *file, struct pm_error *err)
+{
+	struct pm_error why = { .line = 0 };
+	int r;
+
+	file->parked = false;
+	file->number = 0;
+	r = file_open(files, file, &why);
+	if (r == PM_OK && file->open)
+		return file_next(files, file, err);
+	if (r == PM_OK || r == PM_E_MEMORY || r == PM_E_FILTER)
+		return r < 0 ? pm_error_set(err, r, NULL, 0, 0, "%s",
+					    why.text[0] ? why.text : pm_strerror(r))
+			     : 0;
+	files->head.damaged = true;
+	pm_capture_notice(&files->head, "%s: it was there a moment ago: %s", file->path, why.text);
+	return 0;
+}
+
+static void deliver(struct files *files, const struct file *file)
+{
+	struct pm_frame frame = file->reader.frame;
+
+	frame.number = ++files->head.number;
+	if (files->filtered) {
+		struct pcap_pkthdr header = { .caplen = frame.held, .len = frame.wire };
+
+		if (!pcap_offline_filter(&file->reader.interface->program, &header, frame.bytes))
+			return;
 	}
-	files->started = true;
-	return PM_OK;
+	files->head.frame(files->head.frame_ctx, &frame);
 }
 
-static void on_frame(u_char *ctx, const struct pcap_pkthdr *header, const u_char *bytes)
+static void on_filtered_frame(void *ctx, const struct pm_frame *frame)
 {
-	struct files *files = (struct files *)(void *)ctx;
-	struct file *file = files->files;
+	struct files *files = ctx;
 
-	take(file, header, bytes);
-	file->frame.number = file->number;
-	files->head.frame(files->head.frame_ctx, &file->frame);
+	(void)frame; /* it is the reader's, who tells its interface too */
+	deliver(files, files->files);
 }
 
-static void on_filtered_frame(u_char *ctx, const struct pcap_pkthdr *header, const u_char *bytes)
-{
-	struct files *files = (struct files *)(void *)ctx;
-
-	take(files->files, header, bytes);
-	deliver(files, files->files, header);
-}
-
-/* One file needs no merging, and libpcap's own loop is a tenth faster than frame by frame. */
+/* One file needs no merging, and its reader's own loop is faster than frame by frame. */
 static int dispatch_one(struct files *files, int max, struct pm_error *err)
 {
 	struct file *file = files->files;
-	uint64_t before = file->number;
+	enum read_result result;
+	uint64_t before;
 	int r;
 
-	if (file->ended)
+	if (!file->open)
 		return 0;
-	r = pcap_dispatch(file->pcap, max, file->filtered ? on_filtered_frame : on_frame,
-			  (u_char *)files);
-	if (r > 0)
-		return r;
-	file->ended = true;
-	r = file_end(files, file, r, err);
+	before = file->reader.frame.number;
+	if (files->filtered)
+		result = file->reader.ops->each(&file->reader, max, on_filtered_frame, files);
+	else
+		result = file->reader.ops->each(&file->reader, max, files->head.frame,
+						files->head.frame_ctx);
+	file->number = file->reader.frame.number;
+	if (result == READ_FRAME)
+		return max;
+	r = file_end(files, file, result, err);
 	return r < 0 ? r : (int)(file->number - before);
 }
 
-static int files_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame, void *ctx,
-			  struct pm_error *err)
+static void start(struct files *files)
 {
-	struct files *files = files_of(capture);
+	files->started = true;
+	for (size_t i = 0; i < files->n; i++)
+		if (files->files[i].parked || files->files[i].open)
+			heap_add(files, &files->files[i]);
+}
+
+static int dispatch_merged(struct files *files, int max, struct pm_error *err)
+{
 	int n = 0, r;
 
-	capture->frame = frame;
-	capture->frame_ctx = ctx;
-	if (files->n == 1)
-		return dispatch_one(files, max, err);
-	if (!files->started) {
-		r = start(files, err);
-		if (r < 0)
-			return r;
-	}
+	if (!files->started)
+		start(files);
 	while (n < max && files->n_heap) {
 		struct file *file = files->heap[0];
 
-		deliver(files, file, file->header);
-		n++;
-		r = file_next(files, file, err);
+		r = file->parked ? unpark(files, file, err) : 1;
+		if (r == 1) {
+			deliver(files, file);
+			n++;
+			r = file_next(files, file, err);
+		}
 		if (r <= 0)
 			files->heap[0] = files->heap[--files->n_heap];
 		if (files->n_heap > 1)
@@ -322,11 +445,22 @@ static int files_dispatch(struct pm_capture *capture, int max, pm_frame_fn *fram
 	return n;
 }
 
-/* A file tells nothing of what its capture received or dropped. */
-static void files_count(struct pm_capture *capture, struct pm_capture_counts *ret_counts)
+static int files_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame, void *ctx,
+			  struct pm_error *err)
 {
-	(void)capture;
-	*ret_counts = (struct pm_capture_counts){ .received = 0 };
+	struct files *files = files_of(capture);
+
+	capture->frame = frame;
+	capture->frame_ctx = ctx;
+	files->err = err;
+	return files->n == 1 ? dispatch_one(files, max, err) : dispatch_merged(files, max, err);
+}
+
+/* What the file itself tells, if it does. */
+static void files_count(struct pm_capture *capture, size_t source,
+			struct pm_capture_counts *ret_counts)
+{
+	*ret_counts = capture->sources[source]->counts;
 }
 
 static void files_close(struct pm_capture *capture)
@@ -334,77 +468,91 @@ static void files_close(struct pm_capture *capture)
 	struct files *files = files_of(capture);
 
 	for (size_t i = 0; files->files && i < files->n; i++) {
-		struct file *file = &files->files[i];
-
-		if (file->filtered)
-			pcap_freecode(&file->program);
-		if (file->pcap)
-			pcap_close(file->pcap);
-		pm_stream_fini(&file->stream);
+		file_close(&files->files[i]);
+		free(files->files[i].plain_name);
 	}
-	for (size_t i = 0; files->paths && i < files->n; i++)
-		free(files->paths[i]);
-	free(files->paths);
+	pm_paths_fini(&files->paths);
 	free(files->files);
 	free(files->heap);
 }
 
 static const struct capture_ops files_ops = { files_dispatch, files_count, files_close };
 
-/* Facts of the stream: those that all files share that could be opened. */
-static int describe(struct files *files)
+/*
+ * Several files: reads each one's first frame, whose time says when its turn comes. False: it holds
+ * none.
+ */
+static int look_ahead(struct files *files, struct file *file, struct pm_error *err)
 {
-	const struct file *first = NULL;
-	bool same_link = true;
-	char number[32];
+	int r = file_next(files, file, err);
 
-	for (size_t i = 0; i < files->n; i++) {
-		const struct file *file = &files->files[i];
-
-		if (!file->pcap)
-			continue;
-		if (!first) {
-			first = file;
-			files->head.snaplen = pcap_snapshot(file->pcap);
-		}
-		same_link &= file->frame.linktype == first->frame.linktype;
-		if (pcap_snapshot(file->pcap) != files->head.snaplen)
-			files->head.snaplen = -1;
-	}
-	if (!same_link)
-		return PM_OK;
-	files->head.link = pcap_datalink_val_to_name(pcap_datalink(first->pcap));
-	if (!files->head.link) {
-		snprintf(number, sizeof number, "%lu", (unsigned long)first->frame.linktype);
-		files->head.link = files->head.own_link = strdup(number);
-	}
-	return files->head.link ? PM_OK : PM_E_MEMORY;
+	if (r == 1)
+		park(file);
+	return r < 0 ? r : PM_OK;
 }
 
-/* Opens all files. One that is cut within its header holds up none of the others. */
-static int open_all(struct files *files, const char *const *paths,
-		    const struct pm_capture_options *options, struct pm_error *err)
+/*
+ * What does not stop the others: a file that is cut within its header, and in a folder what is no
+ * capture.
+ */
+static bool goes_without(struct files *files, size_t i, int r, size_t opened,
+			 const struct pm_error *why)
+{
+	bool last = i + 1 == files->n && opened == 0;
+
+	if (r == PM_E_DAMAGED && !last) {
+		files->head.damaged = true;
+		pm_capture_notice(&files->head, "%s: %s", why->file, why->text);
+		return true;
+	}
+	if (files->files[i].foreign && files->paths.all[i].found && !last) {
+		pm_capture_notice(&files->head, "%s: %s; left out", why->file, why->text);
+		return true;
+	}
+	return false;
+}
+
+static int open_all(struct files *files, struct pm_error *err)
 {
 	size_t opened = 0;
 	int r;
 
 	for (size_t i = 0; i < files->n; i++) {
-		struct pm_error cut = { .line = 0 };
+		struct pm_error why = { .line = 0 };
+		struct file *file = &files->files[i];
 
-		files->paths[i] = strdup(paths[i]);
-		if (!files->paths[i])
-			return PM_E_MEMORY;
-		files->files[i].path = files->paths[i];
-		r = file_open(files, &files->files[i], options, &cut);
+		file->path = files->paths.all[i].name;
+		file->files = files;
+		r = file_open(files, file, &why);
 		opened += r == PM_OK;
-		if (r == PM_E_DAMAGED && (i + 1 < files->n || opened)) {
-			files->head.damaged = true;
-			pm_capture_notice(&files->head, "%s: %s", cut.file, cut.text);
-		} else if (r < 0) {
-			return pm_error_set(err, r, cut.file[0] ? cut.file : NULL, 0, 0, "%s", cut.text);
+		if (r < 0 && !goes_without(files, i, r, opened, &why))
+			return pm_error_set(err, r, why.file[0] ? why.file : NULL, 0, 0, "%s",
+					    why.text[0] ? why.text : pm_strerror(r));
+		if (r == PM_OK && files->n > 1 && file->open) {
+			r = look_ahead(files, file, err);
+			if (r < 0)
+				return r;
 		}
 	}
 	return PM_OK;
+}
+
+static int prepare(struct files *files, const char *const *paths, size_t n, struct pm_error *err)
+{
+	size_t plain;
+	int r = pm_paths_expand(&files->paths, paths, n, err);
+
+	if (r < 0)
+		return r;
+	files->n = files->head.files = files->paths.n;
+	files->files = calloc(files->n, sizeof *files->files);
+	files->heap = calloc(files->n, sizeof(struct file *));
+	if (!files->files || !files->heap)
+		return PM_E_MEMORY;
+	r = open_all(files, err);
+	if (r == PM_OK && files->head.n_sources == 0) /* files without an interface */
+		r = plain_source(files, &plain);
+	return r;
 }
 
 int pm_capture_open_files(const char *const *paths, size_t n,
@@ -420,16 +568,12 @@ int pm_capture_open_files(const char *const *paths, size_t n,
 	if (!files)
 		return PM_E_MEMORY;
 	r = pm_capture_init(&files->head, &files_ops, paths[0], options);
-	files->n = files->head.files = n;
-	files->files = calloc(n, sizeof *files->files);
-	files->paths = calloc(n, sizeof *files->paths);
-	files->heap = calloc(n, sizeof(struct file *));
-	if (!files->files || !files->paths || !files->heap)
-		r = PM_E_MEMORY;
+	files->head.files = 1; /* not live, so far */
+	files->options = *options;
+	files->filtered = options->filter != NULL;
+	files->plain = SIZE_MAX;
 	if (r == PM_OK)
-		r = open_all(files, paths, options, err);
-	if (r == PM_OK)
-		r = describe(files);
+		r = prepare(files, paths, n, err);
 	if (r < 0) {
 		pm_capture_close(&files->head);
 		return r;

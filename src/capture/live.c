@@ -41,8 +41,8 @@ static void on_frame(u_char *ctx, const struct pcap_pkthdr *header, const u_char
 		.wire = header->len,
 		.linktype = live->linktype,
 		.time_ns = pm_time_make(header->ts.tv_sec, live->nanoseconds
-								    ? header->ts.tv_usec
-								    : header->ts.tv_usec * 1000),
+								   ? header->ts.tv_usec
+								   : header->ts.tv_usec * 1000),
 		.number = ++live->head.number,
 	};
 
@@ -91,12 +91,14 @@ static uint64_t growth(uint32_t *before, uint32_t now)
 	return delta;
 }
 
-static void live_count(struct pm_capture *capture, struct pm_capture_counts *ret_counts)
+static void live_count(struct pm_capture *capture, size_t source,
+		       struct pm_capture_counts *ret_counts)
 {
 	struct live *live = live_of(capture);
 	struct pm_capture_counts *counts = &live->counts;
 	struct pcap_stat stat;
 
+	(void)source; /* there is but one */
 	if (pcap_stats(live->pcap, &stat) == 0) {
 		counts->received += growth(&live->received, stat.ps_recv);
 		counts->dropped_kernel += growth(&live->dropped, stat.ps_drop);
@@ -239,6 +241,7 @@ int pm_capture_open_live(const char *interface, const struct pm_capture_options 
 {
 	struct live *live = calloc(1, sizeof *live);
 	char text[PCAP_ERRBUF_SIZE] = "";
+	struct source *source;
 	int r, status;
 
 	if (!live)
@@ -269,8 +272,12 @@ int pm_capture_open_live(const char *interface, const struct pm_capture_options 
 	r = adjust(live, options, err);
 	if (r < 0)
 		goto out;
-	live->head.link = pcap_datalink_val_to_name(pcap_datalink(live->pcap));
-	live->head.snaplen = pcap_snapshot(live->pcap);
+	r = pm_source_add(&live->head, interface, &source);
+	if (r < 0)
+		goto out;
+	source->facts.link = pcap_datalink_val_to_name(pcap_datalink(live->pcap));
+	source->facts.snaplen = pcap_snapshot(live->pcap);
+	source->facts.filter = live->head.filter;
 	live->interface_counts = interface_counts(interface);
 	live->picks = picks(interface, options->direction);
 	*ret_capture = &live->head;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes of a capture file, counted. */
+/* Bytes of a capture file, from the disk, a pipe or a packed file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -10,95 +10,223 @@
 
 #include "stream.h"
 
-/* How long a signal may go unseen that comes between the question and the wait. */
+/*
+ * How long a signal may go unseen that comes between the question and the wait, and how often a
+ * file that is followed is looked at.
+ */
 #define UNSEEN_MS 200
 
-/* Waits until there is something to read. False: reading is to stop. */
-static bool wait_for_more(const struct stream *stream)
+/* Enough to tell what a file is. */
+#define MAGIC_SIZE 6
+
+static bool told_to_stop(struct stream *stream)
+{
+	if (stream->interrupted && stream->interrupted(stream->ctx))
+		stream->stopped = true;
+	return stream->stopped;
+}
+
+/* Waits until a pipe has something to read. False: reading is to stop. */
+static bool wait_for_more(struct stream *stream)
 {
 	struct pollfd fd = { .fd = stream->fd, .events = POLLIN };
 	int r;
 
-	if (!stream->interrupted)
+	if (stream->regular || !stream->interrupted)
 		return true;
 	do {
-		if (stream->interrupted(stream->ctx))
+		if (told_to_stop(stream))
 			return false;
 		r = poll(&fd, 1, UNSEEN_MS);
 	} while (r == 0 || (r < 0 && errno == EINTR));
 	return true;
 }
 
-ssize_t pm_stream_read(struct stream *stream, char *to, size_t size)
+/* At the end of a file that is followed: waits until it has grown. False: it never will. */
+static bool wait_for_growth(struct stream *stream)
+{
+	struct stat st;
+
+	while (!told_to_stop(stream)) {
+		if (fstat(stream->fd, &st) < 0) {
+			stream->error = errno;
+			return false;
+		}
+		if ((uint64_t)st.st_size < stream->taken) {
+			stream->error = ESTALE;
+			return false;
+		}
+		if ((uint64_t)st.st_size > stream->taken)
+			return true;
+		poll(NULL, 0, UNSEEN_MS);
+	}
+	return false;
+}
+
+/* read(2), which a signal may interrupt: whoever waits is asked then. */
+static ssize_t read_some(struct stream *stream, void *to, size_t size)
 {
 	ssize_t n;
 
 	do {
-		if (!wait_for_more(stream)) {
-			stream->stopped = true;
+		if (!wait_for_more(stream))
 			return 0;
-		}
 		n = read(stream->fd, to, size);
 	} while (n < 0 && errno == EINTR);
-	if (n < 0) {
-		stream->error = errno;
-		return n;
-	}
-	for (size_t i = 0; i < (size_t)n && stream->delivered + i < sizeof stream->magic; i++)
-		stream->magic[stream->delivered + i] = (uint8_t)to[i];
-	stream->delivered += (size_t)n;
 	return n;
 }
 
-/*
- * A plain file needs no wrapping: it neither waits nor is it interrupted, and stdio copies faster
- * from it.
- */
-static FILE *wrap(struct stream *stream)
+ssize_t pm_stream_read(struct stream *stream, void *to, size_t size)
+{
+	ssize_t n = read_some(stream, to, size);
+
+	while (n == 0 && stream->follow && stream->regular && wait_for_growth(stream))
+		n = read_some(stream, to, size);
+	if (n < 0)
+		stream->error = errno;
+	else
+		stream->taken += (size_t)n;
+	return stream->error ? -1 : n;
+}
+
+/* Makes room for @n bytes: the window goes to the front of a buffer that is large enough. */
+static bool make_room(struct stream *stream, size_t n)
+{
+	size_t held = stream->end - stream->at;
+	uint8_t *buffer = stream->buffer;
+
+	if (n > stream->size) {
+		if (n > PM_STREAM_WINDOW_MAX)
+			return false;
+		buffer = malloc(n);
+		if (!buffer)
+			return false;
+	}
+	memmove(buffer, stream->buffer + stream->at, held);
+	stream->passed += stream->at;
+	stream->at = 0;
+	stream->end = held;
+	if (buffer != stream->buffer) {
+		free(stream->buffer);
+		stream->buffer = buffer;
+		stream->size = n;
+	}
+	return true;
+}
+
+bool pm_stream_fill(struct stream *stream, size_t n)
+{
+	if (stream->end - stream->at < n && !stream->ended && !make_room(stream, n))
+		return false;
+	while (stream->end - stream->at < n && !stream->ended) {
+		void *to = stream->buffer + stream->end;
+		size_t room = stream->size - stream->end;
+		ssize_t r = stream->unpack ? pm_unpack_read(stream, to, room)
+					   : pm_stream_read(stream, to, room);
+
+		if (r <= 0)
+			stream->ended = true;
+		else
+			stream->end += (size_t)r;
+	}
+	return stream->end - stream->at >= n;
+}
+
+bool pm_stream_skip(struct stream *stream, uint64_t n)
+{
+	while (n > 0) {
+		size_t step = pm_stream_held(stream);
+
+		if (step == 0) {
+			if (!pm_stream_fill(stream, 1))
+				return false;
+			continue;
+		}
+		if (step > n)
+			step = (size_t)n;
+		pm_stream_pass(stream, step);
+		n -= step;
+	}
+	return true;
+}
+
+static int open_fd(struct stream *stream, struct pm_error *err)
 {
 	struct stat st;
 
-	if (fstat(stream->fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return pm_stream_wrap(stream);
-	if (pread(stream->fd, stream->magic, sizeof stream->magic, 0) < 0)
-		stream->error = errno;
-	return fdopen(stream->fd, "r");
-}
-
-int pm_stream_open(struct stream *stream, const char *path, size_t buffer_size,
-		   struct pm_error *err)
-{
-	if (strcmp(path, "-") == 0) {
+	if (strcmp(stream->path, "-") == 0) {
 		if (isatty(STDIN_FILENO))
 			return pm_error_set(err, PM_E_IO, NULL, 0, 0,
 					    "-r -: standard input is a terminal; pipe a capture into it");
 		stream->fd = dup(STDIN_FILENO);
 	} else {
-		stream->fd = open(path, O_RDONLY | O_CLOEXEC);
+		stream->fd = open(stream->path, O_RDONLY | O_CLOEXEC);
 	}
 	if (stream->fd < 0)
-		return pm_error_set(err, PM_E_IO, path, 0, 0, "can't open: %s", strerror(errno));
-	stream->buffer = malloc(buffer_size);
-	if (stream->buffer)
-		stream->file = wrap(stream);
-	if (!stream->file) {
-		close(stream->fd);
-		return PM_E_MEMORY;
-	}
-	setvbuf(stream->file, stream->buffer, _IOFBF, buffer_size);
-	pm_stream_unlock(stream->file);
+		return pm_error_set(err, PM_E_IO, stream->path, 0, 0, "can't open: %s",
+				    strerror(errno));
+	stream->regular = fstat(stream->fd, &st) == 0 && S_ISREG(st.st_mode);
+	stream->length = stream->regular ? (uint64_t)st.st_size : 0;
 	return PM_OK;
 }
 
-void pm_stream_fini(struct stream *stream)
+int pm_stream_open(struct stream *stream, const char *path, size_t size, struct pm_error *err)
 {
-	free(stream->buffer);
-	stream->buffer = NULL;
+	const char *command;
+	int r;
+
+	stream->path = path;
+	r = open_fd(stream, err);
+	if (r < 0)
+		return r;
+	stream->buffer = malloc(size);
+	stream->size = size;
+	if (!stream->buffer) {
+		pm_stream_close(stream);
+		return PM_E_MEMORY;
+	}
+	pm_stream_fill(stream, MAGIC_SIZE);
+	command = pm_unpack_command(pm_stream_bytes(stream), pm_stream_held(stream));
+	if (!command)
+		return PM_OK;
+	r = pm_unpack_open(stream);
+	if (r == PM_E_UNSUPPORTED)
+		pm_error_set(err, r, path, 0, 0,
+			     "is compressed, and this portmeter was built without libarchive; unpack it "
+			     "first: %s FILE | portmeter -r -",
+			     command);
+	if (r < 0)
+		pm_stream_close(stream);
+	return r;
 }
 
-uint64_t pm_stream_position(const struct stream *stream)
+void pm_stream_close(struct stream *stream)
 {
-	off_t position = ftello(stream->file);
+	pm_unpack_close(stream->unpack);
+	free(stream->buffer);
+	if (stream->path && stream->fd >= 0)
+		close(stream->fd);
+	stream->unpack = NULL;
+	stream->buffer = NULL;
+	stream->path = NULL;
+}
 
-	return position >= 0 ? (uint64_t)position : stream->delivered;
+const char *pm_unpack_command(const uint8_t *magic, size_t size)
+{
+	static const struct {
+		const char *magic;
+		size_t size;
+		const char *command;
+	} forms[] = {
+		{ "\x1f\x8b", 2, "zcat" },            /* RFC 1952 */
+		{ "\x28\xb5\x2f\xfd", 4, "zstdcat" }, /* RFC 8878 */
+		{ "\xfd\x37\x7a\x58\x5a", 5, "xzcat" },
+		{ "\x04\x22\x4d\x18", 4, "lz4cat" },
+		{ "BZh", 3, "bzcat" },
+	};
+
+	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+		if (size >= forms[i].size && memcmp(magic, forms[i].magic, forms[i].size) == 0)
+			return forms[i].command;
+	return NULL;
 }

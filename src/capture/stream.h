@@ -3,47 +3,91 @@
 #define PORTMETER_CAPTURE_STREAM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <sys/types.h>
 
 #include "portmeter/base.h"
 
+struct unpack; /* unpack.c, or unpack-none.c where there is no library for it */
+
 /*
- * A capture file as the FILE that libpcap wants, with a buffer that suits it: with the usual 4 KiB,
- * refilling costs a fifth of the time that libpcap needs for a small frame.
+ * The bytes of a capture file, unpacked if they are packed, through a window that moves forward.
+ * Files are read and not mapped, so that one which shrinks meanwhile is an error and not a signal.
  */
 struct stream {
-	FILE *file;         /* closed by whoever closes the pcap_t */
-	char *buffer;
+	const char *path; /* borrowed */
 	int fd;
-	uint64_t delivered; /* bytes read from @fd by pm_stream_read */
-	uint8_t magic[6];   /* the first bytes */
-	int error;          /* errno of a failed read; 0: none */
-	bool stopped;       /* @interrupted said so */
+	bool regular;
+	bool follow;     /* a file's end is not the end: more may be written */
+	bool ended;      /* nothing comes behind the window */
+	bool stopped;    /* @interrupted said so */
+	int error;       /* errno of a failed read; 0: none */
+	char reason[96]; /* why unpacking has failed; "" */
+	uint8_t *buffer;
+	size_t size;           /* of @buffer */
+	size_t at, end;        /* the window: buffer[at] to before buffer[end] */
+	uint64_t passed;       /* bytes before buffer[0] */
+	uint64_t taken;        /* bytes read from @fd */
+	uint64_t length;       /* of a regular file, at the last look */
+	struct unpack *unpack; /* NULL: as they are */
 	bool (*interrupted)(void *ctx);
 	void *ctx;
 };
 
-/* Opens @path, "-" for standard input. PM_E_IO with @err filled, PM_E_MEMORY, or 0. */
-int pm_stream_open(struct stream *stream, const char *path, size_t buffer_size,
-		   struct pm_error *err);
-/* Frees what is left after stream->file has been closed. */
-void pm_stream_fini(struct stream *stream);
-/* How far the reader of stream->file has come, in bytes. */
-uint64_t pm_stream_position(const struct stream *stream);
+/* How large a window may be asked for. */
+#define PM_STREAM_WINDOW_MAX ((size_t)17 << 20)
 
 /*
- * For what is not a plain file: reads on over interruptions, remembers the first bytes. Returns as
- * read(2).
+ * Opens @path, "-" for standard input, with a window of @size bytes or more; the caller has set
+ * interrupted, ctx and follow, and zeroed the rest. PM_E_IO with @err filled, PM_E_MEMORY, or 0.
  */
-ssize_t pm_stream_read(struct stream *stream, char *to, size_t size);
+int pm_stream_open(struct stream *stream, const char *path, size_t size, struct pm_error *err);
+/* A zeroed stream is fine. */
+void pm_stream_close(struct stream *stream);
+/* Brings the window to @n bytes. False: there are no more, or no memory; all is as it was. */
+bool pm_stream_fill(struct stream *stream, size_t n);
+/* Moves on by @n bytes, which need not fit a window. False: the input ends before. */
+bool pm_stream_skip(struct stream *stream, uint64_t n);
+/* Reads what is in the file, as read(2), over interruptions; 0 too when it is told to stop. */
+ssize_t pm_stream_read(struct stream *stream, void *to, size_t size);
 
+/* At least @n bytes at pm_stream_bytes. */
+static inline bool pm_stream_need(struct stream *stream, size_t n)
+{
+	return stream->end - stream->at >= n || pm_stream_fill(stream, n);
+}
+
+static inline const uint8_t *pm_stream_bytes(const struct stream *stream)
+{
+	return stream->buffer + stream->at;
+}
+
+static inline size_t pm_stream_held(const struct stream *stream)
+{
+	return stream->end - stream->at;
+}
+
+static inline void pm_stream_pass(struct stream *stream, size_t n)
+{
+	stream->at += n;
+}
+
+/* How far the reader has come, in bytes of the unpacked file. */
+static inline uint64_t pm_stream_position(const struct stream *stream)
+{
+	return stream->passed + stream->at;
+}
+
+/* The command that unpacks what begins with @magic, static; NULL: it is not packed. */
+const char *pm_unpack_command(const uint8_t *magic, size_t size);
 /*
- * stream-cookie.c or stream-plain.c. A FILE that reads through pm_stream_read, or at least from
- * stream->fd.
+ * Sets stream->unpack, which goes on from the window as it is. PM_E_UNSUPPORTED: not in this build;
+ * PM_E_MEMORY, or 0.
  */
-FILE *pm_stream_wrap(struct stream *stream);
-/* Drops stdio's locking, which one reading thread does not need, where the system can. */
-void pm_stream_unlock(FILE *file);
+int pm_unpack_open(struct stream *stream);
+void pm_unpack_close(struct unpack *unpack);
+/* As read(2); a failure fills stream->reason. */
+ssize_t pm_unpack_read(struct stream *stream, void *to, size_t size);
 
 #endif

@@ -232,7 +232,7 @@ static void capture_figures(struct pm_meter *meter, struct pm_capture_figures *f
 	const struct pm_capture_counts *before = &meter->counted;
 
 	if (meter->options.capture)
-		pm_capture_count(meter->options.capture, &now);
+		pm_capture_count(meter->options.capture, meter->options.source, &now);
 	figures->received += now.received - before->received;
 	figures->dropped_kernel += now.dropped_kernel - before->dropped_kernel;
 	figures->dropped_interface += now.dropped_interface - before->dropped_interface;
@@ -495,6 +495,12 @@ void pm_meter_tick(struct pm_meter *meter, int64_t now_ns)
 	if (settled >= meter->end ||
 	    now_ns < pm_time_add(meter->floor, -meter->options.interval_ns))
 		move_on_live(meter, settled);
+}
+
+void pm_meter_idle(struct pm_meter *meter, int64_t now_ns)
+{
+	if (meter->open && meter->options.interval_ns != 0 && now_ns >= meter->end)
+		close_interval(meter, meter->end, false, false);
 }
 
 int64_t pm_meter_deadline(const struct pm_meter *meter)

@@ -8,6 +8,8 @@ static json_t *source_json(const struct pm_source *source)
 
 	pm_json_put(&object, "kind", json_string(source->live ? "live" : "file"));
 	pm_json_put(&object, "name", pm_json_text(source->name));
+	if (source->file)
+		pm_json_put(&object, "file", pm_json_text(source->file));
 	if (!source->live)
 		pm_json_put(&object, "files", pm_json_count(source->files));
 	pm_json_put(&object, "link", pm_json_text(source->link));

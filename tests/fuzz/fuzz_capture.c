@@ -103,8 +103,8 @@ static void read_all(struct run *run, struct pm_capture *capture)
 	run->source = (struct pm_source){
 		.name = pm_capture_name(capture),
 		.files = pm_capture_files(capture),
-		.link = pm_capture_link(capture),
-		.snaplen = pm_capture_snaplen(capture),
+		.link = pm_capture_source(capture, 0)->link,
+		.snaplen = pm_capture_source(capture, 0)->snaplen,
 	};
 	REQUIRE(pm_meter_new(&options, &run->meter) == PM_OK);
 	do

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* The classic format, pcap-savefile(5): a header of 24 bytes, and records of 16 with the frame. */
+#include <string.h>
+
+#include "reader.h"
+
+enum {
+	FILE_HEADER = 24,
+	RECORD_HEADER = 16,
+	RECORD_HEADER_KUZNETZOV =
+		24, /* of patched versions of the nineties, with an index and more */
+};
+
+#define MAGIC UINT32_C(0xa1b2c3d4)
+#define MAGIC_NANO UINT32_C(0xa1b23c4d)
+#define MAGIC_KUZNETZOV UINT32_C(0xa1b2cd34)
+
+/* The lower bits; those above tell of frame check sequences, which the frames then end with. */
+#define LINKTYPE_MASK UINT32_C(0x03ffffff)
+
+static bool magic_of(struct reader *reader, const uint8_t *bytes)
+{
+	for (int big = 0; big < 2; big++) {
+		reader->big = big;
+		reader->header_size = RECORD_HEADER;
+		reader->ns_per_fraction = 1000;
+		switch (pm_reader_u32(reader, bytes)) {
+		case MAGIC_NANO:
+			reader->ns_per_fraction = 1;
+			return true;
+		case MAGIC_KUZNETZOV:
+			reader->header_size = RECORD_HEADER_KUZNETZOV;
+			return true;
+		case MAGIC:
+			return true;
+		default:
+			break;
+		}
+	}
+	return false;
+}
+
+static inline enum read_result next(struct reader *reader)
+{
+	struct stream *stream = reader->stream;
+	struct pm_frame *frame = &reader->frame;
+	uint32_t captured, held, wire;
+	const uint8_t *h;
+
+	if (!pm_stream_need(stream, reader->header_size)) {
+		reader->damage = pm_stream_position(stream);
+		if (pm_stream_held(stream) == 0 && !stream->error && !stream->reason[0])
+			return READ_END;
+		return pm_reader_cut(reader, reader->header_size);
+	}
+	h = pm_stream_bytes(stream);
+	captured = pm_reader_u32(reader, h + 8);
+	wire = pm_reader_u32(reader, h + 12);
+	if (reader->lengths_swapped || (reader->lengths_may_be_swapped && captured > wire)) {
+		held = captured;
+		captured = wire;
+		wire = held;
+	}
+	if (captured > reader->held_max) {
+		reader->damage = pm_stream_position(stream);
+		return pm_reader_damaged(reader, "its captured length of %u bytes is beyond the most, %u",
+					 captured, reader->held_max);
+	}
+	if (!pm_stream_need(stream, reader->header_size + captured)) {
+		reader->damage = pm_stream_position(stream);
+		return pm_reader_cut(reader, reader->header_size + captured);
+	}
+	h = pm_stream_bytes(stream);
+	held = captured;
+	if (held > reader->interface->snaplen)
+		held = reader->interface->snaplen;
+	frame->bytes = h + reader->header_size;
+	frame->held = held;
+	frame->wire = wire;
+	/* The format's seconds have no sign, and reach 2106. */
+	frame->time_ns =
+		pm_time_make(pm_reader_u32(reader, h),
+			     (int64_t)pm_reader_u32(reader, h + 4) * reader->ns_per_fraction);
+	frame->number++;
+	pm_stream_pass(stream, reader->header_size + captured);
+	return READ_FRAME;
+}
+
+static enum read_result pcap_next_frame(struct reader *reader)
+{
+	return next(reader);
+}
+
+static enum read_result pcap_each(struct reader *reader, int max, pm_frame_fn *frame, void *ctx)
+{
+	enum read_result result = READ_FRAME;
+
+	for (int n = 0; n < max; n++) {
+		result = next(reader);
+		if (result != READ_FRAME)
+			break;
+		frame(ctx, &reader->frame);
+	}
+	return result;
+}
+
+static const struct reader_ops pcap_ops = { pcap_next_frame, pcap_each };
+
+enum read_result pm_reader_open_pcap(struct reader *reader)
+{
+	struct interface *interface;
+	const uint8_t *h;
+	uint16_t major, minor;
+	uint32_t linktype;
+
+	if (!pm_stream_need(reader->stream, 4))
+		return READ_END;
+	h = pm_stream_bytes(reader->stream);
+	if (!magic_of(reader, h))
+		return READ_END;
+	if (!pm_stream_need(reader->stream, FILE_HEADER))
+		return pm_reader_cut(reader, FILE_HEADER);
+	h = pm_stream_bytes(reader->stream);
+	major = pm_reader_u16(reader, h + 4);
+	minor = pm_reader_u16(reader, h + 6);
+	if (major != 2 && !(major == 543 && minor == 0))
+		return pm_reader_damaged(reader, "its format has version %u.%u, which nobody knows", major,
+					 minor);
+	/* Before 2.3 the true length stood before the captured one, and in 2.3 now and then. */
+	reader->lengths_swapped = major != 2 || minor < 3;
+	reader->lengths_may_be_swapped = minor == 3;
+	interface = pm_reader_add(reader);
+	if (!interface)
+		return READ_FAILED;
+	linktype = pm_reader_u32(reader, h + 20) & LINKTYPE_MASK;
+	reader->held_max = pm_reader_held_max(linktype);
+	interface->linktype = linktype;
+	interface->snaplen = pm_reader_snaplen(pm_reader_u32(reader, h + 16), linktype);
+	pm_reader_turn_to(reader, interface);
+	reader->ops = &pcap_ops;
+	pm_stream_pass(reader->stream, FILE_HEADER);
+	return READ_FRAME;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which records a frame goes to. All files whose frames come from one interface are one source; of
+ * a file with several, each is a source of its own, shared with its namesakes in other sections and
+ * files.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture-internal.h"
+
+/*
+ * Each source has counters of its own, so a file can't have as many as it likes; the last one
+ * stands for all that are beyond.
+ */
+#define SOURCES_MAX 64
+
+static const char beyond[] = "further interfaces";
+
+static struct source *add(struct pm_capture *capture, const char *name)
+{
+	struct source *source, **more;
+
+	more = realloc(capture->sources, (capture->n_sources + 1) * sizeof *more);
+	if (!more)
+		return NULL;
+	capture->sources = more;
+	source = calloc(1, sizeof *source);
+	if (!source)
+		return NULL;
+	source->name = strdup(name);
+	if (!source->name) {
+		free(source);
+		return NULL;
+	}
+	source->facts.name = source->name;
+	source->facts.interface = -1;
+	source->facts.snaplen = -1;
+	more[capture->n_sources++] = source;
+	return source;
+}
+
+int pm_source_add(struct pm_capture *capture, const char *name, struct source **ret_source)
+{
+	*ret_source = add(capture, name);
+	return *ret_source ? PM_OK : PM_E_MEMORY;
+}
+
+void pm_sources_free(struct pm_capture *capture)
+{
+	for (size_t i = 0; i < capture->n_sources; i++) {
+		struct source *source = capture->sources[i];
+
+		free(source->name);
+		free(source->key);
+		free(source->link);
+		free(source->filter);
+		free(source);
+	}
+	free(capture->sources);
+}
+
+/* "tcp" of the user and "not port 22" of the file: a frame has passed both. */
+static int set_filter(struct source *source, const char *user, const char *file)
+{
+	size_t size;
+
+	if (!file) {
+		source->facts.filter = user;
+		return PM_OK;
+	}
+	size = strlen(file) + (user ? strlen(user) : 0) + sizeof "() and ()";
+	source->filter = malloc(size);
+	if (!source->filter)
+		return PM_E_MEMORY;
+	if (user)
+		snprintf(source->filter, size, "(%s) and (%s)", file, user);
+	else
+		snprintf(source->filter, size, "%s", file);
+	source->facts.filter = source->filter;
+	return PM_OK;
+}
+
+/* Link types that libpcap has no name for go by their number. */
+static int set_link(struct source *source, uint32_t linktype)
+{
+	char number[32];
+
+	source->facts.link = pcap_datalink_val_to_name(pm_capture_dlt(linktype));
+	if (source->facts.link)
+		return PM_OK;
+	snprintf(number, sizeof number, "%lu", (unsigned long)linktype);
+	source->facts.link = source->link = strdup(number);
+	return source->link ? PM_OK : PM_E_MEMORY;
+}
+
+int pm_source_describe(struct pm_capture *capture, struct source *source,
+		       const struct interface *interface)
+{
+	int snaplen = (int)interface->snaplen;
+	int r;
+
+	if (!source->described) {
+		source->described = true;
+		source->linktype = interface->linktype;
+		source->facts.snaplen = snaplen;
+		r = set_link(source, interface->linktype);
+		return r < 0 ? r : set_filter(source, capture->filter, interface->filter);
+	}
+	if (source->linktype != interface->linktype)
+		source->facts.link = NULL;
+	if (source->facts.snaplen != snaplen)
+		source->facts.snaplen = -1;
+	return PM_OK;
+}
+
+static bool is_of(const struct source *source, const struct interface *interface)
+{
+	bool named = interface->name != NULL;
+
+	return source->facts.interface >= 0 && source->linktype == interface->linktype &&
+	       source->ordinal == interface->ordinal && source->named == named &&
+	       (!named || strcmp(source->key, interface->name) == 0);
+}
+
+/* What the records are to call it: as the file does, and so that each has a name of its own. */
+static void name_of(const struct interface *interface, size_t id, char *text, size_t size)
+{
+	if (!interface->name)
+		snprintf(text, size, "interface %zu", id);
+	else if (interface->ordinal)
+		snprintf(text, size, "%s #%zu", interface->name, interface->ordinal + 1);
+	else
+		snprintf(text, size, "%s", interface->name);
+}
+
+int pm_source_of_interface(struct pm_capture *capture, const struct interface *interface, size_t id,
+			   size_t *ret_source)
+{
+	struct source *source = NULL;
+	char name[512];
+	int r;
+
+	for (*ret_source = 0; *ret_source < capture->n_sources; (*ret_source)++)
+		if (is_of(capture->sources[*ret_source], interface))
+			return PM_OK;
+	if (capture->n_sources == SOURCES_MAX) {
+		*ret_source = SOURCES_MAX - 1;
+		return PM_OK;
+	}
+	name_of(interface, id, name, sizeof name);
+	if (capture->n_sources == SOURCES_MAX - 1)
+		snprintf(name, sizeof name, "%s", beyond);
+	r = pm_source_add(capture, name, &source);
+	if (r < 0)
+		return r;
+	if (capture->n_sources == SOURCES_MAX) {
+		pm_capture_notice(capture, "%s: more than %d interfaces; the rest is counted together as \"%s\"",
+				  capture->name, SOURCES_MAX - 1, beyond);
+		source->facts.filter = capture->filter;
+		return PM_OK;
+	}
+	source->named = interface->name != NULL;
+	source->key = source->named ? strdup(interface->name) : NULL;
+	if (source->named && !source->key)
+		return PM_E_MEMORY;
+	source->ordinal = interface->ordinal;
+	source->facts.interface = (int)id;
+	return pm_source_describe(capture, source, interface);
+}
