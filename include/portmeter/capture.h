@@ -52,6 +52,7 @@ struct pm_capture_options {
 	enum pm_direction direction; /* live */
 	pm_notice_fn *notice;        /* NULL: say nothing */
 	bool follow; /* a file's end is not the end: wait for what is written to it */
+	bool keep_open;              /* each file at once, and not again: rights may go meanwhile */
 	bool plain_reader;           /* read files through libpcap's functions: for comparison */
 	/*
 	 * Streams and files that are followed: asked before each wait for more, several times a

@@ -199,15 +199,14 @@ static int read_all(struct file_run *f)
 					       : PM_OK;
 }
 
-/* Many files at once need as many descriptors. */
-static void allow_files(size_t n)
+/* Many files need as many descriptors; where that fails, opening says which was too many. */
+static void allow_files(void)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > n + 32)
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
 	limit.rlim_cur = limit.rlim_max;
-	/* where that fails, opening says which file was too many */
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
@@ -219,7 +218,8 @@ static int open_all(struct file_run *f, const struct options *options)
 
 	capture.interrupted = on_interrupted;
 	capture.ctx = f;
-	allow_files(options->n_files);
+	capture.keep_open = options->user != NULL;
+	allow_files();
 	r = pm_capture_open_files(options->files, options->n_files, &capture, &err, &f->capture);
 	if (r == PM_OK || signal_stop)
 		return EXIT_DONE;

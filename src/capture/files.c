@@ -86,7 +86,8 @@ static int plain_source(struct files *files, size_t *ret_source)
 /* Whether it can be closed and opened again at the same place. */
 static bool may_park(const struct file *file)
 {
-	return file->files->n > 1 && file->stream.regular && strcmp(file->path, "-") != 0;
+	return file->files->n > 1 && !file->files->options.keep_open && file->stream.regular &&
+	       strcmp(file->path, "-") != 0;
 }
 
 static bool same_name(const char *a, const char *b)
