@@ -116,6 +116,7 @@ PM_API void pm_capture_count(struct pm_capture *capture, size_t source,
 struct pm_capture_source {
 	const char *name; /* interface, or first path; of a file with several interfaces, theirs */
 	const char *link;   /* "EN10MB"; NULL: its files differ in it */
+	uint32_t linktype;  /* LINKTYPE_ number; valid with link */
 	const char *filter; /* what its frames have passed, the file's own included; NULL: none */
 	int snaplen;        /* bytes; -1: not known, or its files differ in it */
 	int interface;      /* number in a file with several interfaces; -1: it has one */

@@ -123,6 +123,8 @@ void run_flush(struct run *run);
 void run_end_output(struct run *run);
 /* Facts of a capture's source number @index for its records. */
 struct pm_source run_source(const struct run *run, const struct pm_capture *capture, size_t index);
+/* Says so when no frame of a source can have ports, since nothing is known of its link type. */
+void run_check_link(const struct pm_capture *capture, size_t index);
 /* "5 packets captured", ... as tcpdump says it; @several: with the source's name before each. */
 void run_counts(const char *name, const struct pm_capture_counts *counts, uint64_t captured,
 		bool several);

@@ -81,6 +81,7 @@ static bool add_series(struct file_run *f)
 	}
 	series->f = f;
 	series->source = run_source(f->run, f->capture, f->n);
+	run_check_link(f->capture, f->n);
 	f->series[f->n++] = series;
 	return true;
 }

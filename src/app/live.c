@@ -271,6 +271,7 @@ static int sensor_open(struct live_run *live, struct sensor *sensor, const char 
 	if (r < 0)
 		return r == PM_E_FILTER || r == PM_E_INVALID ? EXIT_USAGE : EXIT_FAILED;
 	sensor->source = run_source(live->run, sensor->capture, 0);
+	run_check_link(sensor->capture, 0);
 	pm_meter_tick(sensor->meter, start);
 	say("listening on %s, link type %s, snapshot length %d bytes", sensor->source.name,
 	    sensor->source.link ? sensor->source.link : "?", sensor->source.snaplen);

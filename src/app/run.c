@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app.h"
+#include "portmeter/packet.h"
 
 bool run_report(struct run *run, const struct pm_tally *tally, const struct pm_source *source)
 {
@@ -110,6 +111,15 @@ struct pm_source run_source(const struct run *run, const struct pm_capture *capt
 		.sensor = run->sensor[0] ? run->sensor : NULL,
 		.run = live ? run->id : NULL,
 	};
+}
+
+void run_check_link(const struct pm_capture *capture, size_t index)
+{
+	const struct pm_capture_source *source = pm_capture_source(capture, index);
+
+	if (source->link && !pm_link_find(source->linktype))
+		say("%s: link type %s (%" PRIu32 ") carries no IP that is known here: all its frames are non_ip",
+		    source->name, source->link, source->linktype);
 }
 
 static void count_line(const char *name, uint64_t n, const char *what)

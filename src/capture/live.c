@@ -276,6 +276,7 @@ int pm_capture_open_live(const char *interface, const struct pm_capture_options 
 	if (r < 0)
 		goto out;
 	source->facts.link = pcap_datalink_val_to_name(pcap_datalink(live->pcap));
+	source->facts.linktype = live->linktype;
 	source->facts.snaplen = pcap_snapshot(live->pcap);
 	source->facts.filter = live->head.filter;
 	live->interface_counts = interface_counts(interface);

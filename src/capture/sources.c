@@ -87,6 +87,7 @@ static int set_link(struct source *source, uint32_t linktype)
 {
 	char number[32];
 
+	source->facts.linktype = linktype;
 	source->facts.link = pcap_datalink_val_to_name(pm_capture_dlt(linktype));
 	if (source->facts.link)
 		return PM_OK;

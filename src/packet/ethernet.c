@@ -5,15 +5,6 @@
  */
 #include "packet-internal.h"
 
-/* The two bytes behind addresses or a tag: up to 1500 a length, else a type. None is below 1536. */
-static struct pm_step type_or_length(struct pm_cursor *c, struct pm_packet *packet, uint16_t value)
-{
-	if (value > 1500)
-		return pm_next_ethertype(packet, value);
-	pm_limit(c, packet, value);
-	return pm_next_ethertype(packet, PM_ETHERTYPE_LLC);
-}
-
 struct pm_step pm_decode_ethernet(struct pm_cursor *c, struct pm_packet *packet)
 {
 	const uint8_t *h = pm_cursor_take(c, 14);
@@ -22,7 +13,7 @@ struct pm_step pm_decode_ethernet(struct pm_cursor *c, struct pm_packet *packet)
 		return pm_end_short(packet, c);
 	if (h[0] & 1)
 		packet->notes |= PM_NOTE_GROUP;
-	return type_or_length(c, packet, pm_be16(h + 12));
+	return pm_next_type_or_length(c, packet, pm_be16(h + 12));
 }
 
 /* Id 0 names no VLAN, only a priority: behind such a tag the next one is the outermost. */
@@ -34,7 +25,7 @@ struct pm_step pm_decode_vlan(struct pm_cursor *c, struct pm_packet *packet)
 		return pm_end_short(packet, c);
 	if (packet->vlan == 0)
 		packet->vlan = pm_be16(h) & 0x0fff;
-	return type_or_length(c, packet, pm_be16(h + 2));
+	return pm_next_type_or_length(c, packet, pm_be16(h + 2));
 }
 
 /* IP stands in unnumbered information only: as itself (RFC 948), or by its ethertype in SNAP. */

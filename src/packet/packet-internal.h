@@ -34,6 +34,7 @@ struct pm_step pm_next_family(struct pm_packet *packet, uint16_t family); /* of 
 struct pm_step pm_next_version(struct pm_packet *packet, uint8_t nibble);
 struct pm_step pm_next_ip4(struct pm_packet *packet, uint8_t protocol);
 struct pm_step pm_next_ip6(struct pm_packet *packet, uint8_t header);
+struct pm_step pm_next_link(struct pm_packet *packet, uint32_t linktype);
 
 /* The end at a later fragment: FRAGMENT only where the number has a decoder, so may have ports. */
 struct pm_step pm_end_later4(struct pm_packet *packet, uint8_t protocol);
@@ -80,6 +81,29 @@ enum {
 	PM_ETHERTYPE_LLC = 0x8870, /* meant for jumbo frames, which have no length field */
 };
 
+/* Link types that stand in others; the table in packet.c has the rest. */
+enum {
+	PM_LINKTYPE_ETHERNET = 1,
+	PM_LINKTYPE_AX25 = 3,
+	PM_LINKTYPE_PPP_SERIAL = 50,
+	PM_LINKTYPE_ATM = 100,
+	PM_LINKTYPE_CISCO_HDLC = 104,
+	PM_LINKTYPE_FRAME_RELAY = 107,
+	PM_LINKTYPE_LANE = 112,
+	PM_LINKTYPE_IP_OVER_FC = 122,
+	PM_LINKTYPE_FC2 = 224,
+};
+
+/* The two bytes behind addresses or a tag: up to 1500 a length, else a type. None is below 1536. */
+static inline struct pm_step pm_next_type_or_length(struct pm_cursor *c, struct pm_packet *packet,
+						    uint16_t value)
+{
+	if (value > 1500)
+		return pm_next_ethertype(packet, value);
+	pm_limit(c, packet, value);
+	return pm_next_ethertype(packet, PM_ETHERTYPE_LLC);
+}
+
 /* packet.c: the row of Ethernet, for which common.c knows a short cut. */
 extern const struct pm_link *const pm_link_ethernet;
 
@@ -92,6 +116,8 @@ pm_decode_fn pm_decode_mpls;
 /* ppp.c */
 pm_decode_fn pm_decode_ppp;
 pm_decode_fn pm_decode_ppp_serial;
+pm_decode_fn pm_decode_ppp_directed;
+pm_decode_fn pm_decode_ppp_pppd;
 pm_decode_fn pm_decode_pppoe;
 
 /* link.c */
@@ -99,6 +125,53 @@ pm_decode_fn pm_decode_loopback;
 pm_decode_fn pm_decode_raw;
 pm_decode_fn pm_decode_sll;
 pm_decode_fn pm_decode_sll2;
+
+/* lan.c */
+pm_decode_fn pm_decode_token_ring;
+pm_decode_fn pm_decode_fddi;
+pm_decode_fn pm_decode_arcnet;
+pm_decode_fn pm_decode_arcnet_linux;
+pm_decode_fn pm_decode_fibre_channel_ip;
+pm_decode_fn pm_decode_fibre_channel;
+pm_decode_fn pm_decode_fibre_channel_delimited;
+pm_decode_fn pm_decode_ieee1394;
+pm_decode_fn pm_decode_ipoib;
+
+/* wan.c */
+pm_decode_fn pm_decode_frame_relay;
+pm_decode_fn pm_decode_frame_relay_directed;
+pm_decode_fn pm_decode_multilink;
+pm_decode_fn pm_decode_cisco_hdlc;
+pm_decode_fn pm_decode_cisco_hdlc_directed;
+pm_decode_fn pm_decode_atm;
+pm_decode_fn pm_decode_atm_clip;
+pm_decode_fn pm_decode_lane;
+pm_decode_fn pm_decode_sunatm;
+pm_decode_fn pm_decode_slip;
+pm_decode_fn pm_decode_slip_bsdos;
+pm_decode_fn pm_decode_ax25;
+pm_decode_fn pm_decode_ax25_kiss;
+pm_decode_fn pm_decode_docsis;
+pm_decode_fn pm_decode_epon;
+
+/* wrappers.c */
+pm_decode_fn pm_decode_pktap;
+pm_decode_fn pm_decode_nflog;
+pm_decode_fn pm_decode_pflog;
+pm_decode_fn pm_decode_enc;
+pm_decode_fn pm_decode_ipnet;
+pm_decode_fn pm_decode_netanalyzer;
+pm_decode_fn pm_decode_netanalyzer_transparent;
+pm_decode_fn pm_decode_mpacket;
+pm_decode_fn pm_decode_switch_4;
+pm_decode_fn pm_decode_switch_8;
+pm_decode_fn pm_decode_switch_prepended;
+pm_decode_fn pm_decode_erf;
+pm_decode_fn pm_decode_juniper_ethernet;
+pm_decode_fn pm_decode_juniper_ppp;
+pm_decode_fn pm_decode_juniper_frame_relay;
+pm_decode_fn pm_decode_juniper_hdlc;
+pm_decode_fn pm_decode_juniper_other;
 
 /* ip.c */
 pm_decode_fn pm_decode_ipv4;

@@ -3,6 +3,7 @@
  * The one place where a number becomes a decoder. A protocol is a row here and a function
  * in its own file; no decoder calls another, one bounded loop calls them all.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -16,20 +17,84 @@ struct pm_link {
 	pm_decode_fn *fn;
 };
 
+/* In the order of their numbers. What is not here carries no IP that could be told. */
 static const struct pm_link links[] = {
 	{ 0, "NULL", pm_decode_loopback },
 	{ 1, "EN10MB", pm_decode_ethernet },
+	{ 3, "AX25", pm_decode_ax25 },
+	{ 6, "IEEE802", pm_decode_token_ring },
+	{ 7, "ARCNET", pm_decode_arcnet },
+	{ 8, "SLIP", pm_decode_slip },
 	{ 9, "PPP", pm_decode_ppp },
-	{ 12, "RAW", pm_decode_raw }, /* DLT_RAW of most systems, which old files bear */
+	{ 10, "FDDI", pm_decode_fddi },
+	{ 11, "ATM_RFC1483", pm_decode_atm }, /* as 12, a DLT_ of most systems that old files bear */
+	{ 12, "RAW", pm_decode_raw },
 	{ 14, "RAW", pm_decode_raw }, /* DLT_RAW of OpenBSD */
+	{ 19, "ATM_CLIP", pm_decode_atm_clip },
 	{ 50, "PPP_SERIAL", pm_decode_ppp_serial },
 	{ 51, "PPP_ETHER", pm_decode_pppoe },
+	{ 100, "ATM_RFC1483", pm_decode_atm },
 	{ 101, "RAW", pm_decode_raw },
+	{ 102, "SLIP_BSDOS", pm_decode_slip_bsdos },
+	{ 104, "C_HDLC", pm_decode_cisco_hdlc },
+	{ 106, "ATM_CLIP", pm_decode_atm_clip },
+	{ 107, "FRELAY", pm_decode_frame_relay },
 	{ 108, "LOOP", pm_decode_loopback },
+	{ 109, "ENC", pm_decode_enc },
+	{ 112, "LANE8023", pm_decode_lane },
 	{ 113, "LINUX_SLL", pm_decode_sll },
+	{ 117, "PFLOG", pm_decode_pflog },
+	{ 122, "IP_OVER_FC", pm_decode_fibre_channel_ip },
+	{ 123, "SUNATM", pm_decode_sunatm },
+	{ 129, "ARCNET_LINUX", pm_decode_arcnet_linux },
+	{ 130, "JUNIPER_MLPPP", pm_decode_juniper_other },
+	{ 131, "JUNIPER_MLFR", pm_decode_juniper_other },
+	{ 132, "JUNIPER_ES", pm_decode_juniper_other },
+	{ 133, "JUNIPER_GGSN", pm_decode_juniper_other },
+	{ 134, "JUNIPER_MFR", pm_decode_juniper_other },
+	{ 135, "JUNIPER_ATM2", pm_decode_juniper_other },
+	{ 136, "JUNIPER_SERVICES", pm_decode_juniper_other },
+	{ 137, "JUNIPER_ATM1", pm_decode_juniper_other },
+	{ 138, "APPLE_IP_OVER_IEEE1394", pm_decode_ieee1394 },
+	{ 143, "DOCSIS", pm_decode_docsis },
+	{ 164, "JUNIPER_MONITOR", pm_decode_juniper_other },
+	{ 166, "PPP_PPPD", pm_decode_ppp_pppd },
+	{ 167, "JUNIPER_PPPOE", pm_decode_juniper_ethernet },
+	{ 168, "JUNIPER_PPPOE_ATM", pm_decode_juniper_other },
+	{ 174, "JUNIPER_PIC_PEER", pm_decode_juniper_other },
+	{ 175, "ERF_ETH", pm_decode_erf },
+	{ 176, "ERF_POS", pm_decode_erf },
+	{ 178, "JUNIPER_ETHER", pm_decode_juniper_ethernet },
+	{ 179, "JUNIPER_PPP", pm_decode_juniper_ppp },
+	{ 180, "JUNIPER_FRELAY", pm_decode_juniper_frame_relay },
+	{ 181, "JUNIPER_CHDLC", pm_decode_juniper_hdlc },
+	{ 182, "MFR", pm_decode_multilink },
+	{ 183, "JUNIPER_VP", pm_decode_juniper_other },
+	{ 194, "JUNIPER_ISM", pm_decode_juniper_other },
+	{ 197, "ERF", pm_decode_erf },
+	{ 200, "JUNIPER_ST", pm_decode_juniper_other },
+	{ 202, "AX25_KISS", pm_decode_ax25_kiss },
+	{ 204, "PPP_WITH_DIR", pm_decode_ppp_directed },
+	{ 205, "C_HDLC_WITH_DIR", pm_decode_cisco_hdlc_directed },
+	{ 206, "FRELAY_WITH_DIR", pm_decode_frame_relay_directed },
+	{ 219, "MPLS", pm_decode_mpls },
+	{ 224, "FC_2", pm_decode_fibre_channel },
+	{ 225, "FC_2_WITH_FRAME_DELIMS", pm_decode_fibre_channel_delimited },
+	{ 226, "IPNET", pm_decode_ipnet },
 	{ 228, "IPV4", pm_decode_ipv4 },
 	{ 229, "IPV6", pm_decode_ipv6 },
+	{ 239, "NFLOG", pm_decode_nflog },
+	{ 240, "NETANALYZER", pm_decode_netanalyzer },
+	{ 241, "NETANALYZER_TRANSPARENT", pm_decode_netanalyzer_transparent },
+	{ 242, "IPOIB", pm_decode_ipoib },
+	{ 258, "PKTAP", pm_decode_pktap },
+	{ 259, "EPON", pm_decode_epon },
+	{ 274, "ETHERNET_MPACKET", pm_decode_mpacket },
 	{ 276, "LINUX_SLL2", pm_decode_sll2 },
+	{ 281, "DSA_TAG_BRCM", pm_decode_switch_4 },
+	{ 282, "DSA_TAG_BRCM_PREPEND", pm_decode_switch_prepended },
+	{ 284, "DSA_TAG_DSA", pm_decode_switch_4 },
+	{ 285, "DSA_TAG_EDSA", pm_decode_switch_8 },
 };
 
 const struct pm_link *const pm_link_ethernet = &links[1];
@@ -147,12 +212,16 @@ const char *pm_verdict_name(enum pm_verdict verdict)
 	return (unsigned)verdict < PM_VERDICT_N ? verdict_names[verdict] : "?";
 }
 
+static int by_number(const void *key, const void *link)
+{
+	uint32_t number = *(const uint32_t *)key, other = ((const struct pm_link *)link)->number;
+
+	return (number > other) - (number < other);
+}
+
 const struct pm_link *pm_link_find(uint32_t linktype)
 {
-	for (size_t i = 0; i < COUNT(links); i++)
-		if (links[i].number == linktype)
-			return &links[i];
-	return NULL;
+	return bsearch(&linktype, links, COUNT(links), sizeof *links, by_number);
 }
 
 const struct pm_link *pm_link_at(size_t index)
@@ -187,6 +256,13 @@ struct pm_step pm_next_ethertype(struct pm_packet *packet, uint16_t type)
 struct pm_step pm_next_ppp(struct pm_packet *packet, uint16_t protocol)
 {
 	return search(packet, ppp_protocols, COUNT(ppp_protocols), protocol);
+}
+
+struct pm_step pm_next_link(struct pm_packet *packet, uint32_t linktype)
+{
+	const struct pm_link *link = pm_link_find(linktype);
+
+	return link ? (struct pm_step){ link->fn } : pm_end(packet, PM_VERDICT_NON_IP);
 }
 
 struct pm_step pm_next_family(struct pm_packet *packet, uint16_t family)

@@ -27,6 +27,27 @@ struct pm_step pm_decode_ppp(struct pm_cursor *c, struct pm_packet *packet)
 	return pm_next_ppp(packet, protocol);
 }
 
+/* The direction before it. */
+struct pm_step pm_decode_ppp_directed(struct pm_cursor *c, struct pm_packet *packet)
+{
+	if (!pm_cursor_take(c, 1))
+		return pm_end_short(packet, c);
+	return pm_next_ethertype(packet, PM_ETHERTYPE_PPP);
+}
+
+/* The direction in the place of the address, so that the control may follow alone. */
+struct pm_step pm_decode_ppp_pppd(struct pm_cursor *c, struct pm_packet *packet)
+{
+	const uint8_t *control;
+
+	if (!pm_cursor_take(c, 1))
+		return pm_end_short(packet, c);
+	control = pm_cursor_peek(c, 0, 1);
+	if (control && control[0] == 0x03)
+		pm_cursor_take(c, 1);
+	return pm_next_ethertype(packet, PM_ETHERTYPE_PPP);
+}
+
 /* Serial lines: the first byte tells Cisco's framing, with ethertypes, from PPP's. */
 struct pm_step pm_decode_ppp_serial(struct pm_cursor *c, struct pm_packet *packet)
 {
