@@ -116,10 +116,14 @@ struct pm_source run_source(const struct run *run, const struct pm_capture *capt
 void run_check_link(const struct pm_capture *capture, size_t index)
 {
 	const struct pm_capture_source *source = pm_capture_source(capture, index);
+	char number[16];
 
-	if (source->link && !pm_link_find(source->linktype))
-		say("%s: link type %s (%" PRIu32 ") carries no IP that is known here: all its frames are non_ip",
-		    source->name, source->link, source->linktype);
+	if (!source->link || pm_link_find(source->linktype))
+		return;
+	snprintf(number, sizeof number, "%" PRIu32, source->linktype);
+	say("%s: link type %s%s%s carries no IP that is known here: all its frames are non_ip",
+	    source->name, number, strcmp(source->link, number) ? " " : "",
+	    strcmp(source->link, number) ? source->link : "");
 }
 
 static void count_line(const char *name, uint64_t n, const char *what)

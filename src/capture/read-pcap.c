@@ -15,8 +15,9 @@ enum {
 #define MAGIC_NANO UINT32_C(0xa1b23c4d)
 #define MAGIC_KUZNETZOV UINT32_C(0xa1b2cd34)
 
-/* The lower bits; those above tell of frame check sequences, which the frames then end with. */
-#define LINKTYPE_MASK UINT32_C(0x03ffffff)
+/* Bits of the file header's last field; above them it tells of frame check sequences. */
+#define LINKTYPE_MASK UINT32_C(0x0000ffff)
+#define RESERVED_MASK UINT32_C(0x03ff0000)
 
 static bool magic_of(struct reader *reader, const uint8_t *bytes)
 {
@@ -133,6 +134,9 @@ enum read_result pm_reader_open_pcap(struct reader *reader)
 	if (!interface)
 		return READ_FAILED;
 	linktype = pm_reader_u32(reader, h + 20) & LINKTYPE_MASK;
+	if (pm_reader_u32(reader, h + 20) & RESERVED_MASK)
+		return pm_reader_damaged(reader, "its link type has bits that nobody knows, %#x",
+					 pm_reader_u32(reader, h + 20));
 	reader->held_max = pm_reader_held_max(linktype);
 	interface->linktype = linktype;
 	interface->snaplen = pm_reader_snaplen(pm_reader_u32(reader, h + 16), linktype);

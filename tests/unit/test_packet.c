@@ -109,7 +109,7 @@ struct decode_case {
 #define AX25_FROM(last) "\xa4\xa6\xa8\x40\x40\x40" last
 #define JUNIPER(flags) "\x4d\x47\x43" flags
 #define NFLOG_HEAD(family) family "\x00\x00\x05"
-#define NFLOG_PREFIX "\x0a\x00\x0a\x00" "drop: \x00\x00"
+#define NFLOG_PREFIX "\x0a\x00\x0a\x00\x64rop: \x00\x00"
 
 #define CASE(name, link, bytes, ...) \
 	{ \
