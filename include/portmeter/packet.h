@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From the bytes of a frame to its ports, or to the reason why it has none.
- * Sources: IEEE 802.3, 802.1Q, 802.1ad; RFC 791, 8200, 2675, 4302, 3032, 2516, 1661;
+ * Sources: IEEE 802.3, 802.1Q, 802.1ad, 802.1ah, 802.1CB, 802.1BR, 802.1AE, IEC 62439-3; RFC 791,
+ * 8200, 2675, 4302, 3032, 4385, 4448, 4928, 5586, 6325, 8300, 2516, 1661, 3518, 2684;
  * transports RFC 9293, 768, 3828, 9260, 4340. No I/O, no allocation per frame.
  */
 #ifndef PORTMETER_PACKET_H
@@ -40,7 +41,7 @@ static inline bool pm_transport_source_optional(enum pm_transport transport)
 /* What a frame turned out to be. Every frame gets exactly one. */
 enum pm_verdict {
 	PM_VERDICT_PORTS,             /* transport and both ports are known */
-	PM_VERDICT_NON_IP,            /* no IP layer */
+	PM_VERDICT_NON_IP,            /* no IP layer, nor anything that announced one */
 	PM_VERDICT_NO_PORTS_PROTOCOL, /* IP, but of a protocol without ports */
 	PM_VERDICT_FRAGMENT,          /* a later fragment: its first fragment has the ports */
 	PM_VERDICT_HEADER_TRUNCATED,  /* the capture ends before the ports */

@@ -35,7 +35,7 @@ struct pm_step pm_decode_ipv4(struct pm_cursor *c, struct pm_packet *packet)
 	uint32_t dst;
 
 	if (!h)
-		return pm_end_short(packet, c);
+		return pm_end_short_ip(packet, c);
 	header = (size_t)(h[0] & 0x0f) * 4;
 	total = pm_be16(h + 2);
 	if (h[0] >> 4 != 4 || header < IP4_HEADER)
@@ -46,7 +46,7 @@ struct pm_step pm_decode_ipv4(struct pm_cursor *c, struct pm_packet *packet)
 		pm_limit(c, packet, total - IP4_HEADER);
 	}
 	if (header > IP4_HEADER && !pm_cursor_take(c, header - IP4_HEADER))
-		return pm_end_short(packet, c);
+		return pm_end_short_ip(packet, c);
 
 	packet->ip_version = 4;
 	packet->ip_protocol = h[9];
@@ -110,7 +110,7 @@ struct pm_step pm_decode_ipv6(struct pm_cursor *c, struct pm_packet *packet)
 	size_t payload;
 
 	if (!h)
-		return pm_end_short(packet, c);
+		return pm_end_short_ip(packet, c);
 	if (h[0] >> 4 != 6)
 		return pm_end(packet, PM_VERDICT_MALFORMED);
 	packet->ip_version = 6;

@@ -35,6 +35,9 @@ struct pm_step pm_next_version(struct pm_packet *packet, uint8_t nibble);
 struct pm_step pm_next_ip4(struct pm_packet *packet, uint8_t protocol);
 struct pm_step pm_next_ip6(struct pm_packet *packet, uint8_t header);
 struct pm_step pm_next_link(struct pm_packet *packet, uint32_t linktype);
+struct pm_step pm_next_isl(struct pm_packet *packet, uint8_t type);
+struct pm_step pm_next_nsh(struct pm_packet *packet, uint8_t protocol);
+struct pm_step pm_next_channel(struct pm_packet *packet, uint16_t type); /* beside MPLS */
 
 /* The end at a later fragment: FRAGMENT only where the number has a decoder, so may have ports. */
 struct pm_step pm_end_later4(struct pm_packet *packet, uint8_t protocol);
@@ -47,10 +50,21 @@ static inline struct pm_step pm_end(struct pm_packet *packet, enum pm_verdict ve
 }
 
 /* The end where a take has failed: the capture was cut, or the frame is too short for itself. */
-static inline struct pm_step pm_end_short(struct pm_packet *packet, const struct pm_cursor *c)
+static inline struct pm_step pm_end_short_ip(struct pm_packet *packet, const struct pm_cursor *c)
 {
 	return pm_end(packet, c->status == PM_READ_TRUNCATED ? PM_VERDICT_HEADER_TRUNCATED
 							     : PM_VERDICT_MALFORMED);
+}
+
+/*
+ * The same for headers that may stand before IP. A frame that ends on the wire before anything in
+ * it has announced IP has no IP layer, which is no contradiction: runts are not malformed.
+ */
+static inline struct pm_step pm_end_short(struct pm_packet *packet, const struct pm_cursor *c)
+{
+	if (c->status == PM_READ_MALFORMED && packet->ip_version == 0)
+		return pm_end(packet, PM_VERDICT_NON_IP);
+	return pm_end_short_ip(packet, c);
 }
 
 /* IP without a field that says which: the first nibble does. */
@@ -79,6 +93,7 @@ enum {
 	PM_ETHERTYPE_PPP = 0x880b,
 	PM_ETHERTYPE_MPLS = 0x8847,
 	PM_ETHERTYPE_LLC = 0x8870, /* meant for jumbo frames, which have no length field */
+	PM_ETHERTYPE_BRIDGED = 0x6558, /* a whole Ethernet frame */
 };
 
 /* Link types that stand in others; the table in packet.c has the rest. */
@@ -111,10 +126,27 @@ extern const struct pm_link *const pm_link_ethernet;
 pm_decode_fn pm_decode_ethernet;
 pm_decode_fn pm_decode_vlan;
 pm_decode_fn pm_decode_llc;
+
+/* mpls.c */
 pm_decode_fn pm_decode_mpls;
+
+/* tags.c */
+pm_decode_fn pm_decode_isl;
+pm_decode_fn pm_decode_itag;
+pm_decode_fn pm_decode_six; /* redundancy and interface tags of six bytes, all alike */
+pm_decode_fn pm_decode_etag;
+pm_decode_fn pm_decode_cmd;
+pm_decode_fn pm_decode_edsa;
+pm_decode_fn pm_decode_macsec;
+pm_decode_fn pm_decode_fabricpath;
+pm_decode_fn pm_decode_trill;
+pm_decode_fn pm_decode_nsh;
+pm_decode_fn pm_decode_avsp;
+pm_decode_fn pm_decode_batman;
 
 /* ppp.c */
 pm_decode_fn pm_decode_ppp;
+pm_decode_fn pm_decode_ppp_bridged;
 pm_decode_fn pm_decode_ppp_serial;
 pm_decode_fn pm_decode_ppp_directed;
 pm_decode_fn pm_decode_ppp_pppd;

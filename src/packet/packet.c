@@ -118,11 +118,45 @@ static const struct row ethertypes[] = {
 	{ 0x9100, pm_decode_vlan }, /* stacked tags from before 802.1ad */
 	{ 0x9200, pm_decode_vlan },
 	{ 0x9300, pm_decode_vlan },
+	{ PM_ETHERTYPE_BRIDGED, pm_decode_ethernet },
+	{ 0x88e7, pm_decode_itag }, /* 802.1ah: MAC in MAC */
+	{ 0x88e5, pm_decode_macsec },
+	{ 0x894f, pm_decode_nsh },
+	{ 0x893f, pm_decode_etag },       /* 802.1BR */
+	{ 0x8926, pm_decode_six },        /* VN-Tag */
+	{ 0xf1c1, pm_decode_six },        /* R-TAG of 802.1CB */
+	{ 0x892f, pm_decode_six },        /* HSR */
+	{ 0x22f3, pm_decode_trill },      /* its routing has a type of its own */
+	{ 0x8903, pm_decode_fabricpath }, /* Cisco */
+	{ 0x8909, pm_decode_cmd },        /* Cisco MetaData */
+	{ 0xd28b, pm_decode_avsp },       /* Arista */
+	{ 0xdada, pm_decode_edsa },       /* Linux's choice for Marvell switches */
+	{ 0x4305, pm_decode_batman },     /* batman-adv */
+};
+
+/* What ISL carries: Ethernet; not token ring (1), FDDI (2), ATM (3). */
+static const struct row isl_types[] = {
+	{ 0, pm_decode_isl },
+};
+
+static const struct row nsh_protocols[] = {
+	{ 1, pm_decode_ipv4 },
+	{ 2, pm_decode_ipv6 },
+	{ 3, pm_decode_ethernet },
+	{ 4, pm_decode_nsh },
+	{ 5, pm_decode_mpls },
+};
+
+/* Types of the channel beside a pseudowire or label; most are about the path itself. */
+static const struct row channels[] = {
+	{ 0x0021, pm_decode_ipv4 },
+	{ 0x0057, pm_decode_ipv6 },
 };
 
 static const struct row ppp_protocols[] = {
 	{ 0x0021, pm_decode_ipv4 },
 	{ 0x0057, pm_decode_ipv6 },
+	{ 0x0031, pm_decode_ppp_bridged },
 	{ 0x0281, pm_decode_mpls },
 	{ 0x0283, pm_decode_mpls },
 };
@@ -273,6 +307,21 @@ struct pm_step pm_next_family(struct pm_packet *packet, uint16_t family)
 struct pm_step pm_next_version(struct pm_packet *packet, uint8_t nibble)
 {
 	return search(packet, versions, COUNT(versions), nibble);
+}
+
+struct pm_step pm_next_isl(struct pm_packet *packet, uint8_t type)
+{
+	return search(packet, isl_types, COUNT(isl_types), type);
+}
+
+struct pm_step pm_next_nsh(struct pm_packet *packet, uint8_t protocol)
+{
+	return search(packet, nsh_protocols, COUNT(nsh_protocols), protocol);
+}
+
+struct pm_step pm_next_channel(struct pm_packet *packet, uint16_t type)
+{
+	return search(packet, channels, COUNT(channels), type);
 }
 
 static inline struct pm_step protocol_step(struct pm_packet *packet, pm_decode_fn *fn)

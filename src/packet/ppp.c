@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* PPP (RFC 1661), in HDLC framing (RFC 1662; Cisco's: RFC 1547 section 4.3.1), PPPoE (RFC 2516). */
+/*
+ * PPP (RFC 1661), in HDLC framing (RFC 1662; Cisco's: RFC 1547 section 4.3.1), bridged frames
+ * (RFC 3518), PPPoE (RFC 2516).
+ */
 #include "packet-internal.h"
 
 /*
@@ -73,4 +76,17 @@ struct pm_step pm_decode_pppoe(struct pm_cursor *c, struct pm_packet *packet)
 		return pm_end(packet, PM_VERDICT_NON_IP);
 	pm_limit(c, packet, pm_be16(h + 4));
 	return pm_next_ethertype(packet, PM_ETHERTYPE_PPP);
+}
+
+/* Flags (1), kind of frame (1), perhaps a LAN's number (4), then the frame from its addresses. */
+struct pm_step pm_decode_ppp_bridged(struct pm_cursor *c, struct pm_packet *packet)
+{
+	enum { NUMBERED = 0x40, KIND_ETHERNET = 1 };
+	const uint8_t *h = pm_cursor_take(c, 2);
+
+	if (!h || (h[0] & NUMBERED && !pm_cursor_take(c, 4)))
+		return pm_end_short(packet, c);
+	if (h[1] != KIND_ETHERNET)
+		return pm_end(packet, PM_VERDICT_NON_IP);
+	return pm_next_ethertype(packet, PM_ETHERTYPE_BRIDGED);
 }

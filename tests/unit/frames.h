@@ -41,6 +41,39 @@
 	protocol "\x00\x00\x00\x00\x00\x02" hardware type "\x06" MAC_CLIENT "\x00\x00"
 #define HARDWARE_ETHERNET "\x00\x01"
 
+/* Headers of bridged networks; a type's two bytes where a tag ends with one. */
+#define TYPE_BRIDGED "\x65\x58"
+#define TYPE_ITAG "\x88\xe7"
+#define TYPE_RTAG "\xf1\xc1"
+#define TYPE_ETAG "\x89\x3f"
+#define TYPE_VNTAG "\x89\x26"
+#define TYPE_HSR "\x89\x2f"
+#define TYPE_MACSEC "\x88\xe5"
+#define TYPE_NSH "\x89\x4f"
+#define TYPE_TRILL "\x22\xf3"
+#define TYPE_FABRICPATH "\x89\x03"
+#define TYPE_CMD "\x89\x09"
+#define TYPE_AVSP "\xd2\x8b"
+#define TYPE_EDSA "\xda\xda"
+#define TYPE_BATMAN "\x43\x05"
+#define ETH_IP4_UDP ETH(TYPE_IP4) IP4_UDP /* 42 bytes */
+#define ETH_IP6_TCP ETH(TYPE_IP6) IP6_TCP
+#define ETH_TO_GROUP_IP4_UDP MAC_MULTICAST MAC_CLIENT TYPE_IP4 IP4_UDP
+#define ISL_TO(address, type, length) address "\x00\x00" type MAC_CLIENT length
+#define ISL(type, length) ISL_TO("\x01\x00\x0c", type, length)
+#define ISL_LLC(vlan) "\xaa\xaa\x03\x00\x00\x0c" vlan "\x00\x00\x00\x00"
+#define ITAG "\x20\x01\x02\x03"
+#define SIX(type) "\x12\x34\x56\x78" type
+#define EIGHT(type) "\x01\x01\x00\x01\x00\x63" type
+#define SECTAG(flags, length) flags length "\x00\x00\x00\x07"
+#define SECTAG_NAME "\x00\x00\x5e\x00\x53\x09\x00\x01"
+#define CHECK_VALUE "\xca\xfe\xca\xfe\xca\xfe\xca\xfe\xca\xfe\xca\xfe\xca\xfe\xca\xfe"
+#define NSH(size, next) "\x0f" size "\x02" next "\x00\x00\x01\xff"
+#define TRILL(first) first "\x3f\x00\x01\x00\x02"
+#define LABEL_GAL "\x00\x00\xd1\x40"
+#define CONTROL_WORD(sequence) "\x00\x00" sequence
+#define CHANNEL(type) "\x10\x00" type
+
 /* IPv4; total length and the numbers of protocols as bytes. */
 #define ADDRESS4_CLIENT "\xc0\x00\x02\x01"
 #define ADDRESS4_SERVER "\xc6\x33\x64\x02"
