@@ -130,14 +130,16 @@ struct pm_step pm_decode_atm(struct pm_cursor *c, struct pm_packet *packet)
 	return after_nlpid(c, packet, h[3]);
 }
 
-/* Classical IP of Linux: LLC, or the packet at once. */
+/* Classical IP (RFC 2225): LLC, or, on a channel of its own, IP and nothing else. */
 struct pm_step pm_decode_atm_clip(struct pm_cursor *c, struct pm_packet *packet)
 {
 	const uint8_t *h = pm_cursor_peek(c, 0, 1);
 
 	if (h && h[0] == 0xaa)
 		return pm_next_ethertype(packet, PM_ETHERTYPE_LLC);
-	return pm_next_by_nibble(c, packet);
+	if (h && h[0] >> 4 == 6)
+		return pm_next_ethertype(packet, PM_ETHERTYPE_IP6);
+	return pm_next_ethertype(packet, PM_ETHERTYPE_IP4);
 }
 
 /* LAN emulation: the number of the client, then the frame. */

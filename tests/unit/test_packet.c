@@ -325,6 +325,8 @@ static const struct decode_case cases[] = {
 	CASE("atm, ip at once", ATM, IP6_UDP, A_UDP(6)),
 	CASE("classical ip", ATM_CLIP, SNAP_IP4 IP4_UDP, A_UDP(4)),
 	CASE("classical ip at once", ATM_CLIP, IP4_UDP, A_UDP(4)),
+	CASE("classical ip at once, ipv6", ATM_CLIP, IP6_UDP, A_UDP(6)),
+	CASE("classical ip of another version is malformed", ATM_CLIP, "\x30" IP4_UDP, MALFORMED(0, 0)),
 	CASE("lan emulation", LANE, "\x00\x02" ETH(TYPE_IP4) IP4_UDP, A_UDP(4)),
 	CASE("lan emulation's control is not ip", LANE, "\xff\x00" ETH(TYPE_IP4) IP4_UDP, NON_IP),
 	CASE("sunatm, llc", SUNATM, "\x02\x00\x00\x20" SNAP_IP4 IP4_UDP, A_UDP(4)),
