@@ -205,6 +205,37 @@ static pm_decode_fn *const ip6_protocols[256] = {
 	[140] = pm_decode_ipv6_extension, /* shim6, RFC 5533 */
 };
 
+/* What is without ports by itself may hold another packet. Read only where the inner one counts. */
+static pm_decode_fn *const tunnel_protocols[256] = {
+	[4] = pm_decode_ipv4,  /* RFC 2003, 2473 */
+	[41] = pm_decode_ipv6, /* RFC 4213, 2473; 6to4 (RFC 3056) too */
+	[47] = pm_decode_gre,
+	[94] = pm_decode_ipv4, /* IPIP of KA9Q */
+	[97] = pm_decode_etherip,
+	[103] = pm_decode_pim,
+	[115] = pm_decode_l2tp_ip,
+	[137] = pm_decode_mpls, /* RFC 4023 */
+};
+
+/* GRE's types that are no ethertypes, or mean something else there. */
+static const struct row gre_types[] = {
+	{ 0x88be, pm_decode_erspan },   /* II */
+	{ 0x22eb, pm_decode_erspan },   /* III */
+	{ 0x6400, pm_decode_ethernet }, /* MikroTik's Ethernet over IP */
+	{ 0x6559, pm_decode_frame_relay },
+	{ 0x883e, pm_decode_wccp },
+	{ 0x8909, pm_decode_gre_cmd }, /* elsewhere its type stands last */
+};
+
+/* Next protocols of VXLAN-GPE; 5 is from its drafts before NSH. */
+static const struct row gpe_protocols[] = {
+	{ 1, pm_decode_ipv4 },
+	{ 2, pm_decode_ipv6 },
+	{ 3, pm_decode_ethernet },
+	{ 4, pm_decode_nsh },
+	{ 5, pm_decode_mpls },
+};
+
 static const char *const transport_names[] = {
 	[PM_TRANSPORT_TCP] = "tcp",
 	[PM_TRANSPORT_UDP] = "udp",
@@ -324,6 +355,25 @@ struct pm_step pm_next_channel(struct pm_packet *packet, uint16_t type)
 	return search(packet, channels, COUNT(channels), type);
 }
 
+struct pm_step pm_next_gre(struct pm_packet *packet, uint16_t type)
+{
+	struct pm_step step = search(packet, gre_types, COUNT(gre_types), type);
+
+	return step.fn ? step : pm_next_ethertype(packet, type);
+}
+
+struct pm_step pm_next_gpe(struct pm_packet *packet, uint8_t protocol)
+{
+	return search(packet, gpe_protocols, COUNT(gpe_protocols), protocol);
+}
+
+struct pm_step pm_next_tunnel(struct pm_packet *packet, uint8_t protocol)
+{
+	pm_decode_fn *fn = tunnel_protocols[protocol];
+
+	return fn ? (struct pm_step){ fn } : pm_end(packet, PM_VERDICT_NON_IP);
+}
+
 static inline struct pm_step protocol_step(struct pm_packet *packet, pm_decode_fn *fn)
 {
 	return fn ? (struct pm_step){ fn } : pm_end(packet, PM_VERDICT_NO_PORTS_PROTOCOL);
@@ -351,15 +401,30 @@ struct pm_step pm_end_later6(struct pm_packet *packet, uint8_t header)
 						    : PM_VERDICT_NO_PORTS_PROTOCOL);
 }
 
+pm_decode_fn *pm_decode_on(struct pm_cursor *c, struct pm_packet *packet, struct pm_step step,
+			   int *layers)
+{
+	pm_decode_fn *last = NULL;
+
+	for (; step.fn; ++*layers) {
+		last = step.fn;
+		step = *layers < PM_MAX_LAYERS ? step.fn(c, packet)
+					       : pm_end(packet, PM_VERDICT_MALFORMED);
+	}
+	return last;
+}
+
+struct pm_step pm_step_link(struct pm_packet *packet, const struct pm_link *link)
+{
+	return link ? (struct pm_step){ link->fn } : pm_end(packet, PM_VERDICT_NON_IP);
+}
+
 void pm_packet_decode(const struct pm_link *link, const uint8_t *bytes, size_t held, size_t wire,
 		      struct pm_packet *ret_packet)
 {
 	struct pm_cursor c = pm_cursor_init(bytes, held, wire);
-	struct pm_step step;
+	int layers = 0;
 
 	*ret_packet = (struct pm_packet){ 0 };
-	step = link ? (struct pm_step){ link->fn } : pm_end(ret_packet, PM_VERDICT_NON_IP);
-	for (int layers = 0; step.fn; layers++)
-		step = layers < PM_MAX_LAYERS ? step.fn(&c, ret_packet)
-					      : pm_end(ret_packet, PM_VERDICT_MALFORMED);
+	pm_decode_on(&c, ret_packet, pm_step_link(ret_packet, link), &layers);
 }
