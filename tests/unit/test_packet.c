@@ -124,7 +124,10 @@ struct decode_case {
 #define A_TCP_CUT(ip) PORTS(ip, 6, TCP, 443)
 #define NO_PORTS(ip, number) \
 	.verdict = PM_VERDICT_NO_PORTS_PROTOCOL, .version = (ip), .protocol = (number)
-#define LATER(ip, number) .verdict = PM_VERDICT_FRAGMENT, .version = (ip), .protocol = (number)
+#define LATER(ip, number) \
+	.verdict = PM_VERDICT_FRAGMENT, .version = (ip), .protocol = (number), \
+	.notes = PM_NOTE_LATER_FRAGMENT
+#define LATER_WITHOUT(ip, number) NO_PORTS(ip, number), .notes = PM_NOTE_LATER_FRAGMENT
 #define TRUNCATED(ip, number) \
 	.verdict = PM_VERDICT_HEADER_TRUNCATED, .version = (ip), .protocol = (number)
 #define MALFORMED(ip, number) .verdict = PM_VERDICT_MALFORMED, .version = (ip), .protocol = (number)
@@ -549,11 +552,11 @@ static const struct decode_case cases[] = {
 	CASE("a later fragment of ah may have ports", IPV4, IP4_FRAGMENT("\x00\x1c", "\x00\x01", AH_NUMBER) UDP,
 	     LATER(4, 51), .id = 0x1234),
 	CASE("a later fragment of icmp has a protocol without ports", IPV4,
-	     IP4_FRAGMENT("\x00\x1c", "\x00\x01", ICMP_NUMBER) ICMP, NO_PORTS(4, 1), .id = 0x1234),
+	     IP4_FRAGMENT("\x00\x1c", "\x00\x01", ICMP_NUMBER) ICMP, LATER_WITHOUT(4, 1), .id = 0x1234),
 	CASE("a later fragment of esp has a protocol without ports", IPV4,
-	     IP4_FRAGMENT("\x00\x1c", "\x00\x01", ESP_NUMBER) UDP, NO_PORTS(4, 50), .id = 0x1234),
+	     IP4_FRAGMENT("\x00\x1c", "\x00\x01", ESP_NUMBER) UDP, LATER_WITHOUT(4, 50), .id = 0x1234),
 	CASE("a later fragment of hop-by-hop in ipv4", IPV4, IP4_FRAGMENT("\x00\x1c", "\x00\x01", "\x00") UDP,
-	     NO_PORTS(4, 0), .id = 0x1234),
+	     LATER_WITHOUT(4, 0), .id = 0x1234),
 	CASE("a first fragment of icmp", IPV4, IP4_FRAGMENT("\x00\x1c", "\x20\x00", ICMP_NUMBER) ICMP,
 	     NO_PORTS(4, 1), .notes = PM_NOTE_FIRST_FRAGMENT, .id = 0x1234),
 	CASE("a first fragment of ah and icmp", IPV4,
@@ -657,10 +660,10 @@ static const struct decode_case cases[] = {
 	CASE("a later fragment of ah in ipv6 may have ports", IPV6,
 	     IP6("\x00\x10", "\x2c") FRAGMENT6(AH_NUMBER, "\x00\x08") UDP, LATER(6, 51), .id = 0x000abcde),
 	CASE("a later fragment of icmpv6 has a protocol without ports", IPV6,
-	     IP6("\x00\x10", "\x2c") FRAGMENT6(ICMP6_NUMBER, "\x00\x08") ICMP, NO_PORTS(6, 58),
+	     IP6("\x00\x10", "\x2c") FRAGMENT6(ICMP6_NUMBER, "\x00\x08") ICMP, LATER_WITHOUT(6, 58),
 	     .id = 0x000abcde),
 	CASE("a later fragment of esp in ipv6", IPV6,
-	     IP6("\x00\x10", "\x2c") FRAGMENT6(ESP_NUMBER, "\x00\x08") ICMP, NO_PORTS(6, 50),
+	     IP6("\x00\x10", "\x2c") FRAGMENT6(ESP_NUMBER, "\x00\x08") ICMP, LATER_WITHOUT(6, 50),
 	     .id = 0x000abcde),
 	CASE("a first fragment of options and icmpv6", IPV6,
 	     IP6("\x00\x18", "\x2c") FRAGMENT6("\x3c", "\x00\x01") EXTENSION(ICMP6_NUMBER) ICMP,
