@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GRE (RFC 2784, 2890; with routing RFC 1701; with PPP, for PPTP, RFC 2637), so NVGRE (RFC 7637), and
- * what it carries that nothing else does: mirrored frames (ERSPAN, draft-foschiano-erspan-03),
- * redirected packets (WCCP), Cisco MetaData, frames of Aruba's access points.
+ * GRE (RFC 2784, 2890; with routing RFC 1701; with PPP, for PPTP, RFC 2637), so NVGRE (RFC 7637),
+ * and what it carries that nothing else does: mirrored frames (ERSPAN,
+ * draft-foschiano-erspan-03), redirected packets (WCCP), Cisco MetaData, frames of Aruba's access
+ * points.
  */
 #include "packet-internal.h"
 
@@ -18,7 +19,10 @@ enum {
 	LINKTYPE_WIFI = 105,
 };
 
-/* Source routes: family (2), offset (1), length (1) and as many bytes; one of length 0 is the last. */
+/*
+ * Source routes: family (2), offset (1), length (1) and as many bytes; one of length 0 is the
+ * last.
+ */
 static bool routes(struct pm_cursor *c, struct pm_packet *packet)
 {
 	for (int i = 0; i < ROUTES_MAX; i++) {

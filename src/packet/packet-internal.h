@@ -49,8 +49,8 @@ struct pm_step pm_end_later4(struct pm_packet *packet, uint8_t protocol);
 struct pm_step pm_end_later6(struct pm_packet *packet, uint8_t header);
 
 /*
- * Decodes on from @step to the verdict, @layers counting what has been decoded of this frame. Returns
- * the decoder that gave it.
+ * Decodes on from @step to the verdict, @layers counting what has been decoded of this frame.
+ * Returns the decoder that gave it.
  */
 pm_decode_fn *pm_decode_on(struct pm_cursor *c, struct pm_packet *packet, struct pm_step step,
 			   int *layers);
@@ -135,8 +135,8 @@ static inline struct pm_step pm_next_type_or_length(struct pm_cursor *c, struct 
 extern const struct pm_link *const pm_link_ethernet;
 
 /*
- * ethernet.c: whether @offset bytes from here stands the header of an Ethernet frame that leads on to
- * IP, for what nothing announces. It takes PM_ETHERNET_TELLS bytes to say so.
+ * ethernet.c: whether @offset bytes from here stands the header of an Ethernet frame that leads
+ * on to IP, for what nothing announces. It takes PM_ETHERNET_TELLS bytes to say so.
  */
 bool pm_ethernet_at(const struct pm_cursor *c, struct pm_packet *packet, size_t offset);
 #define PM_ETHERNET_TELLS 17

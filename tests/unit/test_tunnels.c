@@ -346,7 +346,10 @@ static void tunnel_case_holds(void **state)
 	}
 }
 
-/* However a capture is cut, the answer is that of the whole, that it is cut, or that of a layer outside. */
+/*
+ * However a capture is cut, the answer is that of the whole, that it is cut, or that of a layer
+ * outside.
+ */
 static void a_cut_capture_gives_the_same_or_is_truncated_or_counts_outside(void **state)
 {
 	(void)state;
@@ -501,8 +504,9 @@ static void the_vlan_is_the_outermost(void **state)
 /* A flood in a tunnel to a group is no packet to a group, and the reverse. */
 static void the_group_is_that_of_the_inner_packet(void **state)
 {
-	static const char flooded[] = IP4_WHOLE("\x45", "\x00\x00", "\x00\x00", "\x00\x00", UDP_NUMBER,
-						ADDRESS4_MULTICAST) UDP_TO(VXLAN_PORT) VXLAN ETH_IP4_UDP;
+	static const char flooded[] = IP4_WHOLE("\x45", "\x00\x00", "\x00\x00", "\x00\x00",
+						UDP_NUMBER, ADDRESS4_MULTICAST)
+		UDP_TO(VXLAN_PORT) VXLAN ETH_IP4_UDP;
 	static const char group[] = IN_UDP(VXLAN_PORT) VXLAN ETH_TO_GROUP_IP4_UDP;
 	struct pm_packet carrier, p;
 
