@@ -6,7 +6,6 @@
 #include "packet-internal.h"
 
 enum {
-	SNAP = 0xaaaa,
 	CHECK_SEQUENCE = 4, /* bytes behind a frame, where the capture has them */
 
 	/* Second byte of frame control, 9.2.4.1. */
@@ -58,13 +57,13 @@ static struct pm_step payload(struct pm_cursor *c, struct pm_packet *packet, boo
 		pm_cursor_take(c, 2);
 		return pm_next_ethertype(packet, type);
 	}
-	if (uneven && type != SNAP && c->wire >= 5) {
+	if (uneven && c->wire >= 5) {
 		h = pm_cursor_peek(c, 0, 5);
 		if (!h) {
 			pm_cursor_take(c, 5);
 			return pm_end_short(packet, c);
 		}
-		if (pm_be16(h + 2) == SNAP && h[4] == 0x03)
+		if (pm_be16(h + 2) == 0xaaaa && h[4] == 0x03)
 			pm_cursor_take(c, 2);
 	}
 	return pm_next_ethertype(packet, PM_ETHERTYPE_LLC);
