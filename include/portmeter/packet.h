@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From the bytes of a frame to its ports, or to the reason why it has none. Sources: IEEE 802.3,
- * 802.1Q, 802.1ad, 802.1ah, 802.1CB, 802.1BR, 802.1AE, IEC 62439-3; RFC 791, 8200, 2675, 4302,
- * 3032, 4385, 4448, 4928, 5586, 6325, 8300, 2516, 1661, 3518, 2684; tunnels RFC 2003, 2473, 4213,
- * 2784, 2637, 7637, 2661, 3931, 7348, 8926, 4380, 7510, 3378 and others (tunnels.c); transports
- * RFC 9293, 768, 3828, 9260, 4340. No I/O, no allocation per frame.
+ * 802.11, 802.1Q, 802.1ad, 802.1ah, 802.1CB, 802.1BR, 802.1AE, IEC 62439-3; radiotap.org; RFC 791,
+ * 8200, 2675, 4302, 3032, 4385, 4448, 4928, 5586, 6325, 8300, 2516, 1661, 3518, 2684; tunnels RFC
+ * 2003, 2473, 4213, 2784, 2637, 7637, 2661, 3931, 7348, 8926, 4380, 7510, 3378 and others
+ * (tunnels.c); transports RFC 9293, 768, 3828, 9260, 4340. No I/O, no allocation per frame.
  */
 #ifndef PORTMETER_PACKET_H
 #define PORTMETER_PACKET_H

@@ -16,7 +16,6 @@ enum {
 	VERSION = 0x0007,
 	ROUTES_MAX = 16, /* real routes had a handful of hops */
 	TYPE_ERSPAN = 0x88be,
-	LINKTYPE_WIFI = 105,
 };
 
 /*
@@ -59,7 +58,7 @@ static struct pm_step version_0(struct pm_cursor *c, struct pm_packet *packet, u
 	if (type == TYPE_ERSPAN && !(flags & SEQUENCE)) /* I: nothing before the frame */
 		return pm_next_ethertype(packet, PM_ETHERTYPE_BRIDGED);
 	if (is_aruba(type))
-		return pm_next_link(packet, LINKTYPE_WIFI);
+		return pm_next_link(packet, PM_LINKTYPE_WIFI);
 	return pm_next_gre(packet, type);
 }
 

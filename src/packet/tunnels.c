@@ -45,7 +45,6 @@ _Static_assert(COUNT(kinds) <= UINT8_MAX, "a kind fits its cell");
 
 enum {
 	UDP_HEADER = 8,
-	LINKTYPE_WIFI = 105,
 };
 
 int pm_tunnels_new(struct pm_tunnels **ret_tunnels)
@@ -517,7 +516,7 @@ struct pm_step pm_decode_capwap(struct pm_cursor *c, struct pm_packet *packet)
 		return pm_end_short(packet, c);
 	if (!(h[2] & NATIVE))
 		return pm_next_ethertype(packet, PM_ETHERTYPE_BRIDGED);
-	return (h[2] >> 1 & 0x1f) == BINDING_WIFI ? pm_next_link(packet, LINKTYPE_WIFI)
+	return (h[2] >> 1 & 0x1f) == BINDING_WIFI ? pm_next_link(packet, PM_LINKTYPE_WIFI)
 						  : pm_end(packet, PM_VERDICT_NON_IP);
 }
 
@@ -547,6 +546,6 @@ struct pm_step pm_decode_tzsp(struct pm_cursor *c, struct pm_packet *packet)
 		return pm_end_short(packet, c);
 	if (tag == END && pm_be16(h + 2) == ETHERNET)
 		return pm_next_ethertype(packet, PM_ETHERTYPE_BRIDGED);
-	return tag == END && pm_be16(h + 2) == WIFI ? pm_next_link(packet, LINKTYPE_WIFI)
+	return tag == END && pm_be16(h + 2) == WIFI ? pm_next_link(packet, PM_LINKTYPE_WIFI)
 						    : pm_end(packet, PM_VERDICT_NON_IP);
 }
