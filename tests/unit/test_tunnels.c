@@ -79,6 +79,11 @@ struct tunnel_case {
 #define GTP(flags, type, length) flags type length "\x00\x00\x00\x07"
 #define CAPWAP(first, second, third) "\x00" first second third "\x00\x00\x00\x00"
 #define COOKIE "\xfe\xed\xfe\xed"
+#define PADDING_16 "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+#define PADDING_64 PADDING_16 PADDING_16 PADDING_16 PADDING_16
+#define ROUTE "\x08\x00\x00\x01\xff"
+#define ROUTES_5 ROUTE ROUTE ROUTE ROUTE ROUTE
+#define ROUTES_15 ROUTES_5 ROUTES_5 ROUTES_5
 #define KEY "\x00\x00\x00\x2a"
 
 static const struct tunnel_case cases[] = {
@@ -121,6 +126,10 @@ static const struct tunnel_case cases[] = {
 	CASE("gre with routes", IPV4,
 	     IN_GRE("\x40\x00", TYPE_IP4) "\x00\x00\x00\x00" "\x08\x00\x00\x04\xc0\x00\x02\x07" "\x00\x00\x00\x00" IP4_TCP,
 	     A_TCP(4)),
+	CASE("gre with as many routes as are read", IPV4,
+	     IN_GRE("\x40\x00", TYPE_IP4) "\x00\x00\x00\x00" ROUTES_15 "\x00\x00\x00\x00" IP4_TCP, A_TCP(4)),
+	CASE("gre with more routes", IPV4,
+	     IN_GRE("\x40\x00", TYPE_IP4) "\x00\x00\x00\x00" ROUTES_15 ROUTE "\x00\x00\x00\x00" IP4_TCP, MALFORMED(0, 0)),
 	CASE("gre with routes that end early", IPV4,
 	     IN_GRE("\x40\x00", TYPE_IP4) "\x00\x00\x00\x00" "\x08\x00\x00\x04\xc0", NO_PORTS(4, 47)),
 	CASE("gre with a type that holds no ip", IPV4, IN_GRE("\x00\x00", TYPE_ARP) IP4_TCP, NO_PORTS(4, 47)),
@@ -269,6 +278,10 @@ static const struct tunnel_case cases[] = {
 	     OUTER(5247)),
 	CASE("capwap that keeps alive", IPV4, IN_UDP(CAPWAP_PORT) CAPWAP("\x10", "\x02", "\x08") ETH_IP6_TCP, OUTER(5247)),
 	CASE("capwap encrypted", IPV4, IN_UDP(CAPWAP_PORT) "\x01\x00\x00\x00\x17\xfe\xff\x00" ETH_IP6_TCP, OUTER(5247)),
+	CASE("capwap whose header is shorter than itself", IPV4, IN_UDP(CAPWAP_PORT) CAPWAP("\x08", "\x02", "\x00") ETH_IP6_TCP,
+	     OUTER(5247)),
+	CASE("tzsp padded without end", IPV4, IN_UDP(TZSP_PORT) "\x01\x00\x00\x01" PADDING_64 "\x01" ETH_IP6_TCP, OUTER(37008)),
+	CASE("tzsp of another kind of frame", IPV4, IN_UDP(TZSP_PORT) "\x01\x00\x00\x02" "\x01" ETH_IP6_TCP, OUTER(37008)),
 	CASE("tzsp", IPV4, IN_UDP(TZSP_PORT) "\x01\x00\x00\x01" "\x0a\x01\x2c" "\x00" "\x01" ETH_IP6_TCP, A_TCP(6)),
 	CASE("tzsp whose tags do not end", IPV4, IN_UDP(TZSP_PORT) "\x01\x00\x00\x01" "\x0a\xff" ETH_IP6_TCP, OUTER(37008)),
 	CASE("tzsp of another version", IPV4, IN_UDP(TZSP_PORT) "\x02\x00\x00\x01" "\x01" ETH_IP6_TCP, OUTER(37008)),
