@@ -21,10 +21,15 @@ extern "C" {
 #endif
 
 struct pm_meter_options {
-	int64_t interval_ns; /* 0: one interval for everything */
-	int64_t grace_ns;    /* live: how long after its end the clock closes an interval */
-	bool live;           /* the wall clock opens and closes intervals too */
-	struct pm_rules *rules;     /* the meter takes a reference */
+	int64_t interval_ns;    /* 0: one interval for everything */
+	int64_t grace_ns;       /* live: how long after its end the clock closes an interval */
+	bool live;              /* the wall clock opens and closes intervals too */
+	struct pm_rules *rules; /* the meter takes a reference */
+	/*
+	 * Borrowed: the innermost IP layer counts, these being the tunnels. NULL: the outermost
+	 * does.
+	 */
+	const struct pm_tunnels *tunnels;
 	/* asked for the counts of its source number @source when an interval closes; NULL: none */
 	struct pm_capture *capture;
 	size_t source;

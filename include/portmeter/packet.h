@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From the bytes of a frame to its ports, or to the reason why it has none.
- * Sources: IEEE 802.3, 802.1Q, 802.1ad, 802.1ah, 802.1CB, 802.1BR, 802.1AE, IEC 62439-3; RFC 791,
- * 8200, 2675, 4302, 3032, 4385, 4448, 4928, 5586, 6325, 8300, 2516, 1661, 3518, 2684;
- * transports RFC 9293, 768, 3828, 9260, 4340. No I/O, no allocation per frame.
+ * From the bytes of a frame to its ports, or to the reason why it has none. Sources: IEEE 802.3,
+ * 802.11, 802.1Q, 802.1ad, 802.1ah, 802.1CB, 802.1BR, 802.1AE, IEC 62439-3; radiotap.org; RFC 791,
+ * 8200, 2675, 4302, 3032, 4385, 4448, 4928, 5586, 6325, 8300, 2516, 1661, 3518, 2684; tunnels RFC
+ * 2003, 2473, 4213, 2784, 2637, 7637, 2661, 3931, 7348, 8926, 4380, 7510, 3378 and others
+ * (tunnels.c); transports RFC 9293, 768, 3828, 9260, 4340. No I/O, no allocation per frame.
  */
 #ifndef PORTMETER_PACKET_H
 #define PORTMETER_PACKET_H
@@ -64,6 +65,7 @@ enum {
 	PM_NOTE_GROUP = 1 << 1,
 	PM_NOTE_LENGTH = 1 << 2,         /* a length field claims more than the frame has */
 	PM_NOTE_TCP_FLAGS = 1 << 3,      /* tcp_flags are valid */
+	PM_NOTE_LATER_FRAGMENT = 1 << 4, /* not the first of its datagram */
 };
 
 /* TCP header flags (RFC 9293, section 3.1). */
@@ -111,6 +113,39 @@ PM_API const char *pm_link_name(const struct pm_link *link);
  */
 PM_API void pm_packet_decode(const struct pm_link *link, const uint8_t *bytes, size_t held,
 			     size_t wire, struct pm_packet *ret_packet);
+
+/*
+ * Tunnels: packets in packets. Those of an IP protocol of their own (RFC 2003, 2784, ...) name
+ * themselves; those in UDP are told by their ports, which a user may change.
+ */
+struct pm_tunnels; /* opaque; read-only once it is in use, so threads may share it */
+
+/* With the registered ports. PM_E_MEMORY or 0. */
+PM_API int pm_tunnels_new(struct pm_tunnels **ret_tunnels);
+/* NULL is fine. */
+PM_API void pm_tunnels_free(struct pm_tunnels *tunnels);
+/*
+ * UDP datagrams to or from @port hold a tunnel of kind @name, of @size bytes: "vxlan", "gtp", ...,
+ * or "none". False: no such kind, or port 0, which is no port.
+ */
+PM_API bool pm_tunnels_set(struct pm_tunnels *tunnels, const char *name, size_t size,
+			   uint16_t port);
+/* Kinds by index, for lists; static; NULL past the last. */
+PM_API const char *pm_tunnels_name(size_t index);
+/* Whether a UDP datagram between these ports may hold a tunnel. */
+PM_API bool pm_tunnels_hold(const struct pm_tunnels *tunnels, uint16_t src_port, uint16_t dst_port);
+
+/*
+ * As pm_packet_decode, but of the innermost IP layer that the frame shows. A tunnel that holds no
+ * IP leaves the answer to the layer around it. @ret_carrier: the outermost datagram around that
+ * layer of which the frame is the first fragment, with the addresses and the fragment's name of its
+ * own, and verdict, protocol, transport and ports of @ret_packet, as which its later fragments
+ * count; without PM_NOTE_FIRST_FRAGMENT there is none.
+ */
+PM_API void pm_packet_decode_inner(const struct pm_tunnels *tunnels, const struct pm_link *link,
+				   const uint8_t *bytes, size_t held, size_t wire,
+				   struct pm_packet *ret_packet, struct pm_packet *ret_carrier);
+
 /*
  * What a frame of the commonest stacks is about, in one register: Ethernet, IPv4 without options or
  * IPv6 without extension headers, TCP or UDP, whole and not a fragment. 0: the frame is anything
@@ -166,14 +201,14 @@ struct pm_fragment_origin {
 	uint8_t ip_protocol; /* as in the first fragment, behind extension headers */
 	uint8_t transport;   /* enum pm_transport, with PORTS */
 	uint16_t src_port, dst_port;
-	uint32_t note;       /* the caller's own, given back untouched (the side, the label) */
+	uint32_t note; /* the caller's own, given back untouched (the side, the label) */
 };
 
 /* A later fragment that waits for its first; plain data that the table keeps for the caller. */
 struct pm_fragment_frame {
 	uint64_t number; /* of the frame */
 	int64_t time_ns;
-	uint32_t wire;   /* bytes */
+	uint32_t wire; /* bytes */
 };
 
 /* Called for each waiting frame that stops waiting; a NULL @origin makes it an orphan. */
@@ -181,8 +216,8 @@ typedef void pm_fragment_release_fn(void *ctx, const struct pm_fragment_frame *f
 				    const struct pm_fragment_origin *origin);
 
 struct pm_fragments_options {
-	size_t datagrams;  /* how many are remembered; 0: 8192 */
-	size_t frames;     /* how many may wait; 0: 16384 */
+	size_t datagrams; /* how many are remembered; 0: 8192 */
+	size_t frames;    /* how many may wait; 0: 16384 */
 	/*
 	 * after this a first or a waiting fragment is forgotten; 0: 120 s (RFC 1122, section 3.3.2)
 	 */
@@ -212,8 +247,8 @@ PM_API void pm_fragments_first(struct pm_fragments *fragments, const struct pm_p
  * orphan.
  */
 PM_API const struct pm_fragment_origin *pm_fragments_later(struct pm_fragments *fragments,
-							    const struct pm_packet *packet,
-							    const struct pm_fragment_frame *frame);
+							   const struct pm_packet *packet,
+							   const struct pm_fragment_frame *frame);
 /* Releases every waiting frame as an orphan; the first fragments stay known. */
 PM_API void pm_fragments_flush(struct pm_fragments *fragments);
 /* How many datagrams, and how many waiting frames, gave way to newer ones since the last call. */

@@ -8,12 +8,13 @@
 
 #include "portmeter/capture.h"
 #include "portmeter/output.h"
+#include "portmeter/packet.h"
 #include "portmeter/service.h"
 
 /* Exit codes; docs/portmeter.1. */
 enum {
 	EXIT_DONE = 0,
-	EXIT_FAILED = 1,  /* capture, file or output */
+	EXIT_FAILED = 1, /* capture, file or output */
 	EXIT_USAGE = 2,
 	EXIT_RULES = 3,
 	EXIT_DAMAGED = 4, /* damaged input; what was readable has been reported */
@@ -35,10 +36,12 @@ struct options {
 	enum app_command command;
 	const char **interfaces, **files, **rules; /* arrays of argv's strings, owned */
 	size_t n_interfaces, n_files, n_rules;
-	char *filter;                              /* owned; NULL without */
+	char *filter; /* owned; NULL without */
 	const char *explain, *user, *sensor;
+	bool inner;                 /* --tunnel inner */
+	struct pm_tunnels *tunnels; /* owned; NULL: the outermost layer counts */
 	int64_t interval_ns;
-	uint64_t count;                            /* frames; 0: no limit */
+	uint64_t count; /* frames; 0: no limit */
 	struct pm_capture_options capture;
 	struct pm_output_options output;
 };

@@ -65,6 +65,7 @@ static bool add_series(struct file_run *f)
 	struct pm_meter_options meter = {
 		.interval_ns = options->interval_ns,
 		.rules = f->run->rules,
+		.tunnels = options->tunnels,
 		.capture = f->capture,
 		.source = f->n,
 		.closed = on_closed,

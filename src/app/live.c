@@ -243,6 +243,7 @@ static int sensor_open(struct live_run *live, struct sensor *sensor, const char 
 		.grace_ns = INT64_C(1000000) * READ_TIMEOUT_MS,
 		.live = true,
 		.rules = live->run->rules,
+		.tunnels = options->tunnels,
 		.closed = on_closed,
 		.frame = options->output.format == PM_FORMAT_FRAMES ? on_fate : NULL,
 		.ctx = sensor,

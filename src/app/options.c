@@ -25,6 +25,7 @@ enum {
 	LONG_TOP,
 	LONG_PORTS,
 	LONG_TUNNEL,
+	LONG_TUNNEL_PORT,
 	LONG_SENSOR,
 	LONG_SCHEMA,
 	LONG_CHECK_RULES,
@@ -43,6 +44,7 @@ static const struct option longs[] = {
 	{ "top", required_argument, NULL, LONG_TOP },
 	{ "ports", required_argument, NULL, LONG_PORTS },
 	{ "tunnel", required_argument, NULL, LONG_TUNNEL },
+	{ "tunnel-port", required_argument, NULL, LONG_TUNNEL_PORT },
 	{ "sensor", required_argument, NULL, LONG_SENSOR },
 	{ "schema", no_argument, NULL, LONG_SCHEMA },
 	{ "check-rules", no_argument, NULL, LONG_CHECK_RULES },
@@ -77,7 +79,9 @@ void options_help(void)
 	      "  -B KIB               size of the kernel's buffer\n"
 	      "  -Q in|out|inout      direction of the frames\n"
 	      "  --immediate-mode     take each frame at once\n"
-	      "  --tunnel outer       count the outermost IP layer (default)\n"
+	      "  --tunnel outer|inner which IP layer counts, of several (default outer)\n"
+	      "  --tunnel-port KIND=PORT\n"
+	      "                       this UDP port holds such tunnels too: vxlan=8472\n"
 	      "\n"
 	      "Output\n"
 	      "  --interval SECONDS   one record each (default 10; 0: one for everything)\n"
@@ -201,9 +205,8 @@ static int read_filter(const char *path, char **ret_filter)
 	failed = ferror(file) != 0;
 	fclose(file);
 	if (failed || n > FILTER_MAX || memchr(text, '\0', n)) {
-		say("-F %s: %s", path, failed	      ? "can't read it"
-				       : n > FILTER_MAX ? "too long for a filter"
-							: "is no text");
+		say("-F %s: %s", path, failed ? "can't read it" : n > FILTER_MAX ? "too long for a filter"
+										 : "is no text");
 		free(text);
 		return EXIT_USAGE;
 	}
@@ -271,6 +274,25 @@ static int parse_number(int option, const char *text, struct parse *p)
 	return EXIT_DONE;
 }
 
+/* "vxlan=8472" */
+static int tunnel_port(const char *text, struct options *o)
+{
+	const char *equals = strchr(text, '=');
+	char kinds[256] = "";
+	uint64_t port = 0;
+
+	if (!o->tunnels && pm_tunnels_new(&o->tunnels) < 0)
+		return usage("--tunnel-port: %s", pm_strerror(PM_E_MEMORY));
+	if (equals && number(equals + 1, 1, UINT16_MAX, &port) &&
+	    pm_tunnels_set(o->tunnels, text, (size_t)(equals - text), (uint16_t)port))
+		return EXIT_DONE;
+	for (size_t i = 0, n = 0; pm_tunnels_name(i) && n < sizeof kinds; i++)
+		n += (size_t)snprintf(kinds + n, sizeof kinds - n, "%s%s", i ? ", " : "",
+				      pm_tunnels_name(i));
+	return usage("--tunnel-port %s: must be KIND=PORT, PORT 1 to 65535 and KIND one of %s", text,
+		     kinds);
+}
+
 static int parse_long(int option, const char *text, const char *name, struct options *o)
 {
 	switch (option) {
@@ -315,11 +337,12 @@ static int parse_long(int option, const char *text, const char *name, struct opt
 			return EXIT_DONE;
 		return usage("--ports %s: must be all or service", text);
 	case LONG_TUNNEL:
-		if (strcmp(text, "outer") == 0)
+		o->inner = strcmp(text, "inner") == 0;
+		if (o->inner || strcmp(text, "outer") == 0)
 			return EXIT_DONE;
-		if (strcmp(text, "inner") != 0)
-			return usage("--tunnel %s: must be outer", text);
-		return usage("--tunnel inner: not in this version");
+		return usage("--tunnel %s: must be outer or inner", text);
+	case LONG_TUNNEL_PORT:
+		return tunnel_port(text, o);
 	default:
 		return usage("--%s: not in this version", name);
 	}
@@ -406,6 +429,8 @@ static int check(const struct options *o)
 
 	if (o->n_interfaces && o->n_files)
 		return usage("-i and -r do not go together");
+	if (o->tunnels && !o->inner)
+		return usage("--tunnel-port goes with --tunnel inner");
 	if (c->follow && o->n_files != 1)
 		return usage("--follow goes with exactly one -r");
 	if (o->n_files && (c->snaplen || c->buffer_kib || c->no_promiscuous || c->immediate ||
@@ -462,6 +487,10 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 			return r;
 	}
 	r = check(o);
+	if (r == EXIT_DONE && o->inner && !o->tunnels && pm_tunnels_new(&o->tunnels) < 0) {
+		say("%s", pm_strerror(PM_E_MEMORY));
+		r = EXIT_FAILED;
+	}
 	if (r == EXIT_DONE)
 		r = parse_filter(argc, argv, &p);
 	o->capture.filter = o->filter;
@@ -475,4 +504,5 @@ void options_fini(struct options *options)
 	free(options->files);
 	free(options->rules);
 	free(options->filter);
+	pm_tunnels_free(options->tunnels);
 }

@@ -45,7 +45,7 @@ struct pm_meter {
 	bool relabelled; /* rules have changed; first fragments may bear older decisions */
 	enum start start;
 	int64_t begin, end, floor;
-	uint64_t span; /* end - begin; 0 when none is open */
+	uint64_t span;          /* end - begin; 0 when none is open */
 	struct pm_tally *tally; /* NULL only when finished */
 	const struct pm_link *link;
 	uint32_t linktype;
@@ -58,7 +58,7 @@ struct pm_meter {
 	struct pm_tally_entry ahead[AHEAD];
 	size_t n_ahead;
 
-	pthread_mutex_t lock; /* of all below */
+	pthread_mutex_t lock;                      /* of all below */
 	struct pm_tally *waiting[WAITING_MAX + 1]; /* oldest first; the last place is for the end */
 	size_t n_waiting;
 	struct pm_tally *spare[TALLIES_MAX];
@@ -134,10 +134,10 @@ static void count_fragment(void *ctx, const struct pm_fragment_frame *frame,
 	}
 	decision = pm_decision_unpack(origin->note);
 	count_ports(meter, (struct pm_tally_entry){ .src_port = origin->src_port,
-						   .dst_port = origin->dst_port,
-						   .decision = decision,
-						   .wire = frame->wire,
-						   .transport = origin->transport });
+						    .dst_port = origin->dst_port,
+						    .decision = decision,
+						    .wire = frame->wire,
+						    .transport = origin->transport });
 	if (meter->options.frame)
 		report_ports(meter, frame, origin->transport, origin->src_port, origin->dst_port,
 			     decision);
@@ -156,28 +156,55 @@ static struct pm_decision decide_again(const struct pm_meter *meter, const struc
 	return pm_side_decide(meter->rules, &packet);
 }
 
-/* All that is not plainly a packet with ports. */
-static void count_other(struct pm_meter *meter, const struct pm_packet *packet,
-			const struct pm_frame *frame)
+/* A first fragment tells as what the later ones of its datagram count. */
+static void remember(struct pm_meter *meter, const struct pm_packet *packet, int64_t time_ns,
+		     uint32_t note)
 {
-	struct pm_fragment_frame facts = { frame->number, frame->time_ns, frame->wire };
+	if (packet->notes & PM_NOTE_FIRST_FRAGMENT)
+		pm_fragments_first(meter->fragments, packet, time_ns, note);
+}
+
+/*
+ * A later fragment. If it is inside of a datagram that is fragmented itself, that one's later
+ * fragments count as it does; they remain orphans if it has to wait.
+ */
+static void count_later(struct pm_meter *meter, const struct pm_packet *packet,
+			const struct pm_packet *carrier, const struct pm_fragment_frame *frame)
+{
 	const struct pm_fragment_origin *origin;
 	struct pm_fragment_origin decided;
+	struct pm_packet first = *carrier;
 
-	if (packet->verdict != PM_VERDICT_FRAGMENT) {
-		count_no_port(meter, (enum pm_verdict)packet->verdict, packet->ip_protocol, &facts);
-		if (packet->verdict == PM_VERDICT_NO_PORTS_PROTOCOL &&
-		    packet->notes & PM_NOTE_FIRST_FRAGMENT)
-			pm_fragments_first(meter->fragments, packet, frame->time_ns, 0);
-		return;
-	}
-	origin = pm_fragments_later(meter->fragments, packet, &facts);
+	origin = pm_fragments_later(meter->fragments, packet, frame);
 	if (!origin)
 		return;
 	decided = *origin;
 	if (meter->relabelled && origin->verdict == PM_VERDICT_PORTS)
 		decided.note = pm_decision_pack(decide_again(meter, packet, origin));
-	count_fragment(meter, &facts, &decided);
+	count_fragment(meter, frame, &decided);
+	first.verdict = decided.verdict;
+	first.ip_protocol = decided.ip_protocol;
+	first.transport = decided.transport;
+	first.src_port = decided.src_port;
+	first.dst_port = decided.dst_port;
+	remember(meter, &first, frame->time_ns, decided.note);
+}
+
+/* All that is not plainly a packet with ports. */
+static void count_other(struct pm_meter *meter, const struct pm_packet *packet,
+			const struct pm_packet *carrier, const struct pm_frame *frame)
+{
+	struct pm_fragment_frame facts = { frame->number, frame->time_ns, frame->wire };
+
+	if (packet->verdict == PM_VERDICT_FRAGMENT) {
+		count_later(meter, packet, carrier, &facts);
+		return;
+	}
+	count_no_port(meter, (enum pm_verdict)packet->verdict, packet->ip_protocol, &facts);
+	if (packet->verdict == PM_VERDICT_NO_PORTS_PROTOCOL) {
+		remember(meter, packet, frame->time_ns, 0);
+		remember(meter, carrier, frame->time_ns, 0);
+	}
 }
 
 int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_meter)
@@ -425,25 +452,36 @@ static PM_OUT_OF_LINE void find_interval(struct pm_meter *meter, int64_t time_ns
 static PM_OUT_OF_LINE void count_fully(struct pm_meter *meter, const struct pm_frame *frame)
 {
 	struct pm_decision decision;
-	struct pm_packet packet;
+	struct pm_packet packet, carrier = { .notes = 0 };
 
-	pm_packet_decode(meter->link, frame->bytes, frame->held, frame->wire, &packet);
+	if (meter->options.tunnels)
+		pm_packet_decode_inner(meter->options.tunnels, meter->link, frame->bytes,
+				       frame->held, frame->wire, &packet, &carrier);
+	else
+		pm_packet_decode(meter->link, frame->bytes, frame->held, frame->wire, &packet);
 	pm_tally_frame(meter->tally, packet.ip_version, frame->wire);
 	if (packet.verdict != PM_VERDICT_PORTS) {
-		count_other(meter, &packet, frame);
+		count_other(meter, &packet, &carrier, frame);
 		return;
 	}
 	decision = pm_side_decide(meter->rules, &packet);
 	count_ports(meter, (struct pm_tally_entry){ packet.src_port, packet.dst_port, decision,
-						   frame->wire, packet.transport });
-	if (packet.notes & PM_NOTE_FIRST_FRAGMENT)
-		pm_fragments_first(meter->fragments, &packet, frame->time_ns,
-				   pm_decision_pack(decision));
+						    frame->wire, packet.transport });
+	remember(meter, &packet, frame->time_ns, pm_decision_pack(decision));
+	remember(meter, &carrier, frame->time_ns, pm_decision_pack(decision));
 	if (meter->options.frame)
 		report_ports(
 			meter,
 			&(struct pm_fragment_frame){ frame->number, frame->time_ns, frame->wire },
 			packet.transport, packet.src_port, packet.dst_port, decision);
+}
+
+static inline bool may_be_tunnel(const struct pm_meter *meter, pm_brief brief)
+{
+	const struct pm_tunnels *tunnels = meter->options.tunnels;
+
+	return tunnels && pm_brief_transport(brief) == PM_TRANSPORT_UDP &&
+	       pm_tunnels_hold(tunnels, pm_brief_src_port(brief), pm_brief_dst_port(brief));
 }
 
 void pm_meter_frame(void *ctx, const struct pm_frame *frame)
@@ -463,7 +501,7 @@ void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 	if (frame->held < frame->wire)
 		meter->tally->snapped++;
 	brief = pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire);
-	if (brief && !meter->options.frame) {
+	if (brief && !meter->options.frame && !may_be_tunnel(meter, brief)) {
 		decision = pm_side_decide_brief(meter->rules, brief);
 		if (decision.rung != PM_RUNG_N) {
 			pm_tally_frame(meter->tally, pm_brief_ip_version(brief), frame->wire);

@@ -15,6 +15,8 @@ static json_t *source_json(const struct pm_source *source)
 	pm_json_put(&object, "link", pm_json_text(source->link));
 	pm_json_put(&object, "filter", pm_json_text(source->filter));
 	pm_json_put(&object, "snaplen", pm_json_known(source->snaplen >= 0, (uint64_t)source->snaplen));
+	if (source->inner)
+		pm_json_put(&object, "tunnel", json_string("inner"));
 	return object;
 }
 

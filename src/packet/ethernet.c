@@ -5,6 +5,7 @@
 #include "packet-internal.h"
 
 #define TYPE_MIN 1536
+#define HEADER 14
 
 /*
  * Cisco ISL (Inter-Switch Link) is told from Ethernet by the first five bytes of the destination.
@@ -21,7 +22,7 @@ static bool is_isl(const uint8_t *h)
 /* Of Ethernet in Ethernet the innermost tells whether it went to a group: switches flood others. */
 struct pm_step pm_decode_ethernet(struct pm_cursor *c, struct pm_packet *packet)
 {
-	const uint8_t *h = pm_cursor_take(c, 14);
+	const uint8_t *h = pm_cursor_take(c, HEADER);
 	uint16_t value;
 
 	if (!h)
@@ -35,6 +36,27 @@ struct pm_step pm_decode_ethernet(struct pm_cursor *c, struct pm_packet *packet)
 	if (h[0] & 1)
 		packet->notes |= PM_NOTE_GROUP;
 	return pm_next_type_or_length(c, packet, value);
+}
+
+/* Whether a type or length, with @left bytes behind it that begin with @after, leads on to IP. */
+static bool leads_on(struct pm_packet *packet, uint16_t value, size_t left, const uint8_t *after)
+{
+	uint32_t llc = (uint32_t)after[0] << 16 | pm_be16(after + 1);
+
+	if (value <= 1500)
+		return value <= left && (llc == 0xaaaa03 || llc == 0x060603);
+	if (value == PM_ETHERTYPE_IP4)
+		return after[0] >> 4 == 4;
+	if (value == PM_ETHERTYPE_IP6)
+		return after[0] >> 4 == 6;
+	return pm_next_ethertype(packet, value).fn != NULL;
+}
+
+bool pm_ethernet_at(const struct pm_cursor *c, struct pm_packet *packet, size_t offset)
+{
+	const uint8_t *h = pm_cursor_peek(c, offset, PM_ETHERNET_TELLS);
+
+	return h && leads_on(packet, pm_be16(h + 12), c->wire - offset - HEADER, h + HEADER);
 }
 
 /* Id 0 names no VLAN, only a priority: behind such a tag the next one is the outermost. */

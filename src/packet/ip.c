@@ -22,8 +22,10 @@ static struct pm_step ip4_fragment(struct pm_packet *packet, const uint8_t *h)
 {
 	packet->fragment_id = pm_be16(h + 4);
 	packet->fragment_protocol = h[9];
-	if (pm_be16(h + 6) & IP4_OFFSET)
+	if (pm_be16(h + 6) & IP4_OFFSET) {
+		packet->notes |= PM_NOTE_LATER_FRAGMENT;
 		return pm_end_later4(packet, h[9]);
+	}
 	packet->notes |= PM_NOTE_FIRST_FRAGMENT;
 	return pm_next_ip4(packet, h[9]);
 }
@@ -151,8 +153,10 @@ struct pm_step pm_decode_ipv6_fragment(struct pm_cursor *c, struct pm_packet *pa
 	if (!(place & (IP6_OFFSET | IP6_MORE)))
 		return pm_next_ip6(packet, h[0]);
 	packet->fragment_id = pm_be32(h + 4);
-	if (place & IP6_OFFSET)
+	if (place & IP6_OFFSET) {
+		packet->notes |= PM_NOTE_LATER_FRAGMENT;
 		return pm_end_later6(packet, h[0]);
+	}
 	packet->notes |= PM_NOTE_FIRST_FRAGMENT;
 	return pm_next_ip6(packet, h[0]);
 }

@@ -8,8 +8,6 @@
 enum {
 	LABEL_GAL = 13, /* RFC 5586: an associated channel follows */
 	CONTROL_WORD = 4,
-	ETHERNET = 14,
-	LLC = 3,
 };
 
 /*
@@ -27,28 +25,6 @@ static struct pm_step channel(struct pm_cursor *c, struct pm_packet *packet)
 	return pm_next_channel(packet, pm_be16(h + 2));
 }
 
-/* Whether a type or length, with @left bytes behind it that begin with @after, leads on to IP. */
-static bool leads_on(struct pm_packet *packet, uint16_t value, size_t left, const uint8_t *after)
-{
-	uint32_t llc = (uint32_t)after[0] << 16 | pm_be16(after + 1);
-
-	if (value <= 1500)
-		return value <= left && (llc == 0xaaaa03 || llc == 0x060603);
-	if (value == PM_ETHERTYPE_IP4)
-		return after[0] >> 4 == 4;
-	if (value == PM_ETHERTYPE_IP6)
-		return after[0] >> 4 == 6;
-	return pm_next_ethertype(packet, value).fn != NULL;
-}
-
-/* Whether @offset bytes from here stands the header of an Ethernet frame that leads on to IP. */
-static bool ethernet_at(const struct pm_cursor *c, struct pm_packet *packet, size_t offset)
-{
-	const uint8_t *h = pm_cursor_peek(c, offset, ETHERNET + LLC);
-
-	return h && leads_on(packet, pm_be16(h + 12), c->wire - offset - ETHERNET, h + ETHERNET);
-}
-
 /*
  * Nothing in a frame says what a pseudowire carries, nor whether a control word comes first, so it
  * is Ethernet where its type says so. The control word is 0 but for a sequence number, so where
@@ -56,7 +32,7 @@ static bool ethernet_at(const struct pm_cursor *c, struct pm_packet *packet, siz
  */
 static struct pm_step pseudowire(struct pm_cursor *c, struct pm_packet *packet)
 {
-	size_t needed = CONTROL_WORD + ETHERNET + LLC;
+	size_t needed = CONTROL_WORD + PM_ETHERNET_TELLS;
 	const uint8_t *h = pm_cursor_peek(c, 0, c->wire < needed ? c->wire : needed);
 	bool word, plain;
 
@@ -64,8 +40,8 @@ static struct pm_step pseudowire(struct pm_cursor *c, struct pm_packet *packet)
 		pm_cursor_take(c, c->held + 1);
 		return pm_end_short(packet, c);
 	}
-	plain = ethernet_at(c, packet, 0);
-	word = h[0] >> 4 == 0 && ethernet_at(c, packet, CONTROL_WORD);
+	plain = pm_ethernet_at(c, packet, 0);
+	word = h[0] >> 4 == 0 && pm_ethernet_at(c, packet, CONTROL_WORD);
 	if (plain && word)
 		plain = pm_be16(h) != 0;
 	if (!plain && !word)

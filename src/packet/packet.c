@@ -37,6 +37,7 @@ static const struct pm_link links[] = {
 	{ 101, "RAW", pm_decode_raw },
 	{ 102, "SLIP_BSDOS", pm_decode_slip_bsdos },
 	{ 104, "C_HDLC", pm_decode_cisco_hdlc },
+	{ 105, "IEEE802_11", pm_decode_wifi },
 	{ 106, "ATM_CLIP", pm_decode_atm_clip },
 	{ 107, "FRELAY", pm_decode_frame_relay },
 	{ 108, "LOOP", pm_decode_loopback },
@@ -44,8 +45,10 @@ static const struct pm_link links[] = {
 	{ 112, "LANE8023", pm_decode_lane },
 	{ 113, "LINUX_SLL", pm_decode_sll },
 	{ 117, "PFLOG", pm_decode_pflog },
+	{ 119, "PRISM_HEADER", pm_decode_prism },
 	{ 122, "IP_OVER_FC", pm_decode_fibre_channel_ip },
 	{ 123, "SUNATM", pm_decode_sunatm },
+	{ 127, "IEEE802_11_RADIO", pm_decode_radiotap },
 	{ 129, "ARCNET_LINUX", pm_decode_arcnet_linux },
 	{ 130, "JUNIPER_MLPPP", pm_decode_juniper_other },
 	{ 131, "JUNIPER_MLFR", pm_decode_juniper_other },
@@ -57,6 +60,7 @@ static const struct pm_link links[] = {
 	{ 137, "JUNIPER_ATM1", pm_decode_juniper_other },
 	{ 138, "APPLE_IP_OVER_IEEE1394", pm_decode_ieee1394 },
 	{ 143, "DOCSIS", pm_decode_docsis },
+	{ 163, "IEEE802_11_RADIO_AVS", pm_decode_avs },
 	{ 164, "JUNIPER_MONITOR", pm_decode_juniper_other },
 	{ 166, "PPP_PPPD", pm_decode_ppp_pppd },
 	{ 167, "JUNIPER_PPPOE", pm_decode_juniper_ethernet },
@@ -70,6 +74,7 @@ static const struct pm_link links[] = {
 	{ 181, "JUNIPER_CHDLC", pm_decode_juniper_hdlc },
 	{ 182, "MFR", pm_decode_multilink },
 	{ 183, "JUNIPER_VP", pm_decode_juniper_other },
+	{ 192, "PPI", pm_decode_ppi },
 	{ 194, "JUNIPER_ISM", pm_decode_juniper_other },
 	{ 197, "ERF", pm_decode_erf },
 	{ 200, "JUNIPER_ST", pm_decode_juniper_other },
@@ -108,7 +113,7 @@ struct row {
 static const struct row ethertypes[] = {
 	{ PM_ETHERTYPE_IP4, pm_decode_ipv4 },
 	{ PM_ETHERTYPE_IP6, pm_decode_ipv6 },
-	{ 0x8100, pm_decode_vlan }, /* 802.1Q */
+	{ PM_ETHERTYPE_VLAN, pm_decode_vlan }, /* 802.1Q */
 	{ 0x88a8, pm_decode_vlan }, /* 802.1ad */
 	{ PM_ETHERTYPE_MPLS, pm_decode_mpls },
 	{ 0x8848, pm_decode_mpls }, /* upstream-assigned labels, once multicast */
@@ -145,6 +150,13 @@ static const struct row nsh_protocols[] = {
 	{ 3, pm_decode_ethernet },
 	{ 4, pm_decode_nsh },
 	{ 5, pm_decode_mpls },
+};
+
+static const struct row wifi_parts[] = {
+	{ PM_WIFI_PADDED, pm_decode_wifi_padded },
+	{ PM_WIFI_MESH, pm_decode_wifi_mesh },
+	{ PM_WIFI_AGGREGATE, pm_decode_wifi_aggregate },
+	{ PM_WIFI_MESH_AGGREGATE, pm_decode_wifi_mesh_aggregate },
 };
 
 /* Types of the channel beside a pseudowire or label; most are about the path itself. */
@@ -203,6 +215,37 @@ static pm_decode_fn *const ip6_protocols[256] = {
 	[136] = pm_decode_udplite,
 	[139] = pm_decode_ipv6_extension, /* HIP, RFC 7401 */
 	[140] = pm_decode_ipv6_extension, /* shim6, RFC 5533 */
+};
+
+/* What is without ports by itself may hold another packet. Read only where the inner one counts. */
+static pm_decode_fn *const tunnel_protocols[256] = {
+	[4] = pm_decode_ipv4,  /* RFC 2003, 2473 */
+	[41] = pm_decode_ipv6, /* RFC 4213, 2473; 6to4 (RFC 3056) too */
+	[47] = pm_decode_gre,
+	[94] = pm_decode_ipv4, /* IPIP of KA9Q */
+	[97] = pm_decode_etherip,
+	[103] = pm_decode_pim,
+	[115] = pm_decode_l2tp_ip,
+	[137] = pm_decode_mpls, /* RFC 4023 */
+};
+
+/* GRE's types that are no ethertypes, or mean something else there. */
+static const struct row gre_types[] = {
+	{ 0x88be, pm_decode_erspan },   /* II */
+	{ 0x22eb, pm_decode_erspan },   /* III */
+	{ 0x6400, pm_decode_ethernet }, /* MikroTik's Ethernet over IP */
+	{ 0x6559, pm_decode_frame_relay },
+	{ 0x883e, pm_decode_wccp },
+	{ 0x8909, pm_decode_gre_cmd }, /* elsewhere its type stands last */
+};
+
+/* Next protocols of VXLAN-GPE; 5 is from its drafts before NSH. */
+static const struct row gpe_protocols[] = {
+	{ 1, pm_decode_ipv4 },
+	{ 2, pm_decode_ipv6 },
+	{ 3, pm_decode_ethernet },
+	{ 4, pm_decode_nsh },
+	{ 5, pm_decode_mpls },
 };
 
 static const char *const transport_names[] = {
@@ -319,9 +362,33 @@ struct pm_step pm_next_nsh(struct pm_packet *packet, uint8_t protocol)
 	return search(packet, nsh_protocols, COUNT(nsh_protocols), protocol);
 }
 
+struct pm_step pm_next_wifi(struct pm_packet *packet, uint16_t part)
+{
+	return search(packet, wifi_parts, COUNT(wifi_parts), part);
+}
+
 struct pm_step pm_next_channel(struct pm_packet *packet, uint16_t type)
 {
 	return search(packet, channels, COUNT(channels), type);
+}
+
+struct pm_step pm_next_gre(struct pm_packet *packet, uint16_t type)
+{
+	struct pm_step step = search(packet, gre_types, COUNT(gre_types), type);
+
+	return step.fn ? step : pm_next_ethertype(packet, type);
+}
+
+struct pm_step pm_next_gpe(struct pm_packet *packet, uint8_t protocol)
+{
+	return search(packet, gpe_protocols, COUNT(gpe_protocols), protocol);
+}
+
+struct pm_step pm_next_tunnel(struct pm_packet *packet, uint8_t protocol)
+{
+	pm_decode_fn *fn = tunnel_protocols[protocol];
+
+	return fn ? (struct pm_step){ fn } : pm_end(packet, PM_VERDICT_NON_IP);
 }
 
 static inline struct pm_step protocol_step(struct pm_packet *packet, pm_decode_fn *fn)
@@ -351,15 +418,30 @@ struct pm_step pm_end_later6(struct pm_packet *packet, uint8_t header)
 						    : PM_VERDICT_NO_PORTS_PROTOCOL);
 }
 
+pm_decode_fn *pm_decode_on(struct pm_cursor *c, struct pm_packet *packet, struct pm_step step,
+			   int *layers)
+{
+	pm_decode_fn *last = NULL;
+
+	for (; step.fn; ++*layers) {
+		last = step.fn;
+		step = *layers < PM_MAX_LAYERS ? step.fn(c, packet)
+					       : pm_end(packet, PM_VERDICT_MALFORMED);
+	}
+	return last;
+}
+
+struct pm_step pm_step_link(struct pm_packet *packet, const struct pm_link *link)
+{
+	return link ? (struct pm_step){ link->fn } : pm_end(packet, PM_VERDICT_NON_IP);
+}
+
 void pm_packet_decode(const struct pm_link *link, const uint8_t *bytes, size_t held, size_t wire,
 		      struct pm_packet *ret_packet)
 {
 	struct pm_cursor c = pm_cursor_init(bytes, held, wire);
-	struct pm_step step;
+	int layers = 0;
 
 	*ret_packet = (struct pm_packet){ 0 };
-	step = link ? (struct pm_step){ link->fn } : pm_end(ret_packet, PM_VERDICT_NON_IP);
-	for (int layers = 0; step.fn; layers++)
-		step = layers < PM_MAX_LAYERS ? step.fn(&c, ret_packet)
-					      : pm_end(ret_packet, PM_VERDICT_MALFORMED);
+	pm_decode_on(&c, ret_packet, pm_step_link(ret_packet, link), &layers);
 }
