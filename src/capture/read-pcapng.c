@@ -22,6 +22,8 @@ enum {
 #define BYTE_ORDER_MAGIC UINT32_C(0x1a2b3c4d)
 /* Of a block that is looked into: as libpcap has it. */
 #define BLOCK_MAX (UINT32_C(16) << 20)
+/* Of an interface's name; those that differ behind it only are told apart by number. */
+#define NAME_MAX_BYTES 255
 
 /* Options. */
 enum {
@@ -67,9 +69,10 @@ static bool next_option(const struct reader *reader, struct pm_cursor *c, uint16
 	return true;
 }
 
+/* As far as there is something in it. */
 static char *copy(const uint8_t *text, size_t size)
 {
-	return size ? strndup((const char *)text, size) : NULL;
+	return size && text[0] ? strndup((const char *)text, size) : NULL;
 }
 
 static void set_resolution(struct interface *interface, uint8_t value)
@@ -90,10 +93,11 @@ static void interface_option(const struct reader *reader, struct interface *inte
 	switch (code) {
 	case IF_NAME:
 		if (!interface->name)
-			interface->name = copy(value, size);
+			interface->name = copy(value, size < NAME_MAX_BYTES ? size : NAME_MAX_BYTES);
 		break;
 	case IF_FILTER: /* the first byte says what it is written in; 0: as text */
-		if (!interface->filter && size > 1 && value[0] == 0)
+		if (!interface->filter && size > 1 && value[0] == 0 &&
+		    reader->n_interfaces <= PM_SOURCES_MAX)
 			interface->filter = copy(value + 1, size - 1);
 		break;
 	case IF_TSRESOL:
@@ -107,11 +111,6 @@ static void interface_option(const struct reader *reader, struct interface *inte
 	default:
 		break;
 	}
-}
-
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
 /* Behind the block's head at @h, @size bytes. */
@@ -136,9 +135,8 @@ static enum read_result take_interface(struct reader *reader, const uint8_t *h, 
 		interface_option(reader, interface, code, value, option_size);
 	if (interface->ns_per_tick && interface->offset_s == 0)
 		interface->plain_ticks = (uint64_t)(INT64_MAX / interface->ns_per_tick);
-	for (size_t i = 0; i + 1 < reader->n_interfaces; i++)
-		interface->ordinal += reader->interfaces[i]->linktype == interface->linktype &&
-				      same_text(reader->interfaces[i]->name, interface->name);
+	if (!pm_reader_number(reader, interface))
+		return READ_FAILED;
 	if (reader->opened && reader->on_interface(reader->ctx, interface) < 0)
 		return READ_FAILED;
 	return READ_FRAME;
