@@ -119,6 +119,12 @@ static int on_interface(void *ctx, struct interface *interface)
 	return r;
 }
 
+/* A file may claim to have lost any number again and again. */
+static void add_count(uint64_t *count, uint64_t growth)
+{
+	*count = growth < PM_COUNT_MAX - *count ? *count + growth : PM_COUNT_MAX;
+}
+
 static void on_counts(void *ctx, struct interface *interface,
 		      const struct pm_capture_counts *growth)
 {
@@ -127,9 +133,9 @@ static void on_counts(void *ctx, struct interface *interface,
 
 	if (!file->reader.opened || (!file->files->started && may_park(file)))
 		return; /* its source is not known yet; it will be read again */
-	counts->received += growth->received;
-	counts->dropped_kernel += growth->dropped_kernel;
-	counts->dropped_interface += growth->dropped_interface;
+	add_count(&counts->received, growth->received);
+	add_count(&counts->dropped_kernel, growth->dropped_kernel);
+	add_count(&counts->dropped_interface, growth->dropped_interface);
 	counts->received_known |= growth->received_known;
 	counts->dropped_kernel_known |= growth->dropped_kernel_known;
 	counts->dropped_interface_known |= growth->dropped_interface_known;

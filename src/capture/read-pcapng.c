@@ -164,8 +164,8 @@ static enum read_result take_statistics(struct reader *reader, const uint8_t *h,
 		return READ_FRAME; /* no frame depends on it */
 	counts = &reader->interfaces[u32(reader, fixed)]->counts;
 	while (next_option(reader, &c, &code, &value, &option_size)) {
-		if (option_size != 8)
-			continue;
+		if (option_size != 8 || u64(reader, value) > PM_COUNT_MAX)
+			continue; /* all ones: some writers' word for what they don't know */
 		if (code == ISB_IFRECV) {
 			received = u64(reader, value);
 			has_received = true;

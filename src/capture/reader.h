@@ -31,6 +31,9 @@ struct interface {
 	bool filtered;
 };
 
+/* A file's count beyond this is none; so no sum of two overflows, and each is a number in JSON. */
+#define PM_COUNT_MAX ((UINT64_C(1) << 53) - 1)
+
 /* What reading came to. */
 enum read_result {
 	READ_END,
