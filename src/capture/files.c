@@ -500,7 +500,7 @@ static int look_ahead(struct files *files, struct file *file, struct pm_error *e
 
 /*
  * What does not stop the others: a file that is cut within its header, and in a folder what is no
- * capture.
+ * capture, or can't be read: a recorder may have taken it away meanwhile.
  */
 static bool goes_without(struct files *files, size_t i, int r, size_t opened,
 			 const struct pm_error *why)
@@ -512,7 +512,8 @@ static bool goes_without(struct files *files, size_t i, int r, size_t opened,
 		pm_capture_notice(&files->head, "%s: %s", why->file, why->text);
 		return true;
 	}
-	if (files->files[i].foreign && files->paths.all[i].found && !last) {
+	if (r == PM_E_IO && files->paths.all[i].found && !last) {
+		files->head.damaged |= !files->files[i].foreign;
 		pm_capture_notice(&files->head, "%s: %s; left out", why->file, why->text);
 		return true;
 	}

@@ -153,6 +153,7 @@ bool pm_stream_skip(struct stream *stream, uint64_t n)
 static int open_fd(struct stream *stream, struct pm_error *err)
 {
 	struct stat st;
+	off_t at;
 
 	if (strcmp(stream->path, "-") == 0) {
 		if (isatty(STDIN_FILENO))
@@ -166,7 +167,8 @@ static int open_fd(struct stream *stream, struct pm_error *err)
 		return pm_error_set(err, PM_E_IO, stream->path, 0, 0, "can't open: %s",
 				    strerror(errno));
 	stream->regular = fstat(stream->fd, &st) == 0 && S_ISREG(st.st_mode);
-	stream->length = stream->regular ? (uint64_t)st.st_size : 0;
+	at = stream->regular ? lseek(stream->fd, 0, SEEK_CUR) : 0;
+	stream->taken = at > 0 ? (uint64_t)at : 0; /* standard input need not be at its start */
 	return PM_OK;
 }
 
