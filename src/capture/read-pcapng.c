@@ -324,6 +324,8 @@ static int64_t part_ns(const struct interface *interface, uint64_t ticks)
 		return (int64_t)ticks;
 	}
 	high += low >> 32;
+	if (interface->exponent >= 96)
+		return 0;
 	if (interface->exponent >= 32)
 		return (int64_t)(high >> (interface->exponent - 32));
 	return (int64_t)((high << 32 | (low & UINT32_MAX)) >> interface->exponent);
@@ -334,16 +336,13 @@ static int64_t any_time(const struct interface *interface, uint64_t ticks)
 {
 	uint64_t per_second = 1;
 
-	if (interface->binary) {
-		if (interface->exponent > 63) /* all of 64 bits are less than a second */
-			return pm_time_make_any(interface->offset_s, 0);
+	if (interface->exponent > (interface->binary ? 63 : 19))
+		/* all of 64 bits are less than a second */
+		return pm_time_make_any(interface->offset_s, part_ns(interface, ticks));
+	if (interface->binary)
 		per_second <<= interface->exponent;
-	} else {
-		if (interface->exponent > 19)
-			return pm_time_make_any(interface->offset_s, 0);
-		for (int i = 0; i < interface->exponent; i++)
-			per_second *= 10;
-	}
+	for (int i = 0; !interface->binary && i < interface->exponent; i++)
+		per_second *= 10;
 	return pm_time_add(
 		pm_time_make_any(interface->offset_s, 0),
 		pm_time_make_any(ticks / per_second > INT64_MAX ? INT64_MAX
