@@ -129,10 +129,11 @@ static void on_counts(void *ctx, struct interface *interface,
 		      const struct pm_capture_counts *growth)
 {
 	const struct file *file = ctx;
-	struct pm_capture_counts *counts = &file->files->head.sources[interface->source]->counts;
+	struct pm_capture_counts *counts;
 
 	if (!file->reader.opened || (!file->files->started && may_park(file)))
 		return; /* its source is not known yet; it will be read again */
+	counts = &file->files->head.sources[interface->source]->counts;
 	add_count(&counts->received, growth->received);
 	add_count(&counts->dropped_kernel, growth->dropped_kernel);
 	add_count(&counts->dropped_interface, growth->dropped_interface);
