@@ -93,7 +93,8 @@ static void interface_option(const struct reader *reader, struct interface *inte
 	switch (code) {
 	case IF_NAME:
 		if (!interface->name)
-			interface->name = copy(value, size < NAME_MAX_BYTES ? size : NAME_MAX_BYTES);
+			interface->name =
+				copy(value, size < NAME_MAX_BYTES ? size : NAME_MAX_BYTES);
 		break;
 	case IF_FILTER: /* the first byte says what it is written in; 0: as text */
 		if (!interface->filter && size > 1 && value[0] == 0 &&
