@@ -119,6 +119,12 @@ static int on_interface(void *ctx, struct interface *interface)
 	return r;
 }
 
+/* A file may claim to have lost any number again and again. */
+static void add_count(uint64_t *count, uint64_t growth)
+{
+	*count = growth < PM_COUNT_MAX - *count ? *count + growth : PM_COUNT_MAX;
+}
+
 static void on_counts(void *ctx, struct interface *interface,
 		      const struct pm_capture_counts *growth)
 {
@@ -128,9 +134,9 @@ static void on_counts(void *ctx, struct interface *interface,
 	if (!file->reader.opened || (!file->files->started && may_park(file)))
 		return; /* its source is not known yet; it will be read again */
 	counts = &file->files->head.sources[interface->source]->counts;
-	counts->received += growth->received;
-	counts->dropped_kernel += growth->dropped_kernel;
-	counts->dropped_interface += growth->dropped_interface;
+	add_count(&counts->received, growth->received);
+	add_count(&counts->dropped_kernel, growth->dropped_kernel);
+	add_count(&counts->dropped_interface, growth->dropped_interface);
 	counts->received_known |= growth->received_known;
 	counts->dropped_kernel_known |= growth->dropped_kernel_known;
 	counts->dropped_interface_known |= growth->dropped_interface_known;
@@ -495,7 +501,7 @@ static int look_ahead(struct files *files, struct file *file, struct pm_error *e
 
 /*
  * What does not stop the others: a file that is cut within its header, and in a folder what is no
- * capture.
+ * capture, or can't be read: a recorder may have taken it away meanwhile.
  */
 static bool goes_without(struct files *files, size_t i, int r, size_t opened,
 			 const struct pm_error *why)
@@ -507,7 +513,8 @@ static bool goes_without(struct files *files, size_t i, int r, size_t opened,
 		pm_capture_notice(&files->head, "%s: %s", why->file, why->text);
 		return true;
 	}
-	if (files->files[i].foreign && files->paths.all[i].found && !last) {
+	if (r == PM_E_IO && files->paths.all[i].found && !last) {
+		files->head.damaged |= !files->files[i].foreign;
 		pm_capture_notice(&files->head, "%s: %s; left out", why->file, why->text);
 		return true;
 	}
