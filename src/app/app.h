@@ -108,7 +108,7 @@ int run_files(struct run *run);
 int run_live(struct run *run);
 
 /* Renders a closed tally. False once output has failed; that has been said. */
-bool run_report(struct run *run, const struct pm_tally *tally, const struct pm_source *source);
+bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source *source);
 /* Loads rules again; NULL, with the old set kept, when they are in error. */
 struct pm_rules *run_reload(struct run *run);
 /* False when the file can't be opened again; that has been said. */

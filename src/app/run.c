@@ -9,7 +9,7 @@
 #include "app.h"
 #include "portmeter/packet.h"
 
-bool run_report(struct run *run, const struct pm_tally *tally, const struct pm_source *source)
+bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source *source)
 {
 	struct pm_error err = { .line = 0 };
 	struct pm_record *record = NULL;

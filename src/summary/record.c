@@ -5,11 +5,6 @@
 
 #include "portmeter/summary.h"
 
-static uint64_t port_bytes(const struct pm_port_row *row)
-{
-	return row->as_service.bytes + row->src.bytes + row->dst.bytes;
-}
-
 static int by_bytes(uint64_t a, uint64_t b)
 {
 	return a < b ? 1 : a > b ? -1 : 0;
@@ -21,14 +16,22 @@ static int by_transport(unsigned a, unsigned b)
 		      pm_transport_name((enum pm_transport)b));
 }
 
-static int port_order(const void *a, const void *b)
-{
-	const struct pm_port_row *x = a, *y = b;
-	int order = by_bytes(port_bytes(x), port_bytes(y));
+/*
+ * What a row of ports is sorted by, without the row: there may be 327,680 of them, and rows are moved
+ * about at five times the cost.
+ */
+struct place {
+	uint64_t bytes;
+	uint32_t rank; /* of the transport's name among all names, then the port */
+	uint8_t transport;
+};
 
-	if (order == 0 && x->transport != y->transport)
-		order = by_transport(x->transport, y->transport);
-	return order ? order : (int)x->port - (int)y->port;
+static int place_order(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+	int order = by_bytes(x->bytes, y->bytes);
+
+	return order ? order : (x->rank > y->rank) - (x->rank < y->rank);
 }
 
 static int service_order(const void *a, const void *b)
@@ -113,17 +116,56 @@ static void gather_services(struct pm_record *record, const struct pm_tally *tal
 		record->transports[record->n_transports++] = sum;
 }
 
-static void gather_ports(struct pm_record *record, const struct pm_tally *tally,
-			 enum pm_transport transport)
+static uint32_t transport_rank(enum pm_transport transport)
 {
-	const struct pm_tally_transport *tt = &tally->transports[transport];
+	uint32_t rank = 0;
 
-	for (uint32_t i = 0; i < tt->n_used_ports; i++) {
-		uint16_t port = tt->used_ports[i];
-		const struct pm_port_cell *cell = &tt->ports[port];
+	for (unsigned t = 0; t < PM_TRANSPORT_N; t++)
+		rank += by_transport(t, transport) < 0;
+	return rank;
+}
+
+static uint64_t cell_bytes(const struct pm_port_cell *cell)
+{
+	return pm_port_as_service(cell).bytes + pm_port_src(cell).bytes + pm_port_dst(cell).bytes;
+}
+
+static size_t gather_places(const struct pm_tally *tally, struct place *places)
+{
+	size_t n = 0;
+
+	for (unsigned t = 0; t < PM_TRANSPORT_N; t++) {
+		const struct pm_tally_transport *tt = &tally->transports[t];
+		uint32_t rank = transport_rank((enum pm_transport)t) << 16;
+
+		for (uint32_t i = 0; i < tt->n_used_ports; i++) {
+			uint16_t port = tt->used_ports[i];
+
+			places[n++] = (struct place){ cell_bytes(&tt->ports[port]), rank | port,
+						      (uint8_t)t };
+		}
+	}
+	return n;
+}
+
+static int gather_ports(struct pm_record *record, const struct pm_tally *tally, size_t n)
+{
+	struct place *places = malloc((n + 1) * sizeof *places);
+
+	record->ports = malloc((n + 1) * sizeof *record->ports);
+	if (!places || !record->ports) {
+		free(places);
+		return PM_E_MEMORY;
+	}
+	record->n_ports = gather_places(tally, places);
+	sort(places, n, sizeof *places, place_order);
+	for (size_t i = 0; i < n; i++) {
+		enum pm_transport transport = (enum pm_transport)places[i].transport;
+		uint16_t port = (uint16_t)places[i].rank;
+		const struct pm_port_cell *cell = &tally->transports[transport].ports[port];
 		uint32_t label = pm_rules_label(tally->rules, transport, port);
 
-		record->ports[record->n_ports++] = (struct pm_port_row){
+		record->ports[i] = (struct pm_port_row){
 			.service = pm_rules_name(tally->rules, label),
 			.src = pm_port_src(cell),
 			.dst = pm_port_dst(cell),
@@ -133,6 +175,8 @@ static void gather_ports(struct pm_record *record, const struct pm_tally *tally,
 			.metric = pm_rules_metric(tally->rules, transport, port),
 		};
 	}
+	free(places);
+	return PM_OK;
 }
 
 /* A port that carried a service. */
@@ -250,26 +294,24 @@ static int gather(struct pm_record *record, const struct pm_tally *tally)
 		n_ports += tally->transports[t].n_used_ports;
 		n_services += tally->transports[t].n_used_services;
 	}
-	record->ports = calloc(n_ports + 1, sizeof *record->ports);
 	record->services = calloc(n_services + 1, sizeof *record->services);
-	if (!record->ports || !record->services)
+	if (!record->services)
 		return PM_E_MEMORY;
-	for (int t = 0; t < PM_TRANSPORT_N; t++) {
+	for (int t = 0; t < PM_TRANSPORT_N; t++)
 		gather_services(record, tally, (enum pm_transport)t);
-		gather_ports(record, tally, (enum pm_transport)t);
-	}
-	r = gather_service_ports(record, tally);
+	r = gather_ports(record, tally, n_ports);
+	if (r == PM_OK)
+		r = gather_service_ports(record, tally);
 	if (r < 0)
 		return r;
 	gather_no_port(record, tally);
-	sort(record->ports, record->n_ports, sizeof *record->ports, port_order);
 	sort(record->services, record->n_services, sizeof *record->services, service_order);
 	sort(record->transports, record->n_transports, sizeof *record->transports, transport_order);
 	sort(record->no_port, record->n_no_port, sizeof *record->no_port, no_port_order);
 	return PM_OK;
 }
 
-int pm_record_new(const struct pm_tally *tally, const struct pm_source *source,
+int pm_record_new(struct pm_tally *tally, const struct pm_source *source,
 		  struct pm_record **ret_record)
 {
 	struct pm_record *record = calloc(1, sizeof *record);
@@ -289,6 +331,7 @@ int pm_record_new(const struct pm_tally *tally, const struct pm_source *source,
 	record->given_up = tally->given_up;
 	memcpy(record->facets, tally->facets, sizeof record->facets);
 	record->rules = pm_rules_ref(tally->rules);
+	pm_tally_settle(tally);
 	r = gather(record, tally);
 	if (r < 0) {
 		pm_record_free(record);
