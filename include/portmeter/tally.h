@@ -63,7 +63,9 @@ static inline struct pm_count pm_port_as_service(const struct pm_port_cell *cell
 	return sum;
 }
 
-/* One service id of one transport; id 0 holds what has no label. Valid once the tally is settled. */
+/*
+ * One service id of one transport; id 0 holds what has no label. Valid once the tally is settled.
+ */
 struct pm_service_cell {
 	struct pm_count side[PM_SIDE_N]; /* by the side that the service is on */
 	uint64_t rung[PM_RUNG_N];        /* packets by the rung that decided */

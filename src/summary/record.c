@@ -17,8 +17,8 @@ static int by_transport(unsigned a, unsigned b)
 }
 
 /*
- * What a row of ports is sorted by, without the row: there may be 327,680 of them, and rows are moved
- * about at five times the cost.
+ * What a row of ports is sorted by, without the row: there may be 327,680 of them, and rows are
+ * moved about at five times the cost.
  */
 struct place {
 	uint64_t bytes;

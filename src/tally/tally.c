@@ -390,9 +390,10 @@ static void settle(const struct pm_rules *rules, enum pm_transport transport,
 		service_use(tt, 0)->side[PM_SIDE_NONE] = sideless;
 	for (uint32_t i = 0; i < tt->n_used_services; i++) {
 		uint16_t id = tt->used_services[i];
+		struct pm_service_cell *cell = &tt->services[id];
 
-		count_less(&tt->services[id].side[PM_SIDE_DST], tt->services[id].side[PM_SIDE_BOTH]);
-		settle_rungs(&tt->services[id], id != 0);
+		count_less(&cell->side[PM_SIDE_DST], cell->side[PM_SIDE_BOTH]);
+		settle_rungs(cell, id != 0);
 	}
 }
 

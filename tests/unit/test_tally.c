@@ -334,7 +334,8 @@ static void many_frames_at_once_count_as_one_by_one(void **state)
 static void services_are_the_same(struct pm_tally *a, struct pm_tally *b)
 {
 	for (int t = 0; t < PM_TRANSPORT_N; t++) {
-		const struct pm_tally_transport *one = &a->transports[t], *other = &b->transports[t];
+		const struct pm_tally_transport *one = &a->transports[t];
+		const struct pm_tally_transport *other = &b->transports[t];
 
 		assert_int_equal(one->n_used_services, other->n_used_services);
 		for (uint32_t id = 0; id <= pm_rules_services(a->rules); id++) {
