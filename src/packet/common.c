@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stacks that most frames have, tagged or not, read in one go into one register. Whatever else a
- * frame is, or is not quite, gets 0 and goes the general way.
+ * The stacks that most frames have, tagged or not, read in one go into one register. Whatever else
+ * a frame is, or is not quite, gets 0 and goes the general way.
  */
 #include "packet-internal.h"
 

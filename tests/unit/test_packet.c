@@ -1511,7 +1511,11 @@ static void the_commonest_stacks_have_a_brief(void **state)
 	static const struct {
 		const char *bytes;
 		size_t size;
-	} tagged[] = { { one, sizeof one - 1 }, { two, sizeof two - 1 }, { three, sizeof three - 1 } };
+	} tagged[] = {
+		{ one, sizeof one - 1 },
+		{ two, sizeof two - 1 },
+		{ three, sizeof three - 1 },
+	};
 	const struct pm_link *ethernet = pm_link_find(1);
 
 	(void)state;
