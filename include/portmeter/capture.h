@@ -107,7 +107,10 @@ PM_API bool pm_capture_damaged(const struct pm_capture *capture);
  */
 struct pm_block; /* opaque; used by one thread */
 
-/* Whether blocks are worth it: files of one source, of which a good deal has been read and is left. */
+/*
+ * Whether blocks are worth it: files of one source, and several blocks of them are left; of a
+ * stream, have been read.
+ */
 PM_API bool pm_capture_splits(const struct pm_capture *capture);
 /* For a capture of files, which must outlive it. PM_E_MEMORY or 0. */
 PM_API int pm_block_new(struct pm_capture *capture, struct pm_block **ret_block);

@@ -265,15 +265,23 @@ static int read_together(struct file_run *f, struct pm_error *err)
 	return r == PM_CREW_LEFT ? 1 : r == PM_CREW_DONE || r == PM_CREW_STOPPED ? 0 : r;
 }
 
+/* No more frames than are in a block or so, lest the time for several threads be missed. */
+static uint64_t batch_of(const struct options *options)
+{
+	size_t frames = options->capture.block / 64;
+
+	return frames > 0 && frames < BATCH ? frames : BATCH;
+}
+
 /* Reads everything, or what -c allows. PM_OK, or the error that has been said. */
 static int read_all(struct file_run *f)
 {
-	uint64_t limit = f->run->options->count;
+	uint64_t limit = f->run->options->count, batch = batch_of(f->run->options);
 	struct pm_error err = { .line = 0 };
 	int n = 1;
 
 	while (n > 0 && !f->failed && !handle_signals(f)) {
-		uint64_t left = limit ? limit - frames_counted(f) : BATCH;
+		uint64_t left = limit ? limit - frames_counted(f) : batch;
 
 		if (left == 0)
 			break;
@@ -282,7 +290,7 @@ static int read_all(struct file_run *f)
 		if (f->jobs > 1 && f->n == 1 && pm_capture_splits(f->capture))
 			n = read_together(f, &err);
 		else
-			n = pm_capture_dispatch(f->capture, left < BATCH ? (int)left : BATCH,
+			n = pm_capture_dispatch(f->capture, (int)(left < batch ? left : batch),
 						on_frame, f, &err);
 	}
 	if (n < 0)

@@ -18,6 +18,9 @@
 /* Read beyond a block's end, where its last record mostly ends; a larger one is read in the turn. */
 #define BEYOND ((size_t)2048)
 
+/* Blocks of a file that are worth several threads. */
+#define WORTH 4
+
 struct pm_block {
 	struct files *files;
 	size_t block; /* bytes that records of a block begin in */
@@ -109,14 +112,15 @@ bool pm_capture_splits(const struct pm_capture *capture)
 {
 	const struct files *files = (const struct files *)capture;
 	const struct file *file = capture->files ? front(files) : NULL;
-	uint64_t enough = 2 * block_size(files), position;
+	uint64_t enough = WORTH * block_size(files), position;
 
 	if (!file || !is_plain(file) || capture->n_sources != 1)
 		return false;
 	position = pm_stream_position(&file->stream);
-	if (files->behind + position < enough)
-		return false;
-	return !is_split(file) || files->n_heap > 1 || file->stream.length >= position + enough;
+	if (is_split(file) && file->stream.length >= position + enough)
+		return true;
+	/* nobody knows how much is left, but where much was more may come */
+	return (!is_split(file) || files->n_heap > 1) && files->behind + position >= enough;
 }
 
 void pm_block_claim(struct pm_block *block)
