@@ -120,10 +120,14 @@ int pm_crew_new(const struct pm_crew_options *options, struct pm_crew **ret_crew
 	crew->end = PM_CREW_DONE;
 	pthread_mutex_init(&crew->lock, NULL);
 	pthread_cond_init(&crew->done, NULL);
-	crew->workers = calloc(options->workers, sizeof *crew->workers);
+	if (pm_meter_reserve(options->meter) == PM_OK)
+		crew->workers = calloc(options->workers, sizeof *crew->workers);
 	while (crew->workers && crew->n < options->workers) {
 		if (worker_init(crew, &crew->workers[crew->n]) < 0) {
 			worker_fini(&crew->workers[crew->n]);
+			/* one less, so that there is something left to write records with */
+			if (crew->n)
+				worker_fini(&crew->workers[--crew->n]);
 			break;
 		}
 		crew->n++;

@@ -76,6 +76,8 @@ struct pm_meter {
 int pm_meter_new_helper(const struct pm_meter *meter,
 			void (*defer)(void *ctx, const struct pm_deferred *deferred), void *ctx,
 			struct pm_meter **ret_helper);
+/* Makes all tallies that a meter may use, before helpers take the memory. PM_E_MEMORY or 0. */
+int pm_meter_reserve(struct pm_meter *meter);
 /* The interval and rules of @meter are the helper's. PM_E_MEMORY: they could not be taken over. */
 int pm_meter_follow(struct pm_meter *helper, const struct pm_meter *meter);
 /* Adds what the helper has counted, which is then empty. */

@@ -594,6 +594,22 @@ uint64_t pm_meter_frames(const struct pm_meter *meter)
 	return meter->frames + (meter->tally ? pm_tally_totals(meter->tally).packets : 0);
 }
 
+int pm_meter_reserve(struct pm_meter *meter)
+{
+	int r = PM_OK;
+
+	pthread_mutex_lock(&meter->lock);
+	while (r == PM_OK && meter->n_tallies < TALLIES_MAX) {
+		r = pm_tally_new(meter->rules, &meter->spare[meter->n_spare]);
+		if (r == PM_OK) {
+			meter->n_spare++;
+			meter->n_tallies++;
+		}
+	}
+	pthread_mutex_unlock(&meter->lock);
+	return r;
+}
+
 int pm_meter_new_helper(const struct pm_meter *meter,
 			void (*defer)(void *ctx, const struct pm_deferred *deferred), void *ctx,
 			struct pm_meter **ret_helper)

@@ -95,6 +95,26 @@ static void put_file_header(bool ng)
 	put_interface();
 }
 
+/* What must not be hopped over, although its length is fine. */
+static void put_bad_frame(bool ng, uint32_t seconds)
+{
+	put(ng ? 6 : seconds, 4);
+	put(ng ? 300064 : 0, 4);
+	if (!ng) { /* more than a frame may have */
+		put(300000, 4);
+		put(300000, 4);
+		put_random(300000);
+		return;
+	}
+	put(0, 4);
+	put((uint32_t)(seconds * UINT64_C(1000000) >> 32), 4);
+	put((uint32_t)(seconds * UINT64_C(1000000)), 4);
+	put(draw(2) ? 300032 : 100, 4);
+	put(100, 4);
+	put_random(300032);
+	put(draw(2) ? 300064 : 300060, 4);
+}
+
 static void put_frame(bool ng, uint32_t seconds, uint32_t held)
 {
 	if (!ng) {
@@ -161,6 +181,8 @@ static void write_file(const char *path)
 		if (odd && ng && draw(50) == 0)
 			put_other();
 		seconds += draw(20) == 0 ? draw(4) : 0;
+		if (odd && image_size < IMAGE_MAX / 2 && draw(400) == 0)
+			put_bad_frame(ng, seconds);
 		put_frame(ng, draw(60) == 0 ? seconds - draw(3) : seconds, draw_size());
 	}
 	if (odd && draw(2))
@@ -221,7 +243,7 @@ static void read_in_blocks(struct pm_capture *capture, struct seen *seen)
 	struct pm_block *blocks[BLOCKS] = { NULL };
 	bool taken[BLOCKS] = { false };
 	int64_t from = 0;
-	uint64_t span = 0;
+	uint64_t span = draw(2) * UINT64_MAX;
 
 	now = seen;
 	for (size_t i = 0; i < BLOCKS; i++) {
