@@ -74,7 +74,7 @@ PM_API int pm_capture_open_live(const char *interface, const struct pm_capture_o
 /*
  * Opens @n capture files as one stream in order of time (equal times: in order of @paths). "-" is
  * standard input. PM_E_IO, PM_E_DAMAGED (cut within the file header), PM_E_FILTER, PM_E_MEMORY,
- * PM_E_UNSUPPORTED (packed, in a build without libarchive) or 0.
+ * PM_E_UNSUPPORTED (packed, and libarchive is not built in or not installed) or 0.
  */
 PM_API int pm_capture_open_files(const char *const *paths, size_t n,
 				 const struct pm_capture_options *options, struct pm_error *err,

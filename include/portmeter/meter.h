@@ -25,7 +25,10 @@ struct pm_meter_options {
 	int64_t grace_ns;       /* live: how long after its end the clock closes an interval */
 	bool live;              /* the wall clock opens and closes intervals too */
 	struct pm_rules *rules; /* the meter takes a reference */
-	/* Borrowed: the innermost IP layer counts, these being the tunnels. NULL: the outermost does. */
+	/*
+	 * Borrowed: the innermost IP layer counts, these being the tunnels. NULL: the outermost
+	 * does.
+	 */
 	const struct pm_tunnels *tunnels;
 	/* asked for the counts of its source number @source when an interval closes; NULL: none */
 	struct pm_capture *capture;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From the bytes of a frame to its ports, or to the reason why it has none.
- * Sources: IEEE 802.3, 802.1Q, 802.1ad, 802.1ah, 802.1CB, 802.1BR, 802.1AE, IEC 62439-3; RFC 791,
+ * From the bytes of a frame to its ports, or to the reason why it has none. Sources: IEEE 802.3,
+ * 802.11, 802.1Q, 802.1ad, 802.1ah, 802.1CB, 802.1BR, 802.1AE, IEC 62439-3; radiotap.org; RFC 791,
  * 8200, 2675, 4302, 3032, 4385, 4448, 4928, 5586, 6325, 8300, 2516, 1661, 3518, 2684; tunnels RFC
- * 2003, 2473, 4213, 2784, 2637, 7637, 2661, 3931, 7348, 8926, 4380, 7510, 3378 and others (tunnels.c);
- * transports RFC 9293, 768, 3828, 9260, 4340. No I/O, no allocation per frame.
+ * 2003, 2473, 4213, 2784, 2637, 7637, 2661, 3931, 7348, 8926, 4380, 7510, 3378 and others
+ * (tunnels.c); transports RFC 9293, 768, 3828, 9260, 4340. No I/O, no allocation per frame.
  */
 #ifndef PORTMETER_PACKET_H
 #define PORTMETER_PACKET_H
@@ -78,17 +78,17 @@ enum {
 };
 
 struct pm_packet {
-	uint8_t verdict;     /* enum pm_verdict */
-	uint8_t ip_version;  /* 4, 6; 0 when no IP header was read whole */
-	uint8_t ip_protocol; /* the last protocol number read; valid with ip_version */
-	uint8_t transport;   /* enum pm_transport; valid with VERDICT_PORTS */
-	uint16_t src_port;   /* host order; valid with VERDICT_PORTS */
+	uint8_t verdict;      /* enum pm_verdict */
+	uint8_t ip_version;   /* 4, 6; 0 when no IP header was read whole */
+	uint8_t ip_protocol;  /* the last protocol number read; valid with ip_version */
+	uint8_t transport;    /* enum pm_transport; valid with VERDICT_PORTS */
+	uint16_t src_port;    /* host order; valid with VERDICT_PORTS */
 	uint16_t dst_port;
-	uint8_t notes;              /* PM_NOTE_ bits */
-	uint8_t tcp_flags;          /* valid with PM_NOTE_TCP_FLAGS */
-	uint16_t vlan;              /* VLAN id of the outermost tag; 0 without one */
-	uint32_t fragment_id;       /* IP identification; valid for fragments, first or later */
-	uint8_t fragment_protocol;  /* with fragment_id: IPv4's own protocol field, which ip_protocol
+	uint8_t notes;        /* PM_NOTE_ bits */
+	uint8_t tcp_flags;    /* valid with PM_NOTE_TCP_FLAGS */
+	uint16_t vlan;        /* VLAN id of the outermost tag; 0 without one */
+	uint32_t fragment_id; /* IP identification; valid for fragments, first or later */
+	uint8_t fragment_protocol; /* with fragment_id: IPv4's own protocol field, which ip_protocol
 				       is not behind AH; 0 in IPv6 */
 	struct pm_address src, dst; /* valid with ip_version */
 };
@@ -128,7 +128,8 @@ PM_API void pm_tunnels_free(struct pm_tunnels *tunnels);
  * UDP datagrams to or from @port hold a tunnel of kind @name, of @size bytes: "vxlan", "gtp", ...,
  * or "none". False: no such kind, or port 0, which is no port.
  */
-PM_API bool pm_tunnels_set(struct pm_tunnels *tunnels, const char *name, size_t size, uint16_t port);
+PM_API bool pm_tunnels_set(struct pm_tunnels *tunnels, const char *name, size_t size,
+			   uint16_t port);
 /* Kinds by index, for lists; static; NULL past the last. */
 PM_API const char *pm_tunnels_name(size_t index);
 /* Whether a UDP datagram between these ports may hold a tunnel. */

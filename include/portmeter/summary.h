@@ -31,6 +31,7 @@ struct pm_source {
 	const char *link;   /* "EN10MB" */
 	const char *filter;
 	int snaplen;        /* bytes; negative: not known */
+	bool inner;         /* the innermost IP layer counts, not the outermost */
 	const char *sensor; /* who measured */
 	const char *run;    /* which run of the program */
 };

@@ -122,6 +122,7 @@ struct pm_source run_source(const struct run *run, const struct pm_capture *capt
 		.link = source->link,
 		.filter = source->filter,
 		.snaplen = source->snaplen,
+		.inner = run->options->inner,
 		.sensor = run->sensor[0] ? run->sensor : NULL,
 		.run = live ? run->id : NULL,
 	};

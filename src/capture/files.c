@@ -88,10 +88,11 @@ static void on_counts(void *ctx, struct interface *interface,
 		      const struct pm_capture_counts *growth)
 {
 	const struct file *file = ctx;
-	struct pm_capture_counts *counts = &file->files->head.sources[interface->source]->counts;
+	struct pm_capture_counts *counts;
 
 	if (!file->reader.opened || (!file->files->started && may_park(file)))
 		return; /* its source is not known yet; it will be read again */
+	counts = &file->files->head.sources[interface->source]->counts;
 	counts->received += growth->received;
 	counts->dropped_kernel += growth->dropped_kernel;
 	counts->dropped_interface += growth->dropped_interface;

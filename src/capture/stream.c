@@ -225,9 +225,7 @@ int pm_stream_open(struct stream *stream, const char *path, size_t size, struct 
 	r = pm_unpack_open(stream);
 	if (r == PM_E_UNSUPPORTED)
 		pm_error_set(err, r, path, 0, 0,
-			     "is compressed, and this portmeter was built without libarchive; unpack it "
-			     "first: %s FILE | portmeter -r -",
-			     command);
+			     "is compressed, and %s: %s FILE | portmeter -r -", stream->reason, command);
 	if (r < 0)
 		pm_stream_close(stream);
 	return r;

@@ -19,11 +19,11 @@ struct stream {
 	const char *path; /* borrowed */
 	int fd;
 	bool regular;
-	bool follow;     /* a file's end is not the end: more may be written */
-	bool ended;      /* nothing comes behind the window */
-	bool stopped;    /* @interrupted said so */
-	int error;       /* errno of a failed read; 0: none */
-	char reason[96]; /* why unpacking has failed; "" */
+	bool follow;      /* a file's end is not the end: more may be written */
+	bool ended;       /* nothing comes behind the window */
+	bool stopped;     /* @interrupted said so */
+	int error;        /* errno of a failed read; 0: none */
+	char reason[224]; /* why unpacking has failed; "" */
 	uint8_t *buffer;
 	size_t size;           /* of @buffer */
 	size_t at, end;        /* the window: buffer[at] to before buffer[end] */
@@ -86,8 +86,8 @@ static inline uint64_t pm_stream_position(const struct stream *stream)
 /* The command that unpacks what begins with @magic, static; NULL: it is not packed. */
 const char *pm_unpack_command(const uint8_t *magic, size_t size);
 /*
- * Sets stream->unpack, which goes on from the window as it is. PM_E_UNSUPPORTED: not in this build;
- * PM_E_MEMORY, or 0.
+ * Sets stream->unpack, which goes on from the window as it is. PM_E_UNSUPPORTED with
+ * stream->reason: not in this build, or the library is not there; PM_E_MEMORY, or 0.
  */
 int pm_unpack_open(struct stream *stream);
 void pm_unpack_close(struct unpack *unpack);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Without libarchive: packed files are known, and refused with the command that unpacks them. */
+#include <stdio.h>
+
 #include "stream.h"
 
 int pm_unpack_open(struct stream *stream)
 {
-	(void)stream;
+	snprintf(stream->reason, sizeof stream->reason,
+		 "this portmeter was built without libarchive; unpack it first");
 	return PM_E_UNSUPPORTED;
 }
 

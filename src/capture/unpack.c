@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Packed capture files through libarchive: gzip, zstd, xz, lz4 and bzip2. */
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "stream.h"
+#include "unpack-library.h"
 
 #define BLOCK ((size_t)64 << 10)
 
 struct unpack {
+	const struct pm_archive *call;
 	struct archive *archive;
 	bool begun;
 	uint8_t *head; /* what had been read before the bytes were known to be packed */
@@ -35,7 +35,7 @@ static la_ssize_t on_read(struct archive *archive, void *ctx, const void **ret_b
 	n = pm_stream_read(stream, unpack->block, sizeof unpack->block);
 	*ret_block = unpack->block;
 	if (n < 0)
-		archive_set_error(archive, stream->error, "%s", strerror(stream->error));
+		unpack->call->archive_set_error(archive, stream->error, "%s", strerror(stream->error));
 	return n;
 }
 
@@ -52,24 +52,38 @@ static bool keep_head(struct stream *stream, struct unpack *unpack)
 	return true;
 }
 
+static void accept_all(const struct pm_archive *call, struct archive *archive)
+{
+	call->archive_read_support_filter_gzip(archive);
+	call->archive_read_support_filter_zstd(archive);
+	call->archive_read_support_filter_xz(archive);
+	call->archive_read_support_filter_lz4(archive);
+	call->archive_read_support_filter_bzip2(archive);
+	call->archive_read_support_format_raw(archive);
+	call->archive_read_support_format_empty(archive);
+}
+
 int pm_unpack_open(struct stream *stream)
 {
-	struct unpack *unpack = calloc(1, sizeof *unpack);
+	const char *why = "";
+	const struct pm_archive *call = pm_archive_load(&why);
+	struct unpack *unpack;
 
+	if (!call) {
+		snprintf(stream->reason, sizeof stream->reason,
+			 "libarchive can't be loaded (%s); install it, or unpack the file first", why);
+		return PM_E_UNSUPPORTED;
+	}
+	unpack = calloc(1, sizeof *unpack);
 	if (!unpack)
 		return PM_E_MEMORY;
-	unpack->archive = archive_read_new();
+	unpack->call = call;
+	unpack->archive = call->archive_read_new();
 	if (!unpack->archive || !keep_head(stream, unpack)) {
 		pm_unpack_close(unpack);
 		return PM_E_MEMORY;
 	}
-	archive_read_support_filter_gzip(unpack->archive);
-	archive_read_support_filter_zstd(unpack->archive);
-	archive_read_support_filter_xz(unpack->archive);
-	archive_read_support_filter_lz4(unpack->archive);
-	archive_read_support_filter_bzip2(unpack->archive);
-	archive_read_support_format_raw(unpack->archive);
-	archive_read_support_format_empty(unpack->archive);
+	accept_all(call, unpack->archive);
 	stream->unpack = unpack;
 	return PM_OK;
 }
@@ -78,14 +92,15 @@ void pm_unpack_close(struct unpack *unpack)
 {
 	if (!unpack)
 		return;
-	archive_read_free(unpack->archive);
+	unpack->call->archive_read_free(unpack->archive);
 	free(unpack->head);
 	free(unpack);
 }
 
 static ssize_t failure(struct stream *stream)
 {
-	const char *text = archive_error_string(stream->unpack->archive);
+	struct unpack *unpack = stream->unpack;
+	const char *text = unpack->call->archive_error_string(unpack->archive);
 
 	if (!stream->error)
 		snprintf(stream->reason, sizeof stream->reason, "can't be unpacked: %s",
@@ -100,8 +115,10 @@ static int begin(struct stream *stream)
 	int r;
 
 	unpack->begun = true;
-	r = archive_read_open(unpack->archive, stream, NULL, on_read, NULL);
-	return r == ARCHIVE_OK ? archive_read_next_header(unpack->archive, &entry) : r;
+	r = unpack->call->archive_read_open(unpack->archive, stream, NULL, on_read, NULL);
+	if (r == ARCHIVE_OK)
+		r = unpack->call->archive_read_next_header(unpack->archive, &entry);
+	return r;
 }
 
 /*
@@ -116,7 +133,8 @@ ssize_t pm_unpack_read(struct stream *stream, void *to, size_t size)
 		const void *block;
 		la_int64_t offset;
 
-		r = archive_read_data_block(unpack->archive, &block, &unpack->n_ready, &offset);
+		r = unpack->call->archive_read_data_block(unpack->archive, &block,
+							  &unpack->n_ready, &offset);
 		unpack->ready = block;
 	}
 	if (unpack->n_ready == 0)

@@ -15,15 +15,10 @@ static int on_dump(const char *bytes, size_t size, void *ctx)
 }
 
 /* What could not be built is NULL: see pm_json_put. */
-static void dump(struct json_writer *w, const json_t *value)
+static void write_value(struct json_writer *w, json_t *value)
 {
 	if (!value || json_dump_callback(value, on_dump, w->sink, DUMP_FLAGS) < 0)
 		w->failed = true;
-}
-
-static void write_value(struct json_writer *w, json_t *value)
-{
-	dump(w, value);
 	json_decref(value);
 }
 
@@ -66,10 +61,10 @@ void pm_json_item(struct json_writer *w, json_t *value)
 	write_value(w, value);
 }
 
-void pm_json_item_shared(struct json_writer *w, const json_t *value)
+void pm_json_item_text(struct json_writer *w, const char *text, size_t size)
 {
 	separate(w);
-	dump(w, value);
+	pm_sink_write(w->sink, text, size);
 }
 
 void pm_json_array_end(struct json_writer *w)

@@ -21,8 +21,8 @@ void pm_json_begin(struct json_writer *w, struct sink *sink);
 void pm_json_member(struct json_writer *w, const char *key, json_t *value);
 void pm_json_array_begin(struct json_writer *w, const char *key);
 void pm_json_item(struct json_writer *w, json_t *value);
-/* An item that stays the caller's, to be changed and written again. */
-void pm_json_item_shared(struct json_writer *w, const json_t *value);
+/* The text, or the first part of it, of an item that is JSON already. */
+void pm_json_item_text(struct json_writer *w, const char *text, size_t size);
 void pm_json_array_end(struct json_writer *w);
 /*
  * Ends the document and its line, and flushes with @flush. PM_E_MEMORY, PM_E_IO with @err filled,

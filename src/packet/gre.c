@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GRE (RFC 2784, 2890; with routing RFC 1701; with PPP, for PPTP, RFC 2637), so NVGRE (RFC 7637), and
- * what it carries that nothing else does: mirrored frames (ERSPAN, draft-foschiano-erspan-03),
- * redirected packets (WCCP), Cisco MetaData, frames of Aruba's access points.
+ * GRE (RFC 2784, 2890; with routing RFC 1701; with PPP, for PPTP, RFC 2637), so NVGRE (RFC 7637),
+ * and what it carries that nothing else does: mirrored frames (ERSPAN,
+ * draft-foschiano-erspan-03), redirected packets (WCCP), Cisco MetaData, frames of Aruba's access
+ * points.
  */
 #include "packet-internal.h"
 
@@ -15,10 +16,12 @@ enum {
 	VERSION = 0x0007,
 	ROUTES_MAX = 16, /* real routes had a handful of hops */
 	TYPE_ERSPAN = 0x88be,
-	LINKTYPE_WIFI = 105,
 };
 
-/* Source routes: family (2), offset (1), length (1) and as many bytes; one of length 0 is the last. */
+/*
+ * Source routes: family (2), offset (1), length (1) and as many bytes; one of length 0 is the
+ * last.
+ */
 static bool routes(struct pm_cursor *c, struct pm_packet *packet)
 {
 	for (int i = 0; i < ROUTES_MAX; i++) {
@@ -55,7 +58,7 @@ static struct pm_step version_0(struct pm_cursor *c, struct pm_packet *packet, u
 	if (type == TYPE_ERSPAN && !(flags & SEQUENCE)) /* I: nothing before the frame */
 		return pm_next_ethertype(packet, PM_ETHERTYPE_BRIDGED);
 	if (is_aruba(type))
-		return pm_next_link(packet, LINKTYPE_WIFI);
+		return pm_next_link(packet, PM_LINKTYPE_WIFI);
 	return pm_next_gre(packet, type);
 }
 

@@ -38,6 +38,7 @@ struct pm_step pm_next_link(struct pm_packet *packet, uint32_t linktype);
 struct pm_step pm_step_link(struct pm_packet *packet, const struct pm_link *link); /* NULL: end */
 struct pm_step pm_next_isl(struct pm_packet *packet, uint8_t type);
 struct pm_step pm_next_nsh(struct pm_packet *packet, uint8_t protocol);
+struct pm_step pm_next_wifi(struct pm_packet *packet, uint16_t part); /* enum pm_wifi */
 struct pm_step pm_next_channel(struct pm_packet *packet, uint16_t type); /* beside MPLS */
 /* The IP protocols that are tunnels; the end for all others. */
 struct pm_step pm_next_tunnel(struct pm_packet *packet, uint8_t protocol);
@@ -49,8 +50,8 @@ struct pm_step pm_end_later4(struct pm_packet *packet, uint8_t protocol);
 struct pm_step pm_end_later6(struct pm_packet *packet, uint8_t header);
 
 /*
- * Decodes on from @step to the verdict, @layers counting what has been decoded of this frame. Returns
- * the decoder that gave it.
+ * Decodes on from @step to the verdict, @layers counting what has been decoded of this frame.
+ * Returns the decoder that gave it.
  */
 pm_decode_fn *pm_decode_on(struct pm_cursor *c, struct pm_packet *packet, struct pm_step step,
 			   int *layers);
@@ -91,6 +92,17 @@ static inline struct pm_step pm_next_by_nibble(struct pm_cursor *c, struct pm_pa
 	return pm_next_version(packet, first[0] >> 4);
 }
 
+/* Little-endian, as some headers of capturing systems are. */
+static inline uint16_t pm_le16(const uint8_t *bytes)
+{
+	return (uint16_t)(bytes[1] << 8 | bytes[0]);
+}
+
+static inline uint32_t pm_le32(const uint8_t *bytes)
+{
+	return (uint32_t)pm_le16(bytes + 2) << 16 | pm_le16(bytes);
+}
+
 /* Cuts @c to the @n bytes that a length field declares, or notes that they are not there. */
 static inline void pm_limit(struct pm_cursor *c, struct pm_packet *packet, size_t n)
 {
@@ -101,6 +113,7 @@ static inline void pm_limit(struct pm_cursor *c, struct pm_packet *packet, size_
 /* Ethertypes that decoders hand on; the table in packet.c has the others. */
 enum {
 	PM_ETHERTYPE_IP4 = 0x0800,
+	PM_ETHERTYPE_VLAN = 0x8100,
 	PM_ETHERTYPE_IP6 = 0x86dd,
 	PM_ETHERTYPE_PPP = 0x880b,
 	PM_ETHERTYPE_MPLS = 0x8847,
@@ -115,10 +128,22 @@ enum {
 	PM_LINKTYPE_PPP_SERIAL = 50,
 	PM_LINKTYPE_ATM = 100,
 	PM_LINKTYPE_CISCO_HDLC = 104,
+	PM_LINKTYPE_WIFI = 105,
 	PM_LINKTYPE_FRAME_RELAY = 107,
 	PM_LINKTYPE_LANE = 112,
+	PM_LINKTYPE_WIFI_PRISM = 119,
 	PM_LINKTYPE_IP_OVER_FC = 122,
+	PM_LINKTYPE_WIFI_RADIOTAP = 127,
+	PM_LINKTYPE_WIFI_AVS = 163,
 	PM_LINKTYPE_FC2 = 224,
+};
+
+/* Parts of an 802.11 frame that only its header tells, and a frame with padding behind it. */
+enum pm_wifi {
+	PM_WIFI_PADDED,
+	PM_WIFI_MESH,
+	PM_WIFI_AGGREGATE,
+	PM_WIFI_MESH_AGGREGATE,
 };
 
 /* The two bytes behind addresses or a tag: up to 1500 a length, else a type. None is below 1536. */
@@ -135,8 +160,8 @@ static inline struct pm_step pm_next_type_or_length(struct pm_cursor *c, struct 
 extern const struct pm_link *const pm_link_ethernet;
 
 /*
- * ethernet.c: whether @offset bytes from here stands the header of an Ethernet frame that leads on to
- * IP, for what nothing announces. It takes PM_ETHERNET_TELLS bytes to say so.
+ * ethernet.c: whether @offset bytes from here stands the header of an Ethernet frame that leads
+ * on to IP, for what nothing announces. It takes PM_ETHERNET_TELLS bytes to say so.
  */
 bool pm_ethernet_at(const struct pm_cursor *c, struct pm_packet *packet, size_t offset);
 #define PM_ETHERNET_TELLS 17
@@ -223,6 +248,17 @@ pm_decode_fn pm_decode_juniper_ppp;
 pm_decode_fn pm_decode_juniper_frame_relay;
 pm_decode_fn pm_decode_juniper_hdlc;
 pm_decode_fn pm_decode_juniper_other;
+
+/* wifi.c */
+pm_decode_fn pm_decode_wifi;
+pm_decode_fn pm_decode_wifi_padded;
+pm_decode_fn pm_decode_wifi_mesh;
+pm_decode_fn pm_decode_wifi_aggregate;
+pm_decode_fn pm_decode_wifi_mesh_aggregate;
+pm_decode_fn pm_decode_radiotap;
+pm_decode_fn pm_decode_ppi;
+pm_decode_fn pm_decode_prism;
+pm_decode_fn pm_decode_avs;
 
 /* ip.c */
 pm_decode_fn pm_decode_ipv4;

@@ -37,6 +37,7 @@ static const struct pm_link links[] = {
 	{ 101, "RAW", pm_decode_raw },
 	{ 102, "SLIP_BSDOS", pm_decode_slip_bsdos },
 	{ 104, "C_HDLC", pm_decode_cisco_hdlc },
+	{ 105, "IEEE802_11", pm_decode_wifi },
 	{ 106, "ATM_CLIP", pm_decode_atm_clip },
 	{ 107, "FRELAY", pm_decode_frame_relay },
 	{ 108, "LOOP", pm_decode_loopback },
@@ -44,8 +45,10 @@ static const struct pm_link links[] = {
 	{ 112, "LANE8023", pm_decode_lane },
 	{ 113, "LINUX_SLL", pm_decode_sll },
 	{ 117, "PFLOG", pm_decode_pflog },
+	{ 119, "PRISM_HEADER", pm_decode_prism },
 	{ 122, "IP_OVER_FC", pm_decode_fibre_channel_ip },
 	{ 123, "SUNATM", pm_decode_sunatm },
+	{ 127, "IEEE802_11_RADIO", pm_decode_radiotap },
 	{ 129, "ARCNET_LINUX", pm_decode_arcnet_linux },
 	{ 130, "JUNIPER_MLPPP", pm_decode_juniper_other },
 	{ 131, "JUNIPER_MLFR", pm_decode_juniper_other },
@@ -57,6 +60,7 @@ static const struct pm_link links[] = {
 	{ 137, "JUNIPER_ATM1", pm_decode_juniper_other },
 	{ 138, "APPLE_IP_OVER_IEEE1394", pm_decode_ieee1394 },
 	{ 143, "DOCSIS", pm_decode_docsis },
+	{ 163, "IEEE802_11_RADIO_AVS", pm_decode_avs },
 	{ 164, "JUNIPER_MONITOR", pm_decode_juniper_other },
 	{ 166, "PPP_PPPD", pm_decode_ppp_pppd },
 	{ 167, "JUNIPER_PPPOE", pm_decode_juniper_ethernet },
@@ -70,6 +74,7 @@ static const struct pm_link links[] = {
 	{ 181, "JUNIPER_CHDLC", pm_decode_juniper_hdlc },
 	{ 182, "MFR", pm_decode_multilink },
 	{ 183, "JUNIPER_VP", pm_decode_juniper_other },
+	{ 192, "PPI", pm_decode_ppi },
 	{ 194, "JUNIPER_ISM", pm_decode_juniper_other },
 	{ 197, "ERF", pm_decode_erf },
 	{ 200, "JUNIPER_ST", pm_decode_juniper_other },
@@ -108,7 +113,7 @@ struct row {
 static const struct row ethertypes[] = {
 	{ PM_ETHERTYPE_IP4, pm_decode_ipv4 },
 	{ PM_ETHERTYPE_IP6, pm_decode_ipv6 },
-	{ 0x8100, pm_decode_vlan }, /* 802.1Q */
+	{ PM_ETHERTYPE_VLAN, pm_decode_vlan }, /* 802.1Q */
 	{ 0x88a8, pm_decode_vlan }, /* 802.1ad */
 	{ PM_ETHERTYPE_MPLS, pm_decode_mpls },
 	{ 0x8848, pm_decode_mpls }, /* upstream-assigned labels, once multicast */
@@ -145,6 +150,13 @@ static const struct row nsh_protocols[] = {
 	{ 3, pm_decode_ethernet },
 	{ 4, pm_decode_nsh },
 	{ 5, pm_decode_mpls },
+};
+
+static const struct row wifi_parts[] = {
+	{ PM_WIFI_PADDED, pm_decode_wifi_padded },
+	{ PM_WIFI_MESH, pm_decode_wifi_mesh },
+	{ PM_WIFI_AGGREGATE, pm_decode_wifi_aggregate },
+	{ PM_WIFI_MESH_AGGREGATE, pm_decode_wifi_mesh_aggregate },
 };
 
 /* Types of the channel beside a pseudowire or label; most are about the path itself. */
@@ -348,6 +360,11 @@ struct pm_step pm_next_isl(struct pm_packet *packet, uint8_t type)
 struct pm_step pm_next_nsh(struct pm_packet *packet, uint8_t protocol)
 {
 	return search(packet, nsh_protocols, COUNT(nsh_protocols), protocol);
+}
+
+struct pm_step pm_next_wifi(struct pm_packet *packet, uint16_t part)
+{
+	return search(packet, wifi_parts, COUNT(wifi_parts), part);
 }
 
 struct pm_step pm_next_channel(struct pm_packet *packet, uint16_t type)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packets in packets: which UDP ports hold what, the headers of tunnels, and the way inwards. GRE and
- * its kin are in gre.c. EtherIP (RFC 3378), PIM's registers (RFC 7761), L2TP (RFC 2661, 3931), VXLAN
- * (RFC 7348), VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe), Geneve (RFC 8926), GTP-U (3GPP TS 29.281),
- * Teredo (RFC 4380), MPLS and GRE in UDP (RFC 7510, 8086), GUE (draft-ietf-intarea-gue) and FOU
- * (Linux), LISP (RFC 9300, 9301), AYIYA (draft-massar-v6ops-ayiya), CAPWAP (RFC 5415), TZSP.
+ * Packets in packets: which UDP ports hold what, the headers of tunnels, and the way inwards. GRE
+ * and its kin are in gre.c. EtherIP (RFC 3378), PIM's registers (RFC 7761), L2TP (RFC 2661,
+ * 3931), VXLAN (RFC 7348), VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe), Geneve (RFC 8926), GTP-U (3GPP
+ * TS 29.281), Teredo (RFC 4380), MPLS and GRE in UDP (RFC 7510, 8086), GUE
+ * (draft-ietf-intarea-gue) and FOU (Linux), LISP (RFC 9300, 9301), AYIYA
+ * (draft-massar-v6ops-ayiya), CAPWAP (RFC 5415), TZSP.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,6 @@ _Static_assert(COUNT(kinds) <= UINT8_MAX, "a kind fits its cell");
 
 enum {
 	UDP_HEADER = 8,
-	LINKTYPE_WIFI = 105,
 };
 
 int pm_tunnels_new(struct pm_tunnels **ret_tunnels)
@@ -110,7 +110,10 @@ static struct pm_step enter_udp(const struct pm_tunnels *tunnels, struct pm_curs
 	return (struct pm_step){ fn };
 }
 
-/* What stands at @c, behind the IP header of @outer or at its ports: the decoder of a tunnel, or none. */
+/*
+ * What stands at @c, behind the IP header of @outer or at its ports: the decoder of a tunnel, or
+ * none.
+ */
 static struct pm_step enter(const struct pm_tunnels *tunnels, struct pm_cursor *c,
 			    const struct pm_packet *outer, struct pm_packet *inner)
 {
@@ -193,8 +196,8 @@ struct pm_step pm_decode_etherip(struct pm_cursor *c, struct pm_packet *packet)
 }
 
 /*
- * Version and type (1), reserved (1), checksum (2), flags (4). A register holds a multicast packet, but
- * a null register only the semblance of one.
+ * Version and type (1), reserved (1), checksum (2), flags (4). A register holds a multicast
+ * packet, but a null register only the semblance of one.
  */
 struct pm_step pm_decode_pim(struct pm_cursor *c, struct pm_packet *packet)
 {
@@ -208,8 +211,9 @@ struct pm_step pm_decode_pim(struct pm_cursor *c, struct pm_packet *packet)
 }
 
 /*
- * Version 3, behind the session. Nothing in a packet says what a session carries, nor the sizes of
- * its cookie (0, 4, 8) and of a sublayer (0, 4); the first place where a frame makes sense is taken.
+ * Version 3, behind the session. Nothing in a packet says what a session carries, nor the sizes
+ * of its cookie (0, 4, 8) and of a sublayer (0, 4); the first place where a frame makes sense is
+ * taken.
  */
 static struct pm_step l2tp_session(struct pm_cursor *c, struct pm_packet *packet)
 {
@@ -241,8 +245,10 @@ struct pm_step pm_decode_l2tp_ip(struct pm_cursor *c, struct pm_packet *packet)
 
 /* ---- Tunnels in UDP ---- */
 
-/* Version 2, behind the flags: perhaps length (2), tunnel and session (4), perhaps sequences (4), and an
- * offset (2) with as many bytes. Then PPP. */
+/*
+ * Version 2, behind the flags: perhaps length (2), tunnel and session (4), perhaps sequences (4),
+ * and an offset (2) with as many bytes. Then PPP.
+ */
 static struct pm_step l2tp_2(struct pm_cursor *c, struct pm_packet *packet, uint16_t flags)
 {
 	enum { LENGTH = 0x4000,
@@ -313,7 +319,10 @@ struct pm_step pm_decode_vxlan_gpe(struct pm_cursor *c, struct pm_packet *packet
 	return pm_next_gpe(packet, h[3]);
 }
 
-/* Version and size of options in 4-byte units (1), flags (1), ethertype (2), network (3), reserved (1). */
+/*
+ * Version and size of options in 4-byte units (1), flags (1), ethertype (2), network (3),
+ * reserved (1).
+ */
 struct pm_step pm_decode_geneve(struct pm_cursor *c, struct pm_packet *packet)
 {
 	const uint8_t *h = pm_cursor_take(c, 8);
@@ -363,8 +372,8 @@ static struct pm_step gtp_payload(struct pm_cursor *c, struct pm_packet *packet)
 
 /*
  * Version and flags (1), type (1), length (2), tunnel (4); with any of three flags: sequence (2),
- * number (1), type of the extension (1). Version 0 (GSM 09.60): sequence and flow (4), number and spare
- * (4), tunnel (8) behind the length.
+ * number (1), type of the extension (1). Version 0 (GSM 09.60): sequence and flow (4), number and
+ * spare (4), tunnel (8) behind the length.
  */
 struct pm_step pm_decode_gtp(struct pm_cursor *c, struct pm_packet *packet)
 {
@@ -399,8 +408,8 @@ struct pm_step pm_decode_gtp(struct pm_cursor *c, struct pm_packet *packet)
 }
 
 /*
- * IPv6, perhaps behind a proof (0001: two sizes, so many bytes, 9 more) and the sender's address as the
- * server saw it (0000: 6 bytes).
+ * IPv6, perhaps behind a proof (0001: two sizes, so many bytes, 9 more) and the sender's address
+ * as the server saw it (0000: 6 bytes).
  */
 struct pm_step pm_decode_teredo(struct pm_cursor *c, struct pm_packet *packet)
 {
@@ -467,8 +476,8 @@ struct pm_step pm_decode_lisp_control(struct pm_cursor *c, struct pm_packet *pac
 }
 
 /*
- * Size, as a power of two, and kind of the identity (1), size of the signature in 4-byte units and hash
- * (1), authentication and operation (1), IP protocol (1), time (4), identity, signature.
+ * Size, as a power of two, and kind of the identity (1), size of the signature in 4-byte units
+ * and hash (1), authentication and operation (1), IP protocol (1), time (4), identity, signature.
  */
 struct pm_step pm_decode_ayiya(struct pm_cursor *c, struct pm_packet *packet)
 {
@@ -507,7 +516,7 @@ struct pm_step pm_decode_capwap(struct pm_cursor *c, struct pm_packet *packet)
 		return pm_end_short(packet, c);
 	if (!(h[2] & NATIVE))
 		return pm_next_ethertype(packet, PM_ETHERTYPE_BRIDGED);
-	return (h[2] >> 1 & 0x1f) == BINDING_WIFI ? pm_next_link(packet, LINKTYPE_WIFI)
+	return (h[2] >> 1 & 0x1f) == BINDING_WIFI ? pm_next_link(packet, PM_LINKTYPE_WIFI)
 						  : pm_end(packet, PM_VERDICT_NON_IP);
 }
 
@@ -537,6 +546,6 @@ struct pm_step pm_decode_tzsp(struct pm_cursor *c, struct pm_packet *packet)
 		return pm_end_short(packet, c);
 	if (tag == END && pm_be16(h + 2) == ETHERNET)
 		return pm_next_ethertype(packet, PM_ETHERTYPE_BRIDGED);
-	return tag == END && pm_be16(h + 2) == WIFI ? pm_next_link(packet, LINKTYPE_WIFI)
+	return tag == END && pm_be16(h + 2) == WIFI ? pm_next_link(packet, PM_LINKTYPE_WIFI)
 						    : pm_end(packet, PM_VERDICT_NON_IP);
 }

@@ -5,16 +5,6 @@
  */
 #include "packet-internal.h"
 
-static uint16_t le16(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[1] << 8 | bytes[0]);
-}
-
-static uint32_t le32(const uint8_t *bytes)
-{
-	return (uint32_t)le16(bytes + 2) << 16 | le16(bytes);
-}
-
 /* @n bytes of no interest, then an Ethernet frame. */
 static struct pm_step ethernet_behind(struct pm_cursor *c, struct pm_packet *packet, size_t n)
 {
@@ -37,10 +27,10 @@ struct pm_step pm_decode_pktap(struct pm_cursor *c, struct pm_packet *packet)
 		pm_cursor_take(c, 12);
 		return pm_end_short(packet, c);
 	}
-	big = le32(h) > 0xffff;
-	size = big ? pm_be32(h) : le32(h);
-	kind = big ? pm_be32(h + 4) : le32(h + 4);
-	dlt = big ? pm_be32(h + 8) : le32(h + 8);
+	big = pm_le32(h) > 0xffff;
+	size = big ? pm_be32(h) : pm_le32(h);
+	kind = big ? pm_be32(h + 4) : pm_le32(h + 4);
+	dlt = big ? pm_be32(h + 8) : pm_le32(h + 8);
 	if (size < 12)
 		return pm_end(packet, PM_VERDICT_MALFORMED);
 	if (!pm_cursor_take(c, size))
@@ -72,8 +62,8 @@ struct pm_step pm_decode_nflog(struct pm_cursor *c, struct pm_packet *packet)
 		attribute = pm_cursor_take(c, HEAD);
 		if (!attribute)
 			return pm_end_short(packet, c);
-		size = attribute[3] ? pm_be16(attribute) : le16(attribute);
-		type = attribute[3] ? pm_be16(attribute + 2) : le16(attribute + 2);
+		size = attribute[3] ? pm_be16(attribute) : pm_le16(attribute);
+		type = attribute[3] ? pm_be16(attribute + 2) : pm_le16(attribute + 2);
 		if (size < HEAD)
 			return pm_end(packet, PM_VERDICT_MALFORMED);
 		if (type == PAYLOAD) {

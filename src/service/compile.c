@@ -21,11 +21,11 @@ struct compile {
 	uint32_t *begin;    /* of each bucket in members, and the end of the last */
 	uint32_t *members;  /* rules by bucket, best first */
 	size_t n_buckets, largest;
-	uint32_t *winner;   /* by rule: NOBODY when it won some port, else who won its lowest */
+	uint32_t *winner; /* by rule: NOBODY when it won some port, else who won its lowest */
 	uint8_t *winner_transport;
 	size_t n_segments, segments_room;
+	uint64_t *keys, *spare; /* to sort by; room for both edges of all rules */
 	/* Room to work in, for the largest bucket. */
-	uint64_t *keys, *spare;
 	uint32_t *from, *to; /* by member: the cells that it covers */
 	uint32_t *edge;      /* by cell: the first port of it */
 	uint32_t *next;      /* by cell: itself if free, else one closer to the next that is */
@@ -36,25 +36,23 @@ struct compile {
 static int order_rules(struct compile *c)
 {
 	const struct pm_list *list = c->list;
-	uint64_t *keys = malloc((list->n * 2 + 1) * sizeof *keys);
 	uint32_t *order = malloc((list->n + 1) * sizeof *order);
 
 	c->rules->order = order;
-	if (!keys || !order) {
-		free(keys);
+	c->keys = malloc((list->n * 2 + 1) * sizeof *c->keys);
+	c->spare = malloc((list->n * 2 + 1) * sizeof *c->spare);
+	if (!order || !c->keys || !c->spare)
 		return PM_E_MEMORY;
-	}
 	for (size_t i = 0; i < list->n; i++) {
 		const struct pm_rule *rule = &list->rules[i];
 
-		keys[i] = (uint64_t)(PM_PRIORITY_MAX - rule->priority) << 52 |
-			  (uint64_t)(rule->high - rule->low) << 36 |
-			  (uint64_t)(PM_FILES_MAX - rule->file) << 20 | i;
+		c->keys[i] = (uint64_t)(PM_PRIORITY_MAX - rule->priority) << 52 |
+			     (uint64_t)(rule->high - rule->low) << 36 |
+			     (uint64_t)(PM_FILES_MAX - rule->file) << 20 | i;
 	}
-	pm_sort(keys, keys + list->n, list->n);
+	pm_sort(c->keys, c->spare, list->n, 20);
 	for (size_t i = 0; i < list->n; i++)
-		order[i] = keys[i] & 0xfffff;
-	free(keys);
+		order[i] = c->keys[i] & 0xfffff;
 	return 0;
 }
 _Static_assert(PM_ENTRIES_MAX < 1 << 20, "a rule's index has 20 bits of the key");
@@ -155,8 +153,6 @@ static int work_init(struct compile *c)
 {
 	size_t edges = c->largest * 2 + 1;
 
-	c->keys = malloc(edges * sizeof *c->keys);
-	c->spare = malloc(edges * sizeof *c->spare);
 	c->from = malloc(edges * sizeof *c->from);
 	c->to = malloc(edges * sizeof *c->to);
 	c->edge = malloc(edges * sizeof *c->edge);
@@ -164,7 +160,7 @@ static int work_init(struct compile *c)
 	c->owner = malloc(edges * sizeof *c->owner);
 	c->winner = calloc(c->list->n + 1, sizeof *c->winner);
 	c->winner_transport = calloc(c->list->n + 1, 1);
-	if (c->keys && c->spare && c->from && c->to && c->edge && c->next && c->owner &&
+	if (c->from && c->to && c->edge && c->next && c->owner &&
 	    c->winner && c->winner_transport)
 		return 0;
 	return PM_E_MEMORY;
@@ -243,7 +239,7 @@ static void find_conflicts(struct compile *c, const uint32_t *members, size_t n,
 
 	for (size_t i = 0; i < n; i++)
 		c->keys[i] = (uint64_t)rules[members[i]].low << 32 | i;
-	pm_sort(c->keys, c->spare, n);
+	pm_sort(c->keys, c->spare, n, 32);
 	for (size_t i = 1; i < n; i++) {
 		uint32_t a = (uint32_t)c->keys[i - 1], b = (uint32_t)c->keys[i];
 		uint32_t best = members[a < b ? a : b], other = members[a < b ? b : a];
@@ -288,7 +284,7 @@ static uint32_t cut_cells(struct compile *c, const uint32_t *members, size_t n)
 		c->keys[i * 2] = (uint64_t)rule->low << 32 | i << 1;
 		c->keys[i * 2 + 1] = ((uint64_t)rule->high + 1) << 32 | i << 1 | 1;
 	}
-	pm_sort(c->keys, c->spare, n * 2);
+	pm_sort(c->keys, c->spare, n * 2, 32);
 	for (size_t i = 0; i < n * 2; i++) {
 		uint32_t edge = (uint32_t)(c->keys[i] >> 32), member = (uint32_t)c->keys[i];
 

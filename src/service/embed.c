@@ -93,6 +93,7 @@ static void write_counts(FILE *out, const struct pm_list *list)
 		[PM_SHIPPED_NAMES] = list->names.n,
 		[PM_SHIPPED_CATEGORIES] = list->categories.n,
 		[PM_SHIPPED_ALIAS_LISTS] = list->aliases.n,
+		[PM_SHIPPED_NAME_BYTES] = (uint32_t)list->names.size,
 	};
 
 	for (size_t i = 0; i < PM_SHIPPED_COUNTS; i++)

@@ -96,7 +96,7 @@ int pm_rules_explain(const struct pm_rules *rules, enum pm_transport transport, 
 		keys[n++] = (uint64_t)!holds(&q, rule) << 40 |
 			    (uint64_t)(128 - rule_prefix(&q, rule)) << 32 | i;
 	}
-	pm_sort(keys, keys + list->n, n);
+	pm_sort(keys, keys + list->n, n, 32);
 	for (size_t i = 0; i < n; i++)
 		view_rule(&q, &list->rules[rules->order[(uint32_t)keys[i]]],
 			  &list->rules[rules->order[(uint32_t)keys[0]]], view, ctx);

@@ -110,6 +110,8 @@ static int add_search(struct pm_list *list, struct pm_report *report, const char
 	int code = folder ? pm_folder_list(folder, true, report, &names, &n) : 0;
 
 	code = go_on(code);
+	if (code == 0)
+		code = pm_shipped_reserve(list);
 	while (code == 0 && (i < n || at.index < pm_shipped_n)) {
 		int order = i < n ? -1 : 1;
 

@@ -14,9 +14,9 @@
 #define PM_NAME_MAX 63
 #define PM_LINE_MAX 4096
 #define PM_FILE_MAX ((size_t)64 << 20)
-#define PM_FILES_MAX 65535   /* pm_rule.file, and 16 bits of the sort key in compile.c */
+#define PM_FILES_MAX 65535     /* pm_rule.file, and 16 bits of the sort key in compile.c */
 #define PM_ENTRIES_MAX 1000000 /* fits 20 bits of the same key */
-#define PM_SERVICES_MAX 65535 /* pm_label.service */
+#define PM_SERVICES_MAX 65535  /* pm_label.service */
 #define PM_REMARKS_MAX 1000
 #define PM_PRIORITY_MAX 100
 #define PM_PRIORITY_DEFAULT 50
@@ -43,6 +43,8 @@ int pm_strings_add(struct pm_strings *strings, const char *bytes, size_t size,
 /* As pm_strings_add, but equal strings get one number. A table lives by one of the two. */
 int pm_strings_intern(struct pm_strings *strings, const char *bytes, size_t size,
 		      uint32_t *ret_number);
+/* Room for @n strings to intern, in an empty table; @size: of all, with their NULs. As above. */
+int pm_strings_reserve(struct pm_strings *strings, size_t n, size_t size);
 /* NULL for 0. Borrowed until the next add. */
 const char *pm_strings_at(const struct pm_strings *strings, uint32_t number);
 void pm_strings_fini(struct pm_strings *strings);
@@ -99,6 +101,8 @@ struct pm_list {
 
 /* Makes room for one more element of @size bytes behind @n; doubles. PM_E_MEMORY or 0. */
 int pm_list_grow(void *array, size_t *room, size_t n, size_t size);
+/* Room for @n rules in all. PM_E_MEMORY or 0. */
+int pm_list_reserve(struct pm_list *list, size_t n);
 /* Appends a rule, whatever the limits. PM_E_MEMORY or 0. */
 int pm_list_add(struct pm_list *list, const struct pm_rule *rule);
 /* Begins a file: its number is list->files.n. @digest is that of its bytes. */
@@ -169,12 +173,13 @@ enum pm_shipped_column {
 	PM_SHIPPED_BITS,  /* column << 16 | transports << 11 | flags << 7 | priority */
 	PM_SHIPPED_COLUMNS,
 };
-/* How much of each kind one file has; in the order in which it stands there. */
+/* How much of each kind one file has; its strings stand in this order. */
 enum pm_shipped_count {
 	PM_SHIPPED_ROWS,
 	PM_SHIPPED_NAMES,
 	PM_SHIPPED_CATEGORIES,
 	PM_SHIPPED_ALIAS_LISTS,
+	PM_SHIPPED_NAME_BYTES, /* of the names, with their NULs */
 	PM_SHIPPED_COUNTS,
 };
 extern const uint32_t pm_shipped_n; /* files; they are in name order */
@@ -193,6 +198,8 @@ struct pm_shipped_at {
 };
 
 struct pm_shipped_at pm_shipped_first(void);
+/* Room for all shipped files in @list, which is empty. PM_E_MEMORY or 0. */
+int pm_shipped_reserve(struct pm_list *list);
 /* Reads the file into @list, or passes over it with a NULL @list; moves on. As pm_parse. */
 int pm_shipped_read(struct pm_shipped_at *at, struct pm_list *list, struct pm_report *report);
 
@@ -244,7 +251,7 @@ bool pm_rules_find_scoped(const struct pm_rules *rules, int ip_version,
 /* Why @winner stands before @loser, both of one scope. */
 enum pm_reason pm_rule_reason(const struct pm_rule *winner, const struct pm_rule *loser);
 
-/* Sorts rising; @spare has room for @n. Merges the runs it finds: sorted input costs one pass. */
-void pm_sort(uint64_t *keys, uint64_t *spare, size_t n);
+/* Sorts rising; @spare has room for @n. The lowest @rising bits rise already from key to key. */
+void pm_sort(uint64_t *keys, uint64_t *spare, size_t n, unsigned rising);
 
 #endif

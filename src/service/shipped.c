@@ -20,6 +20,21 @@ struct pm_shipped_at pm_shipped_first(void)
 	return at;
 }
 
+int pm_shipped_reserve(struct pm_list *list)
+{
+	size_t sums[PM_SHIPPED_COUNTS] = { 0 };
+	int code;
+
+	for (uint32_t i = 0; i < pm_shipped_n; i++)
+		for (size_t count = 0; count < PM_SHIPPED_COUNTS; count++)
+			sums[count] += pm_shipped_counts[i][count];
+	code = pm_list_reserve(list, sums[PM_SHIPPED_ROWS]);
+	if (code == 0)
+		code = pm_strings_reserve(&list->names, sums[PM_SHIPPED_NAMES],
+					  sums[PM_SHIPPED_NAME_BYTES]);
+	return code;
+}
+
 static int read_strings(struct pm_strings *strings, uint32_t n, const char **text, uint32_t **to,
 			int put(struct pm_strings *strings, const char *bytes, size_t size,
 				uint32_t *ret_number))

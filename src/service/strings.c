@@ -5,13 +5,10 @@
 
 #include "service-internal.h"
 
-int pm_list_grow(void *array, size_t *room, size_t n, size_t size)
+static int set_room(void *array, size_t *room, size_t more, size_t size)
 {
-	size_t more = *room ? *room * 2 : 64;
 	void *old, *new;
 
-	if (n < *room)
-		return 0;
 	memcpy(&old, array, sizeof old);
 	new = more > SIZE_MAX / size ? NULL : realloc(old, more * size);
 	if (!new)
@@ -19,6 +16,11 @@ int pm_list_grow(void *array, size_t *room, size_t n, size_t size)
 	memcpy(array, &new, sizeof new);
 	*room = more;
 	return 0;
+}
+
+int pm_list_grow(void *array, size_t *room, size_t n, size_t size)
+{
+	return n < *room ? 0 : set_room(array, room, *room ? *room * 2 : 64, size);
 }
 
 static int text_grow(struct pm_strings *strings, size_t size)
@@ -64,14 +66,16 @@ const char *pm_strings_at(const struct pm_strings *strings, uint32_t number)
 	return number ? strings->text + strings->strings[number - 1].at : NULL;
 }
 
-/* Keeps the slots at most half full, so that a search ends soon. */
-static int slots_grow(struct pm_strings *strings)
+/* Slots for @n strings, at most half of them full, so that a search ends soon. */
+static int slots_grow(struct pm_strings *strings, size_t n)
 {
-	uint32_t n_slots = strings->n_slots ? strings->n_slots * 2 : 256;
+	uint32_t n_slots = strings->n_slots ? strings->n_slots : 256;
 	uint32_t *slots;
 
-	if ((strings->n + 1) * 2 <= strings->n_slots)
+	if (n * 2 <= strings->n_slots)
 		return 0;
+	while (n_slots < n * 2)
+		n_slots *= 2;
 	slots = calloc(n_slots, sizeof *slots);
 	if (!slots)
 		return PM_E_MEMORY;
@@ -103,7 +107,7 @@ int pm_strings_intern(struct pm_strings *strings, const char *bytes, size_t size
 		      uint32_t *ret_number)
 {
 	uint32_t hash, slot;
-	int code = slots_grow(strings);
+	int code = slots_grow(strings, (size_t)strings->n + 1);
 
 	if (code)
 		return code;
@@ -124,11 +128,29 @@ int pm_strings_intern(struct pm_strings *strings, const char *bytes, size_t size
 	return 0;
 }
 
+int pm_strings_reserve(struct pm_strings *strings, size_t n, size_t size)
+{
+	size_t room = strings->strings_room;
+	int code = text_grow(strings, size);
+
+	if (code == 0)
+		code = slots_grow(strings, n);
+	if (code == 0 && n > room)
+		code = set_room(&strings->strings, &room, n, sizeof *strings->strings);
+	strings->strings_room = (uint32_t)room;
+	return code;
+}
+
 void pm_strings_fini(struct pm_strings *strings)
 {
 	free(strings->text);
 	free(strings->strings);
 	free(strings->slots);
+}
+
+int pm_list_reserve(struct pm_list *list, size_t n)
+{
+	return n > list->room ? set_room(&list->rules, &list->room, n, sizeof *list->rules) : 0;
 }
 
 int pm_list_add(struct pm_list *list, const struct pm_rule *rule)

@@ -34,7 +34,8 @@ static int services_make(struct pm_tally *tally, struct pm_rules *rules)
 		struct pm_tally_transport *tt = &tally->transports[t];
 
 		tt->services = calloc(n, sizeof *tt->services);
-		tt->used_services = calloc(n, sizeof *tt->used_services);
+		/* A list, read as far as it is written: calloc would touch it all now. */
+		tt->used_services = malloc(n * sizeof *tt->used_services);
 		if (!tt->services || !tt->used_services)
 			return PM_E_MEMORY;
 	}

@@ -78,6 +78,35 @@ static struct pm_packet decode(const struct pm_link *link, const uint8_t *bytes,
 	return packet;
 }
 
+/* The same for the innermost layer: it is there where the outermost is. */
+static struct pm_packet decode_inner(const struct pm_link *link, const uint8_t *bytes, size_t held,
+				     size_t wire, const struct pm_packet *outer,
+				     struct pm_packet *ret_carrier)
+{
+	static struct pm_tunnels *tunnels; /* as long as the process */
+	uint8_t *copy = malloc(held ? held : 1);
+	struct pm_packet packet;
+
+	claim(copy != NULL);
+	if (!tunnels) {
+		claim(pm_tunnels_new(&tunnels) == PM_OK);
+		claim(pm_tunnels_set(tunnels, "fou", 3, 5555));
+	}
+	if (held)
+		memcpy(copy, bytes, held);
+	pm_packet_decode_inner(tunnels, link, copy, held, wire, &packet, ret_carrier);
+	free(copy);
+	claim(packet.verdict < PM_VERDICT_N);
+	claim(packet.verdict != PM_VERDICT_PORTS || packet.transport < PM_TRANSPORT_N);
+	if (outer->ip_version == 0)
+		claim(packet.verdict == outer->verdict);
+	else
+		claim(packet.verdict != PM_VERDICT_NON_IP);
+	if (ret_carrier->notes & PM_NOTE_FIRST_FRAGMENT)
+		claim(ret_carrier->ip_version != 0 && ret_carrier->verdict == packet.verdict);
+	return packet;
+}
+
 static void feed(struct pm_fragments *table, const struct pm_packet *packet,
 		 const struct pm_fragment_frame *frame, struct fates *fates)
 {
@@ -111,7 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t wire = pm_cursor_be16(&input), cut = pm_cursor_u8(&input);
 		uint8_t flags = pm_cursor_u8(&input);
 		const uint8_t *bytes;
-		struct pm_packet packet;
+		struct pm_packet packet, inner, carrier;
 
 		if (wire > input.held)
 			wire = input.held;
@@ -121,7 +150,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		frame.wire = (uint32_t)(wire + (flags & 0x80 ? 65536 : 0));
 		frame.time_ns += (flags & 0x3f) * PM_NS_PER_S;
 		packet = decode(link, bytes, wire - cut, frame.wire);
-		feed(table, &packet, &frame, &fates);
+		inner = decode_inner(link, bytes, wire - cut, frame.wire, &packet, &carrier);
+		if (flags & 0x20) {
+			feed(table, &inner, &frame, &fates);
+			if (carrier.verdict != PM_VERDICT_FRAGMENT)
+				feed(table, &carrier, &frame, &fates);
+		} else {
+			feed(table, &packet, &frame, &fates);
+		}
 		if (flags & 0x40)
 			pm_fragments_flush(table);
 	}

@@ -79,9 +79,10 @@ def cases(names=()):
     return [c for c in found if not names or c.name in names]
 
 
-def run(command):
-    """(exit code, standard output, standard error). The time zone is an odd one, to show that it does not matter."""
-    env = dict(os.environ, TZ='ODD-5:45', LC_ALL='C')
+def run(command, fill='0'):
+    """(exit code, standard output, standard error). The time zone is an odd one, to show that it does not matter.
+    @fill: what glibc fills memory with; all that is not 0 makes a start slow, which has large tables."""
+    env = dict(os.environ, TZ='ODD-5:45', LC_ALL='C', MALLOC_PERTURB_=fill)
     done = subprocess.run(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True,
                           timeout=120)
     return done.returncode, done.stdout, done.stderr.decode('utf-8', 'replace')

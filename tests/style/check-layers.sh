@@ -16,6 +16,9 @@ owned='
 pcap.h          capture
 pcap/*          capture
 pcap-*          capture
+archive.h       capture
+archive_entry.h capture
+dlfcn.h         capture
 jansson.h       output
 jansson_config.h output
 getopt.h        app

@@ -278,6 +278,45 @@ static void json_holds_the_whole_record(void **state)
 	json_decref(line);
 }
 
+/* Rows of ports do not go through jansson, but must be what it would have written. */
+static void a_line_is_what_jansson_makes_of_it(void **state)
+{
+	static const uint64_t figures[] = { 0, 7, 10, 99, 100, 65535, (UINT64_C(1) << 53) - 1 };
+	static const char *const names[] = { "plain", "plain",    NULL,
+					     NULL,    "qu\"ote\\", "caf\xc3\xa9",
+					     "tab\t\x01" };
+	static char longest[256];
+	struct pm_source source = plain_source();
+	struct pm_output *output = output_open(PM_FORMAT_JSON);
+	struct pm_record *record = record_new(&source);
+	char *text, *again;
+	json_t *line;
+
+	(void)state;
+	memset(longest, 'n', sizeof longest - 1);
+	for (size_t i = 0; i < record->n_ports; i++) {
+		struct pm_port_row *row = &record->ports[i];
+
+		row->service = i < COUNT(names) ? names[i] : longest;
+		row->src = (struct pm_count){ figures[i % 7], figures[(i + 1) % 7] };
+		row->dst = (struct pm_count){ figures[(i + 2) % 7], figures[(i + 3) % 7] };
+		row->as_service = (struct pm_count){ figures[(i + 4) % 7], figures[(i + 5) % 7] };
+	}
+	assert_true(record->n_ports > COUNT(names));
+	assert_int_equal(pm_output_record(output, record, NULL), PM_OK);
+	pm_record_free(record);
+	assert_int_equal(pm_output_close(output, NULL), PM_OK);
+	line = only_line();
+	text = contents_of(path);
+	again = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	assert_non_null(again);
+	assert_int_equal(strlen(text), strlen(again) + 1);
+	assert_memory_equal(text, again, strlen(again));
+	free(text);
+	free(again);
+	json_decref(line);
+}
+
 static void json_names_the_sensor_the_run_and_what_is_not_known(void **state)
 {
 	struct pm_source source = {
@@ -993,6 +1032,7 @@ static void formats_are_found_by_name(void **state)
 
 static const struct CMUnitTest others[] = {
 	CLEAN(json_holds_the_whole_record),
+	CLEAN(a_line_is_what_jansson_makes_of_it),
 	CLEAN(json_names_the_sensor_the_run_and_what_is_not_known),
 	CLEAN(counts_of_53_bits_are_written_exactly),
 	CLEAN(top_cuts_rows_into_other),

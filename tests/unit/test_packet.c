@@ -31,6 +31,7 @@ enum {
 	RAW = 101,
 	SLIP_BSDOS = 102,
 	CISCO_HDLC = 104,
+	WIFI = 105,
 	ATM_CLIP = 106,
 	FRAME_RELAY = 107,
 	LOOP = 108,
@@ -38,18 +39,22 @@ enum {
 	LANE = 112,
 	COOKED = 113,
 	PFLOG = 117,
+	WIFI_PRISM = 119,
 	IP_OVER_FC = 122,
 	SUNATM = 123,
+	WIFI_RADIOTAP = 127,
 	ARCNET_LINUX = 129,
 	JUNIPER_ATM1 = 137,
 	IEEE1394 = 138,
 	DOCSIS = 143,
+	WIFI_AVS = 163,
 	PPP_PPPD = 166,
 	JUNIPER_ETHER = 178,
 	JUNIPER_PPP = 179,
 	JUNIPER_FRELAY = 180,
 	JUNIPER_CHDLC = 181,
 	MULTILINK = 182,
+	PPI = 192,
 	ERF = 197,
 	AX25_KISS = 202,
 	PPP_DIRECTED = 204,
@@ -111,6 +116,35 @@ struct decode_case {
 #define NFLOG_HEAD(family) family "\x00\x00\x05"
 #define NFLOG_PREFIX "\x0a\x00\x0a\x00\x64rop: \x00\x00"
 
+/* 802.11: type and subtype, flags, addresses, sequence; three addresses, or four. */
+#define WIFI_TO(type, flags, first, third, sequence) \
+	type flags "\x2c\x00" first MAC_CLIENT third sequence
+#define WIFI_3(type, flags) WIFI_TO(type, flags, MAC_STATION, MAC_SERVER, "\x70\x00")
+#define WIFI_4(type) WIFI_3(type, "\x03") MAC_MESH
+#define WIFI_GROUP(type) WIFI_TO(type, "\x02", MAC_MULTICAST, MAC_STATION, "\x70\x00")
+#define MAC_STATION "\x00\x00\x5e\x00\x53\x03"
+#define MAC_MESH "\x00\x00\x5e\x00\x53\x04"
+#define DATA "\x08"
+#define QOS_DATA "\x88"
+#define QOS_NONE "\x00\x00"
+#define QOS_MESH "\x00\x01"
+#define QOS_AGGREGATE "\x80\x00"
+#define MESH_CONTROL(flags) flags "\x1f\x01\x00\x00\x00"
+#define SUBFRAME(length) MAC_SERVER MAC_CLIENT length
+#define SUBFRAME_IP4_UDP SUBFRAME("\x00\x24") SNAP_IP4 IP4_UDP
+#define SUBFRAME_ARP SUBFRAME("\x00\x08") SNAP(OUI_ETHERTYPE, TYPE_ARP)
+#define WIFI_IP4_UDP WIFI_3(DATA, "\x01") SNAP_IP4 IP4_UDP
+#define RADIOTAP(size, present) "\x00\x00" size "\x00" present
+#define RADIOTAP_FLAGS(flags) RADIOTAP("\x09", "\x02\x00\x00\x00") flags
+#define PPI_HEAD(flags, size, link) "\x00" flags size "\x00" link "\x00\x00\x00"
+#define PPI_COMMON(flags) "\x02\x00\x14\x00" ZEROS_8 flags "\x00" ZEROS_8 "\x00\x00"
+#define PRISM_REST ZEROS_16 ZEROS_16 ZEROS_16 ZEROS_16 ZEROS_16 ZEROS_16 ZEROS_16 ZEROS_16 ZEROS_8
+#define AVS_SIZED(version, size) "\x80\x21\x10" version "\x00\x00\x00" size
+#define AVS_HEAD AVS_SIZED("\x01", "\x40") ZEROS_16 ZEROS_16 ZEROS_16 ZEROS_8
+#define HARDWARE_WIFI "\x03\x21"
+#define HARDWARE_PRISM "\x03\x22"
+#define HARDWARE_RADIOTAP "\x03\x23"
+
 #define CASE(name, link, bytes, ...) \
 	{ \
 		name, link, bytes, sizeof(bytes) - 1, __VA_ARGS__ \
@@ -124,7 +158,10 @@ struct decode_case {
 #define A_TCP_CUT(ip) PORTS(ip, 6, TCP, 443)
 #define NO_PORTS(ip, number) \
 	.verdict = PM_VERDICT_NO_PORTS_PROTOCOL, .version = (ip), .protocol = (number)
-#define LATER(ip, number) .verdict = PM_VERDICT_FRAGMENT, .version = (ip), .protocol = (number)
+#define LATER(ip, number) \
+	.verdict = PM_VERDICT_FRAGMENT, .version = (ip), .protocol = (number), \
+	.notes = PM_NOTE_LATER_FRAGMENT
+#define LATER_WITHOUT(ip, number) NO_PORTS(ip, number), .notes = PM_NOTE_LATER_FRAGMENT
 #define TRUNCATED(ip, number) \
 	.verdict = PM_VERDICT_HEADER_TRUNCATED, .version = (ip), .protocol = (number)
 #define MALFORMED(ip, number) .verdict = PM_VERDICT_MALFORMED, .version = (ip), .protocol = (number)
@@ -295,6 +332,190 @@ static const struct decode_case cases[] = {
 	CASE("ieee 1394", IEEE1394, "\x00\x00" MAC_SERVER "\x00\x00" MAC_CLIENT TYPE_IP4 IP4_UDP, A_UDP(4)),
 	CASE("infiniband", IPOIB, ZEROS_16 ZEROS_16 ZEROS_8 TYPE_IP6 "\x00\x00" IP6_UDP, A_UDP(6)),
 
+	/* Wireless. */
+	CASE("802.11 to an access point", WIFI, WIFI_3(DATA, "\x01") SNAP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("802.11 from an access point", WIFI, WIFI_3(DATA, "\x02") SNAP_IP6 IP6_TCP, A_TCP(6)),
+	CASE("802.11 between stations", WIFI, WIFI_3(DATA, "\x00") SNAP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("802.11 with four addresses", WIFI, WIFI_4(DATA) SNAP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("802.11 with an acknowledgement", WIFI, WIFI_3("\x18", "\x02") SNAP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("802.11 with ip in llc", WIFI, WIFI_3(DATA, "\x01") LLC_IP IP4_UDP, A_UDP(4)),
+	CASE("802.11 with an ethertype at once", WIFI, WIFI_3(DATA, "\x00") TYPE_IP6 IP6_UDP, A_UDP(6)),
+	CASE("802.11 with a tag at once", WIFI, WIFI_3(DATA, "\x00") TYPE_VLAN TAG("\x00\x05", TYPE_IP4) IP4_UDP,
+	     A_UDP(4), .vlan = 5),
+	CASE("802.11 with a tag in snap", WIFI,
+	     WIFI_3(DATA, "\x01") SNAP(OUI_ETHERTYPE, TYPE_VLAN) TAG("\x00\x05", TYPE_IP4) IP4_UDP, A_UDP(4),
+	     .vlan = 5),
+	CASE("802.11 arp is not ip", WIFI, WIFI_3(DATA, "\x01") SNAP(OUI_ETHERTYPE, TYPE_ARP) "\x00\x01", NON_IP),
+	CASE("802.11 without data", WIFI, WIFI_3("\x48", "\x01") SNAP_IP4 IP4_UDP, NON_IP),
+	CASE("802.11 with quality of service and no data", WIFI,
+	     WIFI_3("\xc8", "\x01") QOS_NONE SNAP_IP4 IP4_UDP, NON_IP),
+	CASE("802.11 management", WIFI, WIFI_3("\x80", "\x00") SNAP_IP4 IP4_UDP, NON_IP),
+	CASE("802.11 control", WIFI, "\xd4\x00\x00\x00" MAC_CLIENT, NON_IP),
+	CASE("802.11 extension", WIFI, WIFI_3("\x0c", "\x01") SNAP_IP4 IP4_UDP, NON_IP),
+	CASE("802.11 of version 1", WIFI, WIFI_3("\x09", "\x01") SNAP_IP4 IP4_UDP, NON_IP),
+	CASE("802.11 protected", WIFI, WIFI_3(DATA, "\x41") SNAP_IP4 IP4_UDP, NON_IP),
+	CASE("802.11 first fragment", WIFI,
+	     WIFI_TO(DATA, "\x05", MAC_STATION, MAC_SERVER, "\x70\x00") SNAP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("802.11 later fragment", WIFI,
+	     WIFI_TO(DATA, "\x05", MAC_STATION, MAC_SERVER, "\x71\x00") SNAP_IP4 IP4_UDP, NON_IP),
+	CASE("802.11 ninth fragment", WIFI,
+	     WIFI_TO(DATA, "\x05", MAC_STATION, MAC_SERVER, "\x78\x00") SNAP_IP4 IP4_UDP, NON_IP),
+	CASE("802.11 last of sixteen fragments", WIFI,
+	     WIFI_TO(DATA, "\x01", MAC_STATION, MAC_SERVER, "\x7f\x00") SNAP_IP4 IP4_UDP, NON_IP),
+	CASE("802.11 sequence numbers make no fragment", WIFI,
+	     WIFI_TO(DATA, "\x01", MAC_STATION, MAC_SERVER, "\xf0\xff") SNAP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("half an 802.11 header announces no ip", WIFI, DATA "\x01\x2c\x00" MAC_STATION, NON_IP),
+	CASE("half an 802.11 header captured is truncated", WIFI, WIFI_IP4_UDP, TRUNCATED(0, 0), .cut = 37),
+	CASE("802.11 to a group", WIFI, WIFI_GROUP(DATA) SNAP_IP4 IP4_UDP, A_UDP(4), .notes = PM_NOTE_GROUP),
+	CASE("802.11 to a group through an access point", WIFI,
+	     WIFI_TO(DATA, "\x01", MAC_STATION, MAC_MULTICAST, "\x70\x00") SNAP_IP4 IP4_UDP, A_UDP(4),
+	     .notes = PM_NOTE_GROUP),
+	CASE("802.11 from a group's sender goes to no group", WIFI,
+	     WIFI_TO(DATA, "\x02", MAC_STATION, MAC_MULTICAST, "\x70\x00") SNAP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("802.11 to a group over four addresses", WIFI,
+	     WIFI_TO(DATA, "\x03", MAC_STATION, MAC_MULTICAST, "\x70\x00") MAC_MESH SNAP_IP4 IP4_UDP, A_UDP(4),
+	     .notes = PM_NOTE_GROUP),
+	CASE("802.11 with quality of service", WIFI, WIFI_3(QOS_DATA, "\x01") "\x06\x00" SNAP_IP4 IP4_UDP,
+	     A_UDP(4)),
+	CASE("802.11 with quality of service and four addresses", WIFI,
+	     WIFI_4(QOS_DATA) QOS_NONE SNAP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("802.11 with quality of service and ip in llc", WIFI,
+	     WIFI_3(QOS_DATA, "\x01") QOS_NONE LLC_IP IP4_UDP, A_UDP(4)),
+	CASE("802.11 with quality of service and no more than llc", WIFI,
+	     WIFI_3(QOS_DATA, "\x01") QOS_NONE LLC_IP "\x45", MALFORMED(0, 0)),
+	CASE("802.11 with ht control", WIFI, WIFI_3(QOS_DATA, "\x81") QOS_NONE ZEROS_4 SNAP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("802.11 strictly ordered has no ht control", WIFI, WIFI_3(DATA, "\x81") SNAP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("802.11 padded without a word", WIFI,
+	     WIFI_3(QOS_DATA, "\x01") QOS_NONE "\x00\x00" SNAP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("802.11 padded for no reason", WIFI, WIFI_3(DATA, "\x01") "\x00\x00" SNAP_IP4 IP4_UDP, NON_IP),
+	CASE("802.11 with spanning tree is not padded", WIFI,
+	     WIFI_3(QOS_DATA, "\x02") QOS_NONE "\x42\x42\x03\x00", NON_IP),
+	CASE("mesh", WIFI, WIFI_4(QOS_DATA) QOS_MESH MESH_CONTROL("\x00") SNAP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("mesh with one address", WIFI,
+	     WIFI_GROUP(QOS_DATA) QOS_MESH MESH_CONTROL("\x01") MAC_CLIENT SNAP_IP4 IP4_UDP, A_UDP(4),
+	     .notes = PM_NOTE_GROUP),
+	CASE("mesh with two addresses", WIFI,
+	     WIFI_4(QOS_DATA) QOS_MESH MESH_CONTROL("\x02") MAC_SERVER MAC_CLIENT SNAP_IP6 IP6_UDP, A_UDP(6)),
+	CASE("mesh to a group behind a gate", WIFI,
+	     WIFI_4(QOS_DATA) QOS_MESH MESH_CONTROL("\x02") MAC_MULTICAST MAC_CLIENT SNAP_IP4 IP4_UDP, A_UDP(4),
+	     .notes = PM_NOTE_GROUP),
+	CASE("mesh with three addresses is none", WIFI,
+	     WIFI_4(QOS_DATA) QOS_MESH MESH_CONTROL("\x03") MAC_SERVER MAC_CLIENT MAC_MESH SNAP_IP4 IP4_UDP,
+	     NON_IP),
+	CASE("mesh control without its bit", WIFI, WIFI_4(QOS_DATA) QOS_NONE MESH_CONTROL("\x00") SNAP_IP4 IP4_UDP,
+	     NON_IP),
+	CASE("the bit of a mesh from an access point", WIFI, WIFI_3(QOS_DATA, "\x02") QOS_MESH SNAP_IP4 IP4_UDP,
+	     A_UDP(4)),
+	CASE("the bit of a mesh to an access point", WIFI, WIFI_3(QOS_DATA, "\x01") QOS_MESH SNAP_IP4 IP4_UDP,
+	     A_UDP(4)),
+	CASE("no mesh sends to an access point", WIFI,
+	     WIFI_3(QOS_DATA, "\x01") QOS_MESH MESH_CONTROL("\x00") SNAP_IP4 IP4_UDP, NON_IP),
+	CASE("half a mesh control announces no ip", WIFI, WIFI_4(QOS_DATA) QOS_MESH "\x00\x1f\x01", NON_IP),
+	CASE("an aggregate", WIFI, WIFI_3(QOS_DATA, "\x01") QOS_AGGREGATE SUBFRAME_IP4_UDP, A_UDP(4)),
+	CASE("an aggregate counts by its first part", WIFI,
+	     WIFI_3(QOS_DATA, "\x01") QOS_AGGREGATE SUBFRAME_ARP "\x00\x00" SUBFRAME_IP4_UDP, NON_IP),
+	CASE("an aggregate's part ends at its length", WIFI,
+	     WIFI_3(QOS_DATA, "\x01") QOS_AGGREGATE SUBFRAME("\x00\x1f") SNAP_IP4 IP4_UDP, MALFORMED(4, 17),
+	     .notes = PM_NOTE_LENGTH),
+	CASE("an aggregate's part beyond the frame", WIFI,
+	     WIFI_3(QOS_DATA, "\x01") QOS_AGGREGATE SUBFRAME("\x00\x25") SNAP_IP4 IP4_UDP, A_UDP(4),
+	     .notes = PM_NOTE_LENGTH),
+	CASE("an aggregate's empty part", WIFI,
+	     WIFI_3(QOS_DATA, "\x01") QOS_AGGREGATE SUBFRAME("\x00\x00") SUBFRAME_IP4_UDP, NON_IP),
+	CASE("an aggregate to a group", WIFI,
+	     WIFI_3(QOS_DATA, "\x01") QOS_AGGREGATE MAC_MULTICAST MAC_CLIENT "\x00\x24" SNAP_IP4 IP4_UDP,
+	     A_UDP(4), .notes = PM_NOTE_GROUP),
+	CASE("an aggregate to a group on the air only", WIFI,
+	     WIFI_GROUP(QOS_DATA) QOS_AGGREGATE SUBFRAME_IP4_UDP, A_UDP(4)),
+	CASE("an aggregate in a mesh", WIFI,
+	     WIFI_4(QOS_DATA) "\x80\x01" SUBFRAME("\x00\x2a") MESH_CONTROL("\x00") SNAP_IP4 IP4_UDP, A_UDP(4)),
+	CASE("an aggregate of four addresses with the bit of a mesh", WIFI,
+	     WIFI_4(QOS_DATA) "\x80\x01" SUBFRAME_IP4_UDP, A_UDP(4)),
+	CASE("half an aggregate's part announces no ip", WIFI, WIFI_3(QOS_DATA, "\x01") QOS_AGGREGATE MAC_SERVER,
+	     NON_IP),
+	CASE("radiotap", WIFI_RADIOTAP, RADIOTAP("\x08", ZEROS_4) WIFI_IP4_UDP, A_UDP(4)),
+	CASE("radiotap with flags", WIFI_RADIOTAP, RADIOTAP_FLAGS("\x00") WIFI_IP4_UDP, A_UDP(4)),
+	CASE("a check sequence holds no ports", WIFI_RADIOTAP,
+	     RADIOTAP_FLAGS("\x10") WIFI_3(DATA, "\x01") SNAP_IP4 IP4("\x00\x1c", UDP_NUMBER) "\xc0\x00" ZEROS_4,
+	     MALFORMED(4, 17), .notes = PM_NOTE_LENGTH),
+	CASE("a check sequence is no payload", WIFI_RADIOTAP,
+	     RADIOTAP_FLAGS("\x10") WIFI_IP4_UDP, A_UDP(4),
+	     .notes = PM_NOTE_LENGTH),
+	CASE("a check sequence behind the packet", WIFI_RADIOTAP, RADIOTAP_FLAGS("\x10") WIFI_IP4_UDP ZEROS_4,
+	     A_UDP(4)),
+	CASE("a wrong check sequence", WIFI_RADIOTAP, RADIOTAP_FLAGS("\x50") WIFI_IP4_UDP ZEROS_4, A_UDP(4)),
+	CASE("nothing but a check sequence", WIFI_RADIOTAP, RADIOTAP_FLAGS("\x10") DATA "\x01\x2c", NON_IP),
+	CASE("flags behind a time", WIFI_RADIOTAP,
+	     RADIOTAP("\x11", "\x03\x00\x00\x00") ZEROS_8 "\x20" WIFI_3(QOS_DATA, "\x01") QOS_AGGREGATE "\x00\x00"
+	     SUBFRAME_IP4_UDP, A_UDP(4)),
+	CASE("flags behind a time behind two words", WIFI_RADIOTAP,
+	     RADIOTAP("\x19", "\x03\x00\x00\x80") ZEROS_4 ZEROS_4 ZEROS_8 "\x20" WIFI_3(QOS_DATA, "\x01") QOS_AGGREGATE
+	     "\x00\x00" SUBFRAME_IP4_UDP, A_UDP(4)),
+	CASE("flags behind three words", WIFI_RADIOTAP,
+	     RADIOTAP("\x11", "\x02\x00\x00\x80") "\x00\x00\x00\x80" ZEROS_4 "\x20" WIFI_3(QOS_DATA, "\x01")
+	     QOS_AGGREGATE "\x00\x00" SUBFRAME_IP4_UDP, A_UDP(4)),
+	CASE("words without end", WIFI_RADIOTAP, RADIOTAP("\x0e", "\x02\x00\x00\x80") "\xff\xff\xff\xff\xff\xff"
+	     WIFI_IP4_UDP, A_UDP(4)),
+	CASE("flags behind the end of the header", WIFI_RADIOTAP, RADIOTAP("\x08", "\x02\x00\x00\x00") WIFI_IP4_UDP,
+	     A_UDP(4)),
+	CASE("padding behind the header", WIFI_RADIOTAP,
+	     RADIOTAP_FLAGS("\x20") WIFI_3(QOS_DATA, "\x01") QOS_NONE "\x00\x00" LLC_IP IP4_UDP, A_UDP(4)),
+	CASE("padding where none is needed", WIFI_RADIOTAP, RADIOTAP_FLAGS("\x20") WIFI_IP4_UDP, A_UDP(4)),
+	CASE("padding before mesh control", WIFI_RADIOTAP,
+	     RADIOTAP_FLAGS("\x20") WIFI_GROUP(QOS_DATA) QOS_MESH "\x00\x00" MESH_CONTROL("\x00") SNAP_IP4 IP4_UDP,
+	     A_UDP(4), .notes = PM_NOTE_GROUP),
+	CASE("radiotap shorter than itself is malformed", WIFI_RADIOTAP, RADIOTAP("\x07", ZEROS_4) WIFI_IP4_UDP,
+	     MALFORMED(0, 0)),
+	CASE("radiotap of another version", WIFI_RADIOTAP, "\x01\x00\x08\x00" ZEROS_4 WIFI_IP4_UDP, NON_IP),
+	CASE("radiotap beyond the frame announces no ip", WIFI_RADIOTAP, RADIOTAP("\xff", ZEROS_4) WIFI_IP4_UDP,
+	     NON_IP),
+	CASE("half a radiotap header announces no ip", WIFI_RADIOTAP, "\x00\x00\x08", NON_IP),
+	CASE("ppi", PPI, PPI_HEAD("\x00", "\x08", "\x69") WIFI_IP4_UDP, A_UDP(4)),
+	CASE("ethernet in ppi", PPI, PPI_HEAD("\x00", "\x10", "\x01") "\x08\x00\x04\x00" ZEROS_4 ETH_IP4_UDP,
+	     A_UDP(4)),
+	CASE("raw ip in ppi", PPI, PPI_HEAD("\x00", "\x08", "\x0c") IP6_UDP, A_UDP(6)),
+	CASE("ppi in ppi", PPI, PPI_HEAD("\x00", "\x08", "\xc0") PPI_HEAD("\x00", "\x08", "\x65") IP4_UDP, A_UDP(4)),
+	CASE("ppi with a check sequence", PPI,
+	     PPI_HEAD("\x00", "\x20", "\x69") PPI_COMMON("\x01") WIFI_IP4_UDP, A_UDP(4),
+	     .notes = PM_NOTE_LENGTH),
+	CASE("ppi without a check sequence", PPI,
+	     PPI_HEAD("\x00", "\x20", "\x69") PPI_COMMON("\x00") WIFI_IP4_UDP, A_UDP(4)),
+	CASE("ppi, flags behind an odd field", PPI,
+	     PPI_HEAD("\x00", "\x25", "\x69") "\x03\x00\x01\x00\x00" PPI_COMMON("\x01") WIFI_IP4_UDP,
+	     A_UDP(4), .notes = PM_NOTE_LENGTH),
+	CASE("ppi, flags behind an odd field that is aligned", PPI,
+	     PPI_HEAD("\x01", "\x28", "\x69") "\x03\x00\x01\x00" ZEROS_4 PPI_COMMON("\x01") WIFI_IP4_UDP,
+	     A_UDP(4), .notes = PM_NOTE_LENGTH),
+	CASE("ppi, a field beyond the header", PPI,
+	     PPI_HEAD("\x00", "\x0c", "\x69") "\x02\x00\x14\x00" WIFI_IP4_UDP, A_UDP(4)),
+	CASE("ppi, no flags in a short field", PPI,
+	     PPI_HEAD("\x00", "\x18", "\x69") "\x02\x00\x04\x00" ZEROS_4 "\x03\x00\x04\x00" "\xff\xff\xff\xff"
+	     WIFI_IP4_UDP, A_UDP(4)),
+	CASE("ppi, flags of 802.11 before ethernet", PPI,
+	     PPI_HEAD("\x00", "\x20", "\x01") PPI_COMMON("\x01") ETH_IP4_UDP, A_UDP(4)),
+	CASE("ppi of nothing that is known", PPI, PPI_HEAD("\x00", "\x08", "\x93") IP4_UDP, NON_IP),
+	CASE("ppi shorter than itself is malformed", PPI, PPI_HEAD("\x00", "\x07", "\x69") WIFI_IP4_UDP,
+	     MALFORMED(0, 0)),
+	CASE("ppi of another version", PPI, "\x01\x00\x08\x00\x69\x00\x00\x00" WIFI_IP4_UDP, NON_IP),
+	CASE("prism", WIFI_PRISM, "\x44\x00\x00\x00" "\x90\x00\x00\x00" PRISM_REST WIFI_IP4_UDP, A_UDP(4)),
+	CASE("prism of the other order", WIFI_PRISM, "\x00\x00\x00\x44" "\x00\x00\x00\x90" PRISM_REST WIFI_IP4_UDP,
+	     A_UDP(4)),
+	CASE("prism of the older code, longer", WIFI_PRISM,
+	     "\x41\x00\x00\x00" "\x98\x00\x00\x00" PRISM_REST ZEROS_8 WIFI_IP4_UDP, A_UDP(4)),
+	CASE("prism of a size without its head", WIFI_PRISM,
+	     "\x00\x00\x00\x41" "\x00\x00\x00\x78" PRISM_REST WIFI_IP4_UDP, A_UDP(4)),
+	CASE("prism beyond the frame announces no ip", WIFI_PRISM,
+	     "\x44\x00\x00\x00" "\xff\xff\xff\xff" PRISM_REST WIFI_IP4_UDP, NON_IP),
+	CASE("avs in the place of prism", WIFI_PRISM, AVS_HEAD WIFI_IP4_UDP, A_UDP(4)),
+	CASE("a frame without prism", WIFI_PRISM, WIFI_IP4_UDP, A_UDP(4)),
+	CASE("avs", WIFI_AVS, AVS_HEAD WIFI_IP4_UDP, A_UDP(4)),
+	CASE("avs, longer", WIFI_AVS,
+	     AVS_SIZED("\x02", "\x48") ZEROS_16 ZEROS_16 ZEROS_16 ZEROS_16 WIFI_IP4_UDP, A_UDP(4)),
+	CASE("avs shorter than itself is malformed", WIFI_AVS,
+	     AVS_SIZED("\x01", "\x07") WIFI_IP4_UDP, MALFORMED(0, 0)),
+	CASE("avs beyond the frame announces no ip", WIFI_AVS,
+	     "\x80\x21\x10\x01" "\x40\x00\x00\x00" WIFI_IP4_UDP, NON_IP),
+
 	/* Wide area and access. */
 	CASE("frame relay, ipv4", FRAME_RELAY, "\x18\x41" "\x03\xcc" IP4_UDP, A_UDP(4)),
 	CASE("frame relay, ipv6, padded, four bytes of address", FRAME_RELAY,
@@ -440,7 +661,21 @@ static const struct decode_case cases[] = {
 	     NON_IP),
 	CASE("cooked frame relay has no protocol", COOKED, SLL("\x00\x00", "\x03\x02", TYPE_IP4) IP4_UDP,
 	     NON_IP),
-	CASE("cooked radiotap has no protocol", COOKED, SLL("\x00\x00", "\x03\x23", TYPE_IP4) IP4_UDP, NON_IP),
+	CASE("cooked radiotap has no protocol", COOKED,
+	     SLL("\x00\x03", HARDWARE_RADIOTAP, TYPE_IP4) RADIOTAP_FLAGS("\x00") WIFI_IP4_UDP, A_UDP(4)),
+	CASE("cooked radiotap is no ip at once", COOKED, SLL("\x00\x00", HARDWARE_RADIOTAP, TYPE_IP4) IP4_UDP,
+	     NON_IP),
+	CASE("cooked 802.11 of a monitor", COOKED,
+	     SLL("\x00\x03", HARDWARE_WIFI, "\x00\x04") WIFI_IP4_UDP, A_UDP(4)),
+	CASE("cooked 802.11 with llc", COOKED, SLL("\x00\x00", HARDWARE_WIFI, "\x00\x04") SNAP_IP4 IP4_UDP,
+	     A_UDP(4)),
+	CASE("cooked 802.11 with ip", COOKED, SLL("\x00\x00", HARDWARE_WIFI, TYPE_IP4) IP4_UDP, A_UDP(4)),
+	CASE("cooked prism of a monitor", COOKED,
+	     SLL("\x00\x03", HARDWARE_PRISM, "\x00\x04") "\x44\x00\x00\x00" "\x90\x00\x00\x00" PRISM_REST
+	     WIFI_IP4_UDP, A_UDP(4)),
+	CASE("cooked avs of a monitor", COOKED, SLL("\x00\x03", HARDWARE_PRISM, "\x00\x04") AVS_HEAD WIFI_IP4_UDP,
+	     A_UDP(4)),
+	CASE("cooked prism with llc", COOKED, SLL("\x00\x00", HARDWARE_PRISM, "\x00\x04") LLC_IP IP4_UDP, A_UDP(4)),
 	CASE("a short cooked header announces no ip", COOKED, "\x00\x00\x00\x01\x00\x06" MAC_CLIENT, NON_IP),
 	CASE("cooked 2 ipv4", COOKED_2, SLL2("\x00", HARDWARE_ETHERNET, TYPE_IP4) IP4_UDP, A_UDP(4)),
 	CASE("cooked 2 ipv6", COOKED_2, SLL2("\x04", HARDWARE_ETHERNET, TYPE_IP6) IP6_TCP, A_TCP(6)),
@@ -449,6 +684,10 @@ static const struct decode_case cases[] = {
 	CASE("cooked 2 multicast", COOKED_2, SLL2("\x02", HARDWARE_ETHERNET, TYPE_IP4) IP4_UDP, A_UDP(4),
 	     .notes = PM_NOTE_GROUP),
 	CASE("cooked 2 llc", COOKED_2, SLL2("\x00", HARDWARE_ETHERNET, "\x00\x04") LLC_IP IP4_UDP, A_UDP(4)),
+	CASE("radiotap in cooked 2", COOKED_2,
+	     SLL2("\x03", HARDWARE_RADIOTAP, "\x00\x19") RADIOTAP_FLAGS("\x00") WIFI_IP4_UDP, A_UDP(4)),
+	CASE("802.11 of a monitor in cooked 2", COOKED_2,
+	     SLL2("\x03", HARDWARE_WIFI, "\x00\x04") WIFI_IP4_UDP, A_UDP(4)),
 	CASE("netlink in cooked 2 is not ip", COOKED_2, SLL2("\x00", "\x03\x38", TYPE_IP4) IP4_UDP, NON_IP),
 
 	/* Group destinations. */
@@ -549,11 +788,11 @@ static const struct decode_case cases[] = {
 	CASE("a later fragment of ah may have ports", IPV4, IP4_FRAGMENT("\x00\x1c", "\x00\x01", AH_NUMBER) UDP,
 	     LATER(4, 51), .id = 0x1234),
 	CASE("a later fragment of icmp has a protocol without ports", IPV4,
-	     IP4_FRAGMENT("\x00\x1c", "\x00\x01", ICMP_NUMBER) ICMP, NO_PORTS(4, 1), .id = 0x1234),
+	     IP4_FRAGMENT("\x00\x1c", "\x00\x01", ICMP_NUMBER) ICMP, LATER_WITHOUT(4, 1), .id = 0x1234),
 	CASE("a later fragment of esp has a protocol without ports", IPV4,
-	     IP4_FRAGMENT("\x00\x1c", "\x00\x01", ESP_NUMBER) UDP, NO_PORTS(4, 50), .id = 0x1234),
+	     IP4_FRAGMENT("\x00\x1c", "\x00\x01", ESP_NUMBER) UDP, LATER_WITHOUT(4, 50), .id = 0x1234),
 	CASE("a later fragment of hop-by-hop in ipv4", IPV4, IP4_FRAGMENT("\x00\x1c", "\x00\x01", "\x00") UDP,
-	     NO_PORTS(4, 0), .id = 0x1234),
+	     LATER_WITHOUT(4, 0), .id = 0x1234),
 	CASE("a first fragment of icmp", IPV4, IP4_FRAGMENT("\x00\x1c", "\x20\x00", ICMP_NUMBER) ICMP,
 	     NO_PORTS(4, 1), .notes = PM_NOTE_FIRST_FRAGMENT, .id = 0x1234),
 	CASE("a first fragment of ah and icmp", IPV4,
@@ -657,10 +896,10 @@ static const struct decode_case cases[] = {
 	CASE("a later fragment of ah in ipv6 may have ports", IPV6,
 	     IP6("\x00\x10", "\x2c") FRAGMENT6(AH_NUMBER, "\x00\x08") UDP, LATER(6, 51), .id = 0x000abcde),
 	CASE("a later fragment of icmpv6 has a protocol without ports", IPV6,
-	     IP6("\x00\x10", "\x2c") FRAGMENT6(ICMP6_NUMBER, "\x00\x08") ICMP, NO_PORTS(6, 58),
+	     IP6("\x00\x10", "\x2c") FRAGMENT6(ICMP6_NUMBER, "\x00\x08") ICMP, LATER_WITHOUT(6, 58),
 	     .id = 0x000abcde),
 	CASE("a later fragment of esp in ipv6", IPV6,
-	     IP6("\x00\x10", "\x2c") FRAGMENT6(ESP_NUMBER, "\x00\x08") ICMP, NO_PORTS(6, 50),
+	     IP6("\x00\x10", "\x2c") FRAGMENT6(ESP_NUMBER, "\x00\x08") ICMP, LATER_WITHOUT(6, 50),
 	     .id = 0x000abcde),
 	CASE("a first fragment of options and icmpv6", IPV6,
 	     IP6("\x00\x18", "\x2c") FRAGMENT6("\x3c", "\x00\x01") EXTENSION(ICMP6_NUMBER) ICMP,
@@ -1200,6 +1439,11 @@ static void link_types_are_found_by_number_and_listed_by_index(void **state)
 		{ PPP_SERIAL, "PPP_SERIAL" },
 		{ PPP_ETHER, "PPP_ETHER" },
 		{ RAW, "RAW" },
+		{ WIFI, "IEEE802_11" },
+		{ WIFI_PRISM, "PRISM_HEADER" },
+		{ WIFI_RADIOTAP, "IEEE802_11_RADIO" },
+		{ WIFI_AVS, "IEEE802_11_RADIO_AVS" },
+		{ PPI, "PPI" },
 		{ LOOP, "LOOP" },
 		{ COOKED, "LINUX_SLL" },
 		{ IPV4, "IPV4" },

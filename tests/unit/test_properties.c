@@ -201,6 +201,30 @@ static size_t put_ip6(uint8_t *to, uint32_t *random, uint8_t protocol)
 	return at + 20;
 }
 
+/* An IPv4 header and a tunnel's, for a packet of @version behind them; whole or in pieces. */
+static size_t put_tunnel(uint8_t *to, uint32_t *random, int version)
+{
+	static const uint8_t vxlan[] = "\xc0\0\x12\xb5\0\0\0\0\x08\0\0\0\0\0\1";
+	size_t at = 20;
+
+	traffic_ip4(to, version == 4 ? 4 : 41, 0, 0, 0);
+	put16(to + 2, 0);
+	if (one_in(random, 3))
+		traffic_fragment(to, next(random) % 16, next(random) % 3, one_in(random, 2));
+	switch (next(random) % 3) {
+	case 0:
+		return at;
+	case 1:
+		to[9] = 47;
+		at += put(to + at, version == 4 ? "\0\0\x08\0" : "\0\0\x86\xdd", 4);
+		return at;
+	default:
+		to[9] = 17;
+		at += put(to + at, vxlan, 16);
+		return at + put_link(to + at, 1, version);
+	}
+}
+
 /* Fills @bytes; returns how many. */
 static size_t random_frame(uint8_t bytes[BYTES_MAX], uint32_t *random, uint32_t linktype)
 {
@@ -216,6 +240,10 @@ static size_t random_frame(uint8_t bytes[BYTES_MAX], uint32_t *random, uint32_t 
 		return size;
 	}
 	size = put_link(bytes, linktype, version);
+	for (uint32_t n = next(random) % 4; version == 4 && n > 1; n--) {
+		version = linktype != 228 && one_in(random, 3) ? 6 : 4;
+		size += put_tunnel(bytes + size, random, version);
+	}
 	size += version == 4 ? put_ip4(bytes + size, random, protocol)
 			     : put_ip6(bytes + size, random, protocol);
 	if (one_in(random, 8))
@@ -261,7 +289,7 @@ struct property_case {
 	const char *name;
 	int64_t interval_ns;
 	uint32_t seed;
-	bool stalled, live;
+	bool stalled, live, inner;
 };
 
 static const struct property_case cases[] = {
@@ -271,6 +299,7 @@ static const struct property_case cases[] = {
 	{ "the record of everything closes", 0, 4, false, false },
 	{ "merged records of a stalled reporter close", SECOND / 10, 5, true, false },
 	{ "live records close", SECOND, 6, false, true },
+	{ "records of the innermost layer close", SECOND / 10, 7, false, false, true },
 };
 
 static void send_all(struct run *run, const struct property_case *row)
@@ -310,8 +339,11 @@ static void property_case_holds(void **state)
 		.frame = on_fate,
 		.ctx = run,
 	};
+	struct pm_tunnels *tunnels;
 
 	assert_non_null(run);
+	assert_int_equal(pm_tunnels_new(&tunnels), PM_OK);
+	options.tunnels = row->inner ? tunnels : NULL;
 	run->random = row->seed;
 	run->stalled = row->stalled;
 	for (size_t i = 0; i < COUNT(rule_texts); i++) {
@@ -327,6 +359,7 @@ static void property_case_holds(void **state)
 		assert_int_equal(run->fates[i], 1);
 	assert_true(run->records > (row->stalled ? 0 : 9));
 	pm_meter_free(run->meter);
+	pm_tunnels_free(tunnels);
 	for (size_t i = 0; i < COUNT(rule_texts); i++)
 		pm_rules_unref(run->rules[i]);
 	free(run);
