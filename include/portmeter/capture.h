@@ -121,10 +121,10 @@ PM_API void pm_block_claim(struct pm_block *block);
 /* Reads them, if they can be read beside others. Any thread, any time before the turn. */
 PM_API void pm_block_fetch(struct pm_block *block);
 /*
- * In turn: takes at most @max of the frames that are next, each of a time from @from to before @from
- * + @span, and leaves the capture behind them. Returns their number. *@ret_stopped: what comes next
- * is none of those, or the end: dispatch must go on, or (@max) whoever asked. Else the turn is over,
- * even with 0 frames. May wait, if the input is a stream.
+ * In turn: takes at most @max of the frames that are next, each of a time from @from to before
+ * @from + @span, and leaves the capture behind them. Returns their number. *@ret_stopped: what
+ * comes next is none of those, or the end: dispatch must go on, or (@max) whoever asked. Else the
+ * turn is over, even with 0 frames. May wait, if the input is a stream.
  */
 PM_API uint64_t pm_block_take(struct pm_block *block, int64_t from, uint64_t span, uint64_t max,
 			      bool *ret_stopped);

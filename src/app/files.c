@@ -240,7 +240,7 @@ static void work_together(struct pm_crew *crew)
 	free(hands);
 }
 
-/* Reads on with several threads: as pm_capture_dispatch, but to the end, or to where one must go on. */
+/* As pm_capture_dispatch, with several threads, to the end or to where one must go on. */
 static int read_together(struct file_run *f, struct pm_error *err)
 {
 	const struct pm_crew_options crew = {
@@ -262,7 +262,8 @@ static int read_together(struct file_run *f, struct pm_error *err)
 	r = pm_crew_end(f->crew, err);
 	pm_crew_free(f->crew);
 	f->crew = NULL;
-	return r == PM_CREW_LEFT ? 1 : r == PM_CREW_DONE || r == PM_CREW_STOPPED ? 0 : r;
+	return r == PM_CREW_LEFT ? 1 : r == PM_CREW_DONE || r == PM_CREW_STOPPED ? 0
+										 : r;
 }
 
 /* No more frames than are in a block or so, lest the time for several threads be missed. */

@@ -15,7 +15,7 @@
 #include "files.h"
 
 #define BLOCK_SIZE ((size_t)1 << 20)
-/* Read beyond a block's end, where its last record mostly ends; a larger one is read in the turn. */
+/* Read beyond a block, where its last record mostly ends; a larger one is read in the turn. */
 #define BEYOND ((size_t)2048)
 
 /* Blocks of a file that are worth several threads. */
@@ -353,7 +353,7 @@ uint64_t pm_block_take(struct pm_block *block, int64_t from, uint64_t span, uint
 	if (!file)
 		return 0;
 	hop.span = files->n > 1 ? bounded(files, file, from, span) : span;
-	*ret_stopped = files->split ? take_split(block, file, &hop) : take_stream(block, file, &hop);
+	*ret_stopped = (files->split ? take_split : take_stream)(block, file, &hop);
 	return block->n;
 }
 

@@ -203,8 +203,8 @@ static bool read_on(struct pm_crew *crew)
 }
 
 /*
- * The turn: the frames of the block. True: there are some, to be counted beside other blocks. False:
- * there is nothing to count, and if *@ret_over that is the end.
+ * The turn: the frames of the block. True: there are some, to be counted beside other blocks.
+ * False: there is nothing to count, and if *@ret_over that is the end.
  */
 static bool take_turn(struct worker *worker, bool *ret_over)
 {

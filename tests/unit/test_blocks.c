@@ -381,6 +381,13 @@ static void blocks_hold_what_a_filter_lets_through(void **state)
 	assert_true(in_blocks > ROUNDS);
 }
 
+static uint64_t take(struct pm_block *block, int64_t from_s, uint64_t seconds, uint64_t max,
+		     bool *ret_stopped)
+{
+	return pm_block_take(block, from_s * PM_NS_PER_S, seconds * (uint64_t)PM_NS_PER_S, max,
+			     ret_stopped);
+}
+
 /* The rows of a table would only repeat what the random files do; this one is exact about stops. */
 static void a_block_stops_where_time_leaves_its_bounds(void **state)
 {
@@ -412,16 +419,16 @@ static void a_block_stops_where_time_leaves_its_bounds(void **state)
 	assert_false(stopped);
 	pm_block_claim(block);
 	pm_block_fetch(block);
-	assert_int_equal(pm_block_take(block, 1000 * PM_NS_PER_S, 3 * PM_NS_PER_S, 99, &stopped), 3);
+	assert_int_equal(take(block, 1000, 3, 99, &stopped), 3);
 	assert_true(stopped);
-	assert_int_equal(pm_block_take(block, 1003 * PM_NS_PER_S, 99 * PM_NS_PER_S, 2, &stopped), 2);
+	assert_int_equal(take(block, 1003, 99, 2, &stopped), 2);
 	assert_true(stopped);
 	pm_block_each(block, on_frame, seen);
 	assert_int_equal(seen->n, 2);
 	assert_int_equal(seen->frames[0].number, 4);
 	assert_int_equal(pm_capture_dispatch(capture, 1, on_frame, seen, &err), 1);
 	assert_int_equal(seen->frames[2].number, 6);
-	assert_int_equal(pm_block_take(block, 1000 * PM_NS_PER_S, 99 * PM_NS_PER_S, 99, &stopped), 4);
+	assert_int_equal(take(block, 1000, 99, 99, &stopped), 4);
 	assert_true(stopped); /* the file's end is for dispatch to tell */
 	pm_block_each(block, on_frame, seen);
 	assert_int_equal(pm_capture_dispatch(capture, 1, on_frame, seen, &err), 0);
