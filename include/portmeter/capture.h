@@ -54,7 +54,7 @@ struct pm_capture_options {
 	bool follow; /* a file's end is not the end: wait for what is written to it */
 	bool keep_open;              /* each file at once, and not again: rights may go meanwhile */
 	bool plain_reader;           /* read files through libpcap's functions: for comparison */
-	size_t block; /* bytes of a file that a thread takes at once (pm_block_take); 0: 1 MiB */
+	size_t block; /* bytes of a file that a thread takes at once (pm_block_take); 0: 256 KiB */
 	/*
 	 * Streams and files that are followed: asked before each wait for more, several times a
 	 * second while there is none, and after a signal; true ends the input. NULL: read on.

@@ -190,6 +190,7 @@ static void mind_silence(struct file_run *f)
 	} else if (now - f->heard_ns >= SILENCE_NS) {
 		for (size_t i = 0; i < f->n; i++)
 			pm_meter_idle(f->series[i]->meter, now);
+		reporter_drain(f->reporter);
 		run_flush(f->run);
 	}
 }

@@ -77,7 +77,7 @@ void options_help(void)
 	      "  --follow             with one -r: go on as the file grows\n"
 	      "  --reader own|libpcap how files are read (default own)\n"
 	      "  --jobs N             threads that read files (default: one a processor)\n"
-	      "  --block-size BYTES   what each of them takes of a file (default 1048576)\n"
+	      "  --block-size BYTES   what each of them takes of a file (default 262144)\n"
 	      "  -F FILE              read the filter expression from it\n"
 	      "  -c COUNT             stop after so many frames\n"
 	      "  -D                   list the interfaces\n"

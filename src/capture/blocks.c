@@ -14,12 +14,14 @@
 
 #include "files.h"
 
-#define BLOCK_SIZE ((size_t)1 << 20)
+/* Fits the cache of one core, with the counters beside it. */
+#define BLOCK_SIZE ((size_t)256 << 10)
 /* Read beyond a block, where its last record mostly ends; a larger one is read in the turn. */
 #define BEYOND ((size_t)2048)
 
-/* Blocks of a file that are worth several threads. */
-#define WORTH 4
+/* Bytes of a file that are worth several threads; of blocks of a chosen size, some of them. */
+#define WORTH ((uint64_t)4 << 20)
+#define WORTH_BLOCKS 4
 
 struct pm_block {
 	struct files *files;
@@ -112,7 +114,8 @@ bool pm_capture_splits(const struct pm_capture *capture)
 {
 	const struct files *files = (const struct files *)capture;
 	const struct file *file = capture->files ? front(files) : NULL;
-	uint64_t enough = WORTH * block_size(files), position;
+	size_t block = files->options.block;
+	uint64_t enough = block ? (uint64_t)block * WORTH_BLOCKS : WORTH, position;
 
 	if (!file || !is_plain(file) || capture->n_sources != 1)
 		return false;

@@ -104,9 +104,17 @@ void pm_tally_free(struct pm_tally *tally)
 	free(tally);
 }
 
+/* So many ports that it is faster to go through all in their order than from one to another. */
+static bool is_crowded(const struct pm_tally_transport *tt)
+{
+	return tt->n_used_ports > PM_PORTS / 8;
+}
+
 static void transport_clear(struct pm_tally_transport *tt)
 {
-	for (uint32_t i = 0; i < tt->n_used_ports; i++)
+	if (is_crowded(tt))
+		memset(tt->ports, 0, PM_PORTS * sizeof *tt->ports);
+	for (uint32_t i = 0; !is_crowded(tt) && i < tt->n_used_ports; i++)
 		memset(&tt->ports[tt->used_ports[i]], 0, sizeof *tt->ports);
 	for (uint32_t i = 0; i < tt->n_used_services; i++)
 		memset(&tt->services[tt->used_services[i]], 0, sizeof *tt->services);
@@ -328,19 +336,26 @@ void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, uint8_t p
 		pm_count_add(&tally->protocols[protocol], (struct pm_count){ 1, wire });
 }
 
+static void port_merge(struct pm_tally_transport *into, const struct pm_tally_transport *from,
+		       uint16_t port)
+{
+	struct pm_port_cell *cell = &into->ports[port];
+
+	if (port_is_new(cell))
+		into->used_ports[into->n_used_ports++] = port;
+	for (int side = 0; side < 2; side++) {
+		pm_count_add(&cell->src[side], from->ports[port].src[side]);
+		pm_count_add(&cell->dst[side], from->ports[port].dst[side]);
+	}
+}
+
 static void transport_merge(struct pm_tally_transport *into, const struct pm_tally_transport *from)
 {
-	for (uint32_t i = 0; i < from->n_used_ports; i++) {
-		uint16_t port = from->used_ports[i];
-		struct pm_port_cell *cell = &into->ports[port];
-
-		if (port_is_new(cell))
-			into->used_ports[into->n_used_ports++] = port;
-		for (int side = 0; side < 2; side++) {
-			pm_count_add(&cell->src[side], from->ports[port].src[side]);
-			pm_count_add(&cell->dst[side], from->ports[port].dst[side]);
-		}
-	}
+	for (uint32_t i = 0; !is_crowded(from) && i < from->n_used_ports; i++)
+		port_merge(into, from, from->used_ports[i]);
+	for (uint32_t port = 0; is_crowded(from) && port < PM_PORTS; port++)
+		if (!port_is_new(&from->ports[port]))
+			port_merge(into, from, (uint16_t)port);
 	for (uint32_t i = 0; i < from->n_used_services; i++) {
 		uint16_t id = from->used_services[i];
 		const struct pm_service_cell *more = &from->services[id];
