@@ -80,6 +80,7 @@ struct pm_tally_transport {
 	uint16_t *used_services;
 	uint32_t n_used_ports, n_used_services;
 	void *block;                      /* what holds @ports */
+	bool there;                       /* all of its memory */
 };
 
 /*
@@ -152,6 +153,12 @@ PM_API void pm_tally_free(struct pm_tally *tally);
  * rules.
  */
 PM_API int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules);
+
+/*
+ * Makes memory of transports of which many ports have been seen there at once, where the system can:
+ * the first look at each page costs more than that, when other threads run.
+ */
+PM_API void pm_tally_expect_more(struct pm_tally *tally);
 
 /* All frames. */
 static inline struct pm_count pm_tally_totals(const struct pm_tally *tally)

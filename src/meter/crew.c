@@ -6,6 +6,7 @@
  * are done. See docs/architecture.md.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,8 @@
  */
 #define STEP_MAX 65536
 #define CALM 8
+/* Looks at whose turn it is before falling asleep: some microseconds. */
+#define PATIENCE 4000
 
 struct worker {
 	struct pm_crew *crew;
@@ -40,8 +43,10 @@ struct pm_crew {
 	pthread_mutex_t lock; /* of all below, and of the workers' tickets */
 	pthread_cond_t done;  /* a worker is idle */
 	size_t waiting;       /* for that */
-	uint64_t next, turn;  /* ticket */
-	bool over;
+	uint64_t next;        /* ticket */
+	/* Changed under the lock, but looked at without. */
+	atomic_uint_fast64_t turn; /* ticket */
+	atomic_bool over;
 
 	/* In turn. */
 	uint64_t left;  /* frames, before it must be asked again what the limit allows */
@@ -252,17 +257,17 @@ static bool take_turn(struct worker *worker, bool *ret_over)
 	}
 }
 
-/* Waits for the turn. False: all is over. */
+/* Waits for the turn. False: all is over. A turn is mostly shorter than it takes to fall asleep. */
 static bool turn_comes(struct pm_crew *crew, uint64_t ticket)
 {
-	bool over;
-
+	for (int i = 0; i < PATIENCE; i++)
+		if (atomic_load(&crew->turn) == ticket)
+			return !atomic_load(&crew->over);
 	pthread_mutex_lock(&crew->lock);
 	while (crew->turn != ticket && !crew->over)
 		pthread_cond_wait(&crew->workers[ticket % crew->n].turn, &crew->lock);
-	over = crew->over;
 	pthread_mutex_unlock(&crew->lock);
-	return !over;
+	return !crew->over;
 }
 
 static void pass_turn(struct worker *worker, uint64_t ticket, bool counts, bool over)
@@ -285,6 +290,7 @@ static void count_block(struct worker *worker)
 	struct pm_crew *crew = worker->crew;
 
 	pm_block_each(worker->block, pm_meter_frame, worker->meter);
+	pm_tally_expect_more(worker->meter->tally);
 	apply_deferred(worker);
 	pthread_mutex_lock(&crew->lock);
 	worker->ticket = IDLE;

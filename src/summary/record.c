@@ -21,14 +21,20 @@ static int by_transport(unsigned a, unsigned b)
 		      pm_transport_name((enum pm_transport)b));
 }
 
+/* What orders a row of a port, without the row: there may be very many. */
+struct port_key {
+	uint64_t bytes;
+	uint32_t rest;  /* the place of its transport's name, then the port */
+	uint32_t index; /* of the row */
+};
+
 static int port_order(const void *a, const void *b)
 {
-	const struct pm_port_row *x = a, *y = b;
-	int order = by_bytes(port_bytes(x), port_bytes(y));
+	const struct port_key *x = a, *y = b;
 
-	if (order == 0 && x->transport != y->transport)
-		order = by_transport(x->transport, y->transport);
-	return order ? order : (int)x->port - (int)y->port;
+	if (x->bytes != y->bytes)
+		return x->bytes < y->bytes ? 1 : -1;
+	return x->rest < y->rest ? -1 : x->rest > y->rest;
 }
 
 static int service_order(const void *a, const void *b)
@@ -64,6 +70,36 @@ static void sort(void *rows, size_t n, size_t size, int (*order)(const void *, c
 {
 	if (n > 1)
 		qsort(rows, n, size, order);
+}
+
+/* Sorts the rows of ports by their keys. PM_E_MEMORY or 0. */
+static int sort_ports(struct pm_record *record)
+{
+	struct port_key *keys = calloc(record->n_ports + 1, sizeof *keys);
+	struct pm_port_row *sorted = calloc(record->n_ports + 1, sizeof *sorted);
+	uint32_t places[PM_TRANSPORT_N] = { 0 };
+
+	if (!keys || !sorted) {
+		free(keys);
+		free(sorted);
+		return PM_E_MEMORY;
+	}
+	for (unsigned a = 0; a < PM_TRANSPORT_N; a++)
+		for (unsigned b = 0; b < PM_TRANSPORT_N; b++)
+			places[a] += by_transport(a, b) > 0;
+	for (size_t i = 0; i < record->n_ports; i++) {
+		const struct pm_port_row *row = &record->ports[i];
+
+		keys[i] = (struct port_key){ port_bytes(row),
+					     places[row->transport] << 16 | row->port, (uint32_t)i };
+	}
+	sort(keys, record->n_ports, sizeof *keys, port_order);
+	for (size_t i = 0; i < record->n_ports; i++)
+		sorted[i] = record->ports[keys[i].index];
+	free(keys);
+	free(record->ports);
+	record->ports = sorted;
+	return PM_OK;
 }
 
 static struct pm_count service_count(const struct pm_service_cell *cell)
@@ -262,7 +298,9 @@ static int gather(struct pm_record *record, const struct pm_tally *tally)
 	if (r < 0)
 		return r;
 	gather_no_port(record, tally);
-	sort(record->ports, record->n_ports, sizeof *record->ports, port_order);
+	r = sort_ports(record);
+	if (r < 0)
+		return r;
 	sort(record->services, record->n_services, sizeof *record->services, service_order);
 	sort(record->transports, record->n_transports, sizeof *record->transports, transport_order);
 	sort(record->no_port, record->n_no_port, sizeof *record->no_port, no_port_order);

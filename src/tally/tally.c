@@ -2,11 +2,15 @@
 /* Counters of one interval. Counting rules: docs/architecture.md. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "portmeter/tally.h"
 
 /* Slots of the set of host-scoped labels; it is filled to half, so that probes stay short. */
 #define SCOPED_SLOTS ((size_t)1 << 17)
+
+/* So many ports that it is faster to go through all in their order than from one to another. */
+#define CROWDED (PM_PORTS / 8)
 
 static const struct pm_interval no_frames = { .first_ns = PM_TIME_MAX, .last_ns = PM_TIME_MIN };
 
@@ -104,10 +108,9 @@ void pm_tally_free(struct pm_tally *tally)
 	free(tally);
 }
 
-/* So many ports that it is faster to go through all in their order than from one to another. */
 static bool is_crowded(const struct pm_tally_transport *tt)
 {
-	return tt->n_used_ports > PM_PORTS / 8;
+	return tt->n_used_ports > CROWDED;
 }
 
 static void transport_clear(struct pm_tally_transport *tt)
@@ -159,6 +162,24 @@ int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules)
 	tally->rules = fresh.rules;
 	pm_rules_unref(old);
 	return PM_OK;
+}
+
+void pm_tally_expect_more(struct pm_tally *tally)
+{
+	for (int t = 0; t < PM_TRANSPORT_N; t++) {
+		struct pm_tally_transport *tt = &tally->transports[t];
+		uintptr_t page = 4096, at = (uintptr_t)tt->ports / page * page;
+
+		if (tt->there || tt->n_used_ports < CROWDED / 8)
+			continue;
+		tt->there = true;
+#ifdef MADV_POPULATE_WRITE
+		/* Only a wish: where it is not granted, pages come one by one. */
+		madvise((void *)at, PM_PORTS * sizeof *tt->ports, MADV_POPULATE_WRITE);
+#else
+		(void)at;
+#endif
+	}
 }
 
 static bool port_is_new(const struct pm_port_cell *cell)
