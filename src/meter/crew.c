@@ -21,6 +21,8 @@
  * CALM as many have come in blocks since the last time.
  */
 #define STEP_MAX 65536
+/* The first ones tell what is to be expected; twice as many, since none has come in blocks. */
+#define STEP_FIRST 1024
 #define CALM 8
 /* Looks at whose turn it is before falling asleep: some microseconds. */
 #define PATIENCE 4000
@@ -32,6 +34,7 @@ struct worker {
 	uint64_t ticket; /* of the block at hand, which is being counted */
 	struct pm_deferred *deferred;
 	size_t n_deferred;
+	unsigned crowds;     /* the crew's, as of the block at hand */
 	pthread_cond_t turn; /* has come to the ticket that is this modulo the number of workers */
 };
 
@@ -49,9 +52,10 @@ struct pm_crew {
 	atomic_bool over;
 
 	/* In turn. */
-	uint64_t left;  /* frames, before it must be asked again what the limit allows */
-	uint64_t step;  /* frames to read one by one */
-	uint64_t since; /* frames in blocks since the last time */
+	uint64_t left;   /* frames, before it must be asked again what the limit allows */
+	uint64_t step;   /* frames to read one by one */
+	uint64_t since;  /* frames in blocks since the last time */
+	unsigned crowds; /* transports of which many ports have been seen */
 	int end;
 	struct pm_error err;
 };
@@ -121,7 +125,7 @@ int pm_crew_new(const struct pm_crew_options *options, struct pm_crew **ret_crew
 	if (!crew)
 		return PM_E_MEMORY;
 	crew->options = *options;
-	crew->step = 1;
+	crew->step = STEP_FIRST;
 	crew->end = PM_CREW_DONE;
 	pthread_mutex_init(&crew->lock, NULL);
 	pthread_cond_init(&crew->done, NULL);
@@ -200,6 +204,7 @@ static bool read_on(struct pm_crew *crew)
 	step = crew->step < crew->left ? crew->step : crew->left;
 	n = pm_capture_dispatch(options->capture, (int)step, options->frame, options->ctx,
 				&crew->err);
+	crew->crowds |= pm_tally_crowds(options->meter->tally);
 	if (n < 0)
 		crew->end = n;
 	else if (n > 0 && pm_capture_sources(options->capture) > 1)
@@ -241,6 +246,7 @@ static bool take_turn(struct worker *worker, bool *ret_over)
 		crew->left -= options->limit ? n : 0;
 		helped = n == 0 || pm_meter_follow(worker->meter, options->meter) == PM_OK;
 		if (!stopped && helped) {
+			worker->crowds = crew->crowds;
 			*ret_over = false;
 			return n > 0;
 		}
@@ -289,8 +295,9 @@ static void count_block(struct worker *worker)
 {
 	struct pm_crew *crew = worker->crew;
 
+	pm_meter_refresh(worker->meter);
+	pm_tally_expect(worker->meter->tally, worker->crowds);
 	pm_block_each(worker->block, pm_meter_frame, worker->meter);
-	pm_tally_expect_more(worker->meter->tally);
 	apply_deferred(worker);
 	pthread_mutex_lock(&crew->lock);
 	worker->ticket = IDLE;

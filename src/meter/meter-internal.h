@@ -62,6 +62,7 @@ struct pm_meter {
 	/* One that helps another has no fragments of its own; NULL: it has. */
 	void (*defer)(void *ctx, const struct pm_deferred *deferred);
 	void *defer_ctx;
+	bool absorbed; /* what its tally holds has been added to another */
 
 	pthread_mutex_t lock;                      /* of all below */
 	struct pm_tally *waiting[WAITING_MAX + 1]; /* oldest first; the last place is for the end */
@@ -80,7 +81,9 @@ int pm_meter_new_helper(const struct pm_meter *meter,
 int pm_meter_reserve(struct pm_meter *meter);
 /* The interval and rules of @meter are the helper's. PM_E_MEMORY: they could not be taken over. */
 int pm_meter_follow(struct pm_meter *helper, const struct pm_meter *meter);
-/* Adds what the helper has counted, which is then empty. */
+/* Empties a helper that has been absorbed: before it counts again, in its own time. */
+void pm_meter_refresh(struct pm_meter *helper);
+/* Adds what the helper has counted. */
 void pm_meter_absorb(struct pm_meter *meter, struct pm_meter *helper);
 void pm_meter_apply(struct pm_meter *meter, const struct pm_deferred *deferred);
 /*

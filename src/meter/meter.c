@@ -635,7 +635,7 @@ int pm_meter_new_helper(const struct pm_meter *meter,
 int pm_meter_follow(struct pm_meter *helper, const struct pm_meter *meter)
 {
 	if (helper->rules != meter->rules) {
-		/* rules change only where an interval ends, and then it is empty */
+		/* rules change only where an interval ends, when all has been absorbed */
 		if (pm_tally_reset(helper->tally, meter->rules) < 0)
 			return PM_E_MEMORY;
 		pm_rules_unref(helper->rules);
@@ -649,11 +649,18 @@ int pm_meter_follow(struct pm_meter *helper, const struct pm_meter *meter)
 	return PM_OK;
 }
 
+void pm_meter_refresh(struct pm_meter *helper)
+{
+	if (helper->absorbed)
+		pm_tally_reset(helper->tally, helper->rules);
+	helper->absorbed = false;
+}
+
 void pm_meter_absorb(struct pm_meter *meter, struct pm_meter *helper)
 {
 	struct pm_tally *tally = helper->tally;
 
-	if (pm_tally_totals(tally).packets == 0)
+	if (helper->absorbed || pm_tally_totals(tally).packets == 0)
 		return;
 	catch_up(helper);
 	/* Part of the same interval, which it neither extends nor joins as one more. */
@@ -663,8 +670,8 @@ void pm_meter_absorb(struct pm_meter *meter, struct pm_meter *helper)
 	tally->capture = meter->tally->capture;
 	tally->capture.received = 0;
 	tally->capture.dropped_kernel = tally->capture.dropped_interface = 0;
-	pm_tally_merge(meter->tally, tally);
-	pm_tally_reset(tally, tally->rules);
+	pm_tally_absorb(meter->tally, tally);
+	helper->absorbed = true;
 }
 
 void pm_meter_apply(struct pm_meter *meter, const struct pm_deferred *deferred)

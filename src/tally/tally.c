@@ -11,6 +11,8 @@
 
 /* So many ports that it is faster to go through all in their order than from one to another. */
 #define CROWDED (PM_PORTS / 8)
+/* So many, in a short while, that more are to be expected than a few servers and their clients. */
+#define MANY 1536
 
 static const struct pm_interval no_frames = { .first_ns = PM_TIME_MAX, .last_ns = PM_TIME_MIN };
 
@@ -164,13 +166,23 @@ int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules)
 	return PM_OK;
 }
 
-void pm_tally_expect_more(struct pm_tally *tally)
+unsigned pm_tally_crowds(const struct pm_tally *tally)
+{
+	unsigned transports = 0;
+
+	for (int t = 0; t < PM_TRANSPORT_N; t++)
+		if (tally->transports[t].n_used_ports > MANY)
+			transports |= 1U << t;
+	return transports;
+}
+
+void pm_tally_expect(struct pm_tally *tally, unsigned transports)
 {
 	for (int t = 0; t < PM_TRANSPORT_N; t++) {
 		struct pm_tally_transport *tt = &tally->transports[t];
 		uintptr_t page = 4096, at = (uintptr_t)tt->ports / page * page;
 
-		if (tt->there || tt->n_used_ports < CROWDED / 8)
+		if (tt->there || !(transports & 1U << t))
 			continue;
 		tt->there = true;
 #ifdef MADV_POPULATE_WRITE
@@ -439,4 +451,19 @@ int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from)
 		if (from->scoped[slot])
 			scoped_add(into, from->scoped[slot]);
 	return PM_OK;
+}
+
+int pm_tally_absorb(struct pm_tally *into, struct pm_tally *from)
+{
+	if (into->rules != from->rules)
+		return PM_E_INVALID;
+	/* Sums do not tell which came first: the smaller is added to the larger. */
+	for (int t = 0; t < PM_TRANSPORT_N; t++)
+		if (from->transports[t].n_used_ports > into->transports[t].n_used_ports) {
+			struct pm_tally_transport more = from->transports[t];
+
+			from->transports[t] = into->transports[t];
+			into->transports[t] = more;
+		}
+	return pm_tally_merge(into, from);
 }
