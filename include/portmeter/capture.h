@@ -54,6 +54,7 @@ struct pm_capture_options {
 	bool follow; /* a file's end is not the end: wait for what is written to it */
 	bool keep_open;              /* each file at once, and not again: rights may go meanwhile */
 	bool plain_reader;           /* read files through libpcap's functions: for comparison */
+	size_t block; /* bytes of a file that a thread takes at once (pm_block_take); 0: 256 KiB */
 	/*
 	 * Streams and files that are followed: asked before each wait for more, several times a
 	 * second while there is none, and after a signal; true ends the input. NULL: read on.
@@ -62,7 +63,7 @@ struct pm_capture_options {
 	void *ctx;
 };
 
-struct pm_capture; /* opaque; used by one thread */
+struct pm_capture; /* opaque; used by one thread at a time */
 
 /*
  * Opens an interface, "any" included. PM_E_PERMISSION, PM_E_FILTER, PM_E_IO (with @err),
@@ -95,6 +96,43 @@ PM_API int pm_capture_dispatch(struct pm_capture *capture, int max, pm_frame_fn 
 PM_API void pm_capture_wait(struct pm_capture *capture, int timeout_ms);
 /* Whether a file was damaged so far. */
 PM_API bool pm_capture_damaged(const struct pm_capture *capture);
+
+/*
+ * Files by several threads. Each has a block, and with it takes a turn: in one order for all of
+ * them, claim; then each by itself, fetch; then again in that order and one at a time, take; and
+ * by itself each. Blocks hold whole frames, found by the chain of records from where the last one
+ * ended, so that no border is guessed. Where that chain comes to anything but an ordinary frame,
+ * pm_capture_dispatch goes on, in the turn, and when it has said what there was to say blocks can
+ * be taken again.
+ */
+struct pm_block; /* opaque; used by one thread */
+
+/*
+ * Whether blocks are worth it: files of one source, and several blocks of them are left; of a
+ * stream, have been read.
+ */
+PM_API bool pm_capture_splits(const struct pm_capture *capture);
+/* For a capture of files, which must outlive it. PM_E_MEMORY or 0. */
+PM_API int pm_block_new(struct pm_capture *capture, struct pm_block **ret_block);
+/* NULL is fine. */
+PM_API void pm_block_free(struct pm_block *block);
+/* Which bytes this block will hold. In order; any time, even during another's turn. */
+PM_API void pm_block_claim(struct pm_block *block);
+/* Reads them, if they can be read beside others. Any thread, any time before the turn. */
+PM_API void pm_block_fetch(struct pm_block *block);
+/*
+ * In turn: takes at most @max of the frames that are next, each of a time from @from to before
+ * @from + @span, and leaves the capture behind them. Returns their number. *@ret_stopped: what
+ * comes next is none of those, or the end: dispatch must go on, or (@max) whoever asked. Else the
+ * turn is over, even with 0 frames. May wait, if the input is a stream.
+ */
+PM_API uint64_t pm_block_take(struct pm_block *block, int64_t from, uint64_t span, uint64_t max,
+			      bool *ret_stopped);
+/*
+ * Hands those that pass the filter to @frame, once. Beside all else but pm_capture_dispatch and
+ * pm_capture_close.
+ */
+PM_API void pm_block_each(struct pm_block *block, pm_frame_fn *frame, void *ctx);
 
 /* Cumulative since opening, 64-bit however narrow the system's counters are. */
 struct pm_capture_counts {

@@ -79,6 +79,46 @@ PM_API struct pm_tally *pm_meter_take(struct pm_meter *meter);
 PM_API void pm_meter_give(struct pm_meter *meter, struct pm_tally *tally);
 /* Any thread: @rules hold from the next interval on; a reference is taken. */
 PM_API void pm_meter_set_rules(struct pm_meter *meter, struct pm_rules *rules);
+/*
+ * A capture of files that is counted by several threads: the same tallies as by one. Each decodes
+ * and counts blocks of its own (pm_block_take) into a tally of its own; a frame that closes an
+ * interval, and all that is no ordinary frame, is left to whoever has the turn, when all before has
+ * been counted and added up.
+ */
+struct pm_crew_options {
+	struct pm_capture *capture; /* as long as it has one source */
+	struct pm_meter *meter;     /* of that source */
+	size_t workers;
+	uint64_t limit; /* frames, of all that the meter counts; 0: none */
+	/* On any thread, but on one at a time: whether minding is due. */
+	bool (*due)(void *ctx);
+	/* The same, when all that was read has been counted. True: stop. */
+	bool (*mind)(void *ctx);
+	pm_frame_fn *frame; /* takes frames that are read one by one, to the meter */
+	void *ctx;
+};
+
+struct pm_crew; /* opaque */
+
+/* How it went. */
+enum pm_crew_end {
+	PM_CREW_DONE,    /* all has been read, or as many as the limit allows */
+	PM_CREW_STOPPED, /* as it was told to */
+	PM_CREW_LEFT,    /* the rest is not for several threads */
+};
+
+/* With fewer workers, where memory is short. PM_E_MEMORY: with less than two. Or 0. */
+PM_API int pm_crew_new(const struct pm_crew_options *options, struct pm_crew **ret_crew);
+/* NULL is fine. */
+PM_API void pm_crew_free(struct pm_crew *crew);
+PM_API size_t pm_crew_workers(const struct pm_crew *crew);
+/* Works as number @index, from 0, on a thread of its own, until the end. Some may stay away. */
+PM_API void pm_crew_work(struct pm_crew *crew, size_t index);
+/* For what is called in turn, by the capture: waits until all that was read has been counted. */
+PM_API void pm_crew_settle(struct pm_crew *crew);
+/* When all have returned: how it went, or the error of the capture, with @err filled. */
+PM_API int pm_crew_end(const struct pm_crew *crew, struct pm_error *err);
+
 /* Frames counted so far; on the frames' thread, or after it has ended. */
 PM_API uint64_t pm_meter_frames(const struct pm_meter *meter);
 

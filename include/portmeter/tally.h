@@ -83,6 +83,7 @@ struct pm_tally_transport {
 	uint16_t *used_services;
 	uint32_t n_used_ports, n_used_services;
 	void *block;                      /* what holds @ports */
+	bool there;                       /* all of its memory */
 };
 
 /*
@@ -156,6 +157,14 @@ PM_API void pm_tally_free(struct pm_tally *tally);
  */
 PM_API int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules);
 
+/* The transports of which many ports have been seen: bits 1 << enum pm_transport. */
+PM_API unsigned pm_tally_crowds(const struct pm_tally *tally);
+/*
+ * Many ports of @transports are to be expected: where the system can, their memory is there at once.
+ * Page by page, each at its first look, that takes longer, the more so beside other threads.
+ */
+PM_API void pm_tally_expect(struct pm_tally *tally, unsigned transports);
+
 /* All frames. */
 static inline struct pm_count pm_tally_totals(const struct pm_tally *tally)
 {
@@ -221,6 +230,11 @@ PM_API bool pm_tally_scoped_next(const struct pm_tally *tally, size_t *at,
  * PM_E_INVALID when the rules differ: nothing is changed. @from is left as it is.
  */
 PM_API int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from);
+/*
+ * The same, and what is left in @from is of no use until it is reset: its counters may have been
+ * traded for those of @into, if that is less work.
+ */
+PM_API int pm_tally_absorb(struct pm_tally *into, struct pm_tally *from);
 
 #ifdef __cplusplus
 }

@@ -2,7 +2,8 @@
 #ifndef PORTMETER_APP_H
 #define PORTMETER_APP_H
 
-#include <signal.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -42,6 +43,7 @@ struct options {
 	struct pm_tunnels *tunnels; /* owned; NULL: the outermost layer counts */
 	int64_t interval_ns;
 	uint64_t count; /* frames; 0: no limit */
+	size_t jobs;    /* threads that read files */
 	struct pm_capture_options capture;
 	struct pm_output_options output;
 };
@@ -57,8 +59,11 @@ void say(const char *format, ...) PM_PRINTF(1, 2);
 void say_error(const struct pm_error *err, int code);
 void say_notice(void *ctx, const char *text);
 
-/* Signals. Handlers only note them; whoever waits looks here. */
-extern volatile sig_atomic_t signal_stop, signal_hangup, signal_counts, signal_cut;
+/*
+ * Signals. Handlers only note them; whoever waits looks here. Atomic, since over files that is now
+ * this thread and now that.
+ */
+extern atomic_int signal_stop, signal_hangup, signal_counts, signal_cut;
 /*
  * Ends of a pipe that gets a byte for each signal; read end for poll(2). -1 when it can't be made.
  */
@@ -99,7 +104,7 @@ struct run {
 	struct pm_output *output;
 	char sensor[256], id[17];
 	uint64_t unwritten; /* records that could not be written */
-	bool failed;        /* output, or a capture */
+	atomic_bool failed; /* output, or a capture */
 	int wake_fd;        /* a byte for each signal; see signals_init */
 };
 
@@ -109,6 +114,23 @@ int run_live(struct run *run);
 
 /* Renders a closed tally. False once output has failed; that has been said. */
 bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source *source);
+/*
+ * A thread that renders closed tallies, in their order, while others count. While it is there
+ * nobody else writes records; see reporter_drain. NULL when it can't be started.
+ */
+struct reporter;
+struct pm_meter;
+struct reporter *reporter_start(struct run *run);
+/* Takes over a tally, which goes back to @meter. Waits while too much is on its way. */
+void reporter_hand(struct reporter *reporter, struct pm_meter *meter, struct pm_tally *tally,
+		   const struct pm_source *source);
+/* Waits until all is written. NULL is fine. */
+void reporter_drain(struct reporter *reporter);
+/* The same, and ends it. NULL is fine. */
+void reporter_end(struct reporter *reporter);
+/* Starts a thread that gets no signals. An errno or 0. */
+int thread_start(pthread_t *ret_thread, void *(*function)(void *ctx), void *ctx);
+
 /* Loads rules again; NULL, with the old set kept, when they are in error. */
 struct pm_rules *run_reload(struct run *run);
 /* False when the file can't be opened again; that has been said. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A run over capture files: one thread, as fast as they can be read. */
+/* A run over capture files, as fast as they can be read: one thread, or several (--jobs). */
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -8,6 +8,8 @@
 
 /* Frames between two looks at the signals. */
 #define BATCH 4096
+/* Frames of a source from which on records are worth a thread of their own. */
+#define REPORTER_FROM 50000
 /* How long a followed file must be silent before the clock may close an interval. */
 #define SILENCE_NS (INT64_C(2) * PM_NS_PER_S)
 
@@ -28,6 +30,9 @@ struct file_run {
 	uint64_t heard;   /* frames when the last one came, of a file that is followed */
 	int64_t heard_ns; /* and when that was */
 	bool failed;      /* there is no memory for one more */
+	size_t jobs;      /* threads that may read; 1 when no more are to be tried */
+	struct pm_crew *crew;
+	struct reporter *reporter; /* NULL: records are written as intervals close */
 };
 
 static void on_closed(void *ctx)
@@ -36,6 +41,10 @@ static void on_closed(void *ctx)
 	struct pm_tally *tally;
 
 	while ((tally = pm_meter_take(series->meter)) != NULL) {
+		if (series->f->reporter) {
+			reporter_hand(series->f->reporter, series->meter, tally, &series->source);
+			continue;
+		}
 		run_report(series->f->run, tally, &series->source);
 		pm_meter_give(series->meter, tally);
 	}
@@ -125,6 +134,15 @@ static void print_counts(const struct file_run *f)
 	}
 }
 
+/* Whether handle_signals has something to do. */
+static bool is_due(void *ctx)
+{
+	const struct file_run *f = ctx;
+
+	return signal_stop || signal_hangup || signal_counts || signal_cut || f->run->failed ||
+	       f->failed;
+}
+
 /* Does what signals ask for. True: stop. */
 static bool handle_signals(struct file_run *f)
 {
@@ -132,6 +150,7 @@ static bool handle_signals(struct file_run *f)
 		struct pm_rules *rules;
 
 		signal_hangup = 0;
+		reporter_drain(f->reporter);
 		rules = run_reload(f->run);
 		for (size_t i = 0; rules && i < f->n; i++)
 			pm_meter_set_rules(f->series[i]->meter, rules);
@@ -149,6 +168,13 @@ static bool handle_signals(struct file_run *f)
 	return signal_stop || f->run->failed;
 }
 
+static bool handle_all(void *ctx)
+{
+	struct file_run *f = ctx;
+
+	return handle_signals(f) || f->failed;
+}
+
 /*
  * A file that is followed has been silent for a while: its records need not wait for the next
  * frame.
@@ -164,6 +190,7 @@ static void mind_silence(struct file_run *f)
 	} else if (now - f->heard_ns >= SILENCE_NS) {
 		for (size_t i = 0; i < f->n; i++)
 			pm_meter_idle(f->series[i]->meter, now);
+		reporter_drain(f->reporter);
 		run_flush(f->run);
 	}
 }
@@ -177,23 +204,96 @@ static bool on_interrupted(void *ctx)
 		return signal_stop;
 	if (f->run->options->capture.follow)
 		mind_silence(f);
+	if (f->crew && is_due(f))
+		pm_crew_settle(f->crew);
 	return handle_signals(f);
+}
+
+/* One of the crew that is not the first. */
+struct hand {
+	struct pm_crew *crew;
+	size_t index;
+	pthread_t thread;
+};
+
+static void *hand_main(void *ctx)
+{
+	const struct hand *hand = ctx;
+
+	pm_crew_work(hand->crew, hand->index);
+	return NULL;
+}
+
+/* All hands, of which this thread is one. Those that can't be started stay away. */
+static void work_together(struct pm_crew *crew)
+{
+	size_t n = pm_crew_workers(crew) - 1, started = 0;
+	struct hand *hands = calloc(n, sizeof *hands);
+
+	for (; hands && started < n; started++) {
+		hands[started] = (struct hand){ .crew = crew, .index = started + 1 };
+		if (thread_start(&hands[started].thread, hand_main, &hands[started]) != 0)
+			break;
+	}
+	pm_crew_work(crew, 0);
+	for (size_t i = 0; i < started; i++)
+		pthread_join(hands[i].thread, NULL);
+	free(hands);
+}
+
+/* As pm_capture_dispatch, with several threads, to the end or to where one must go on. */
+static int read_together(struct file_run *f, struct pm_error *err)
+{
+	const struct pm_crew_options crew = {
+		.capture = f->capture,
+		.meter = f->series[0]->meter,
+		.workers = f->jobs,
+		.limit = f->run->options->count,
+		.due = is_due,
+		.mind = handle_all,
+		.frame = on_frame,
+		.ctx = f,
+	};
+	int r = pm_crew_new(&crew, &f->crew);
+
+	f->jobs = 1;
+	if (r < 0) /* one does with less */
+		return 1;
+	work_together(f->crew);
+	r = pm_crew_end(f->crew, err);
+	pm_crew_free(f->crew);
+	f->crew = NULL;
+	return r == PM_CREW_LEFT ? 1 : r == PM_CREW_DONE || r == PM_CREW_STOPPED ? 0
+										 : r;
+}
+
+/* No more frames than are in a block or so, lest the time for several threads be missed. */
+static uint64_t batch_of(const struct options *options)
+{
+	size_t frames = options->capture.block / 64;
+
+	return frames > 0 && frames < BATCH ? frames : BATCH;
 }
 
 /* Reads everything, or what -c allows. PM_OK, or the error that has been said. */
 static int read_all(struct file_run *f)
 {
-	uint64_t limit = f->run->options->count;
+	uint64_t limit = f->run->options->count, batch = batch_of(f->run->options);
 	struct pm_error err = { .line = 0 };
 	int n = 1;
 
 	while (n > 0 && !f->failed && !handle_signals(f)) {
-		uint64_t left = limit ? limit - frames_counted(f) : BATCH;
+		uint64_t left = limit ? limit - frames_counted(f) : batch;
 
 		if (left == 0)
 			break;
-		n = pm_capture_dispatch(f->capture, left < BATCH ? (int)left : BATCH, on_frame, f,
-					&err);
+		if (f->jobs > 1 && !f->reporter && frames_counted(f) >= REPORTER_FROM)
+			f->reporter = reporter_start(f->run);
+		if (f->jobs > 1 && f->n == 1 && pm_capture_splits(f->capture))
+			n = read_together(f, &err);
+		else
+			n = pm_capture_dispatch(f->capture, (int)(left < batch ? left : batch),
+						on_frame, f, &err);
 	}
 	if (n < 0)
 		say_error(&err, n);
@@ -237,6 +337,8 @@ static void finish(struct file_run *f, bool complete)
 
 	for (size_t i = 0; i < f->n; i++)
 		pm_meter_finish(f->series[i]->meter, 0, complete && !signal_stop);
+	reporter_end(f->reporter);
+	f->reporter = NULL;
 	run_flush(f->run);
 	if (signal_stop)
 		print_counts(f);
@@ -247,7 +349,7 @@ static void finish(struct file_run *f, bool complete)
 
 int run_files(struct run *run)
 {
-	struct file_run f = { .run = run };
+	struct file_run f = { .run = run, .jobs = run->options->jobs };
 	int code, r = PM_E_MEMORY;
 
 	code = open_all(&f, run->options);

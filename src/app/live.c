@@ -214,21 +214,16 @@ static bool all_ended(struct live_run *live)
 	return true;
 }
 
-/* Signals go to the first thread only, which polls for them. */
 static int start_threads(struct live_run *live)
 {
-	sigset_t all, before;
 	int r = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
 	for (size_t i = 0; i < live->n && r == 0; i++) {
 		struct sensor *sensor = &live->sensors[i];
 
-		r = pthread_create(&sensor->thread, NULL, sensor_main, sensor);
+		r = thread_start(&sensor->thread, sensor_main, sensor);
 		sensor->started = r == 0;
 	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r != 0)
 		say("can't start a thread: %s", strerror(r));
 	return r;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,9 @@
 #define SNAPLEN_MAX 262144
 #define INTERVAL_MIN_NS INT64_C(1000000)
 #define INTERVAL_MAX_NS (INT64_C(366) * 86400 * PM_NS_PER_S)
+#define JOBS_MAX 256
+#define BLOCK_MIN 64
+#define BLOCK_MAX (16 << 20)
 #define FILTER_MAX ((size_t)1 << 20)
 #define BLANKS " \t\r\n"
 
@@ -33,6 +37,8 @@ enum {
 	LONG_IMMEDIATE,
 	LONG_FOLLOW,
 	LONG_READER,
+	LONG_JOBS,
+	LONG_BLOCK_SIZE,
 	LONG_LATER, /* known from the design, not built yet */
 };
 
@@ -53,7 +59,8 @@ static const struct option longs[] = {
 	{ "follow", no_argument, NULL, LONG_FOLLOW },
 	{ "reader", required_argument, NULL, LONG_READER },
 	{ "listen", required_argument, NULL, LONG_LATER },
-	{ "jobs", required_argument, NULL, LONG_LATER },
+	{ "jobs", required_argument, NULL, LONG_JOBS },
+	{ "block-size", required_argument, NULL, LONG_BLOCK_SIZE },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -69,6 +76,8 @@ void options_help(void)
 	      "                       or - for standard input; repeatable\n"
 	      "  --follow             with one -r: go on as the file grows\n"
 	      "  --reader own|libpcap how files are read (default own)\n"
+	      "  --jobs N             threads that read files (default: one a processor)\n"
+	      "  --block-size BYTES   what each of them takes of a file (default 262144)\n"
 	      "  -F FILE              read the filter expression from it\n"
 	      "  -c COUNT             stop after so many frames\n"
 	      "  -D                   list the interfaces\n"
@@ -265,6 +274,16 @@ static int parse_number(int option, const char *text, struct parse *p)
 			return usage("-B %s: must be 1 to %d KiB", text, INT_MAX / 1024);
 		o->capture.buffer_kib = (int)n;
 		break;
+	case LONG_JOBS:
+		if (!number(text, 1, JOBS_MAX, &n))
+			return usage("--jobs %s: must be a number of threads, 1 to %d", text, JOBS_MAX);
+		o->jobs = (size_t)n;
+		break;
+	case LONG_BLOCK_SIZE:
+		if (!number(text, BLOCK_MIN, BLOCK_MAX, &n))
+			return usage("--block-size %s: must be %d to %d bytes", text, BLOCK_MIN, BLOCK_MAX);
+		o->capture.block = (size_t)n;
+		break;
 	default:
 		if (!number(text, 1, SIZE_MAX, &n))
 			return usage("--top %s: must be a number of rows, from 1", text);
@@ -392,6 +411,8 @@ static int parse_one(int option, const char *text, const char *name, struct pars
 	case 's':
 	case 'B':
 	case LONG_TOP:
+	case LONG_JOBS:
+	case LONG_BLOCK_SIZE:
 		return parse_number(option, text, p);
 	default:
 		return parse_long(option, text, name, o);
@@ -458,6 +479,16 @@ static int parse_filter(int argc, char **argv, const struct parse *p)
 	return EXIT_DONE;
 }
 
+/* Those that we may run on. */
+static size_t processors(void)
+{
+	cpu_set_t set;
+	int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+
+	return n < 1 ? 1 : n < JOBS_MAX ? (size_t)n
+					: JOBS_MAX;
+}
+
 int options_parse(int argc, char **argv, struct options *ret_options)
 {
 	struct options *o = ret_options;
@@ -493,6 +524,11 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 	}
 	if (r == EXIT_DONE)
 		r = parse_filter(argc, argv, &p);
+	if (o->jobs == 0)
+		o->jobs = processors();
+	/* Each frame has its line as it comes. */
+	if (o->output.format == PM_FORMAT_FRAMES)
+		o->jobs = 1;
 	o->capture.filter = o->filter;
 	o->capture.notice = say_notice;
 	return r;

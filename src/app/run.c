@@ -2,6 +2,7 @@
 /* What a run over files and a live run have in common. */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,6 +29,19 @@ bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source 
 	run->failed = true;
 	run->unwritten++;
 	return false;
+}
+
+/* Signals go to the first thread only. */
+int thread_start(pthread_t *ret_thread, void *(*function)(void *ctx), void *ctx)
+{
+	sigset_t all, before;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(ret_thread, NULL, function, ctx);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r;
 }
 
 struct pm_rules *run_reload(struct run *run)

@@ -5,12 +5,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app.h"
 
-volatile sig_atomic_t signal_stop, signal_hangup, signal_counts, signal_cut;
+atomic_int signal_stop, signal_hangup, signal_counts, signal_cut;
 static int pipe_ends[2] = { -1, -1 };
 
 void signals_wake(void)

@@ -4,47 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "capture-internal.h"
-#include "folder.h"
+#include "files.h"
 
 #define BUFFER_SIZE ((size_t)256 << 10)
 /* With many files open at once each gets less, so that memory stays bounded. */
 #define MANY_FILES 16
 #define BUFFER_SIZE_OF_MANY ((size_t)16 << 10)
-
-struct file {
-	struct files *files;
-	const char *path;
-	struct stream stream;
-	struct reader reader;
-	bool open;
-	bool foreign;     /* could be read, but is no capture file */
-	bool parked;      /* closed again; its first frame is known by its time only */
-	bool own_plain;   /* its first interface belongs to the source of plain files */
-	char *plain_name; /* of that interface, where it has one */
-	uint32_t plain_linktype;
-	int64_t time_ns; /* of the frame at hand */
-	uint64_t number; /* frames read of it, the one at hand included */
-};
-
-struct files {
-	struct pm_capture head;
-	struct pm_capture_options options;
-	struct file *files;
-	struct paths paths;
-	size_t n, n_open;
-	size_t plain; /* the source of files with one interface; SIZE_MAX: none yet */
-	bool filtered, started;
-	struct file **heap; /* files with a frame at hand, the earliest first */
-	size_t n_heap;
-	int failure;          /* of what a reader has called */
-	struct pm_error *err; /* of the running call */
-};
-
-static struct files *files_of(struct pm_capture *capture)
-{
-	return (struct files *)capture; /* the head comes first */
-}
 
 /* The user's filter for the frames of an interface, once. */
 static int filter_for(struct files *files, const struct file *file, struct interface *interface)
@@ -224,6 +189,8 @@ static void file_close(struct file *file)
 {
 	if (!file->open)
 		return;
+	pm_blocks_forget(file->files, file);
+	file->files->behind += pm_stream_position(&file->stream);
 	pm_reader_close(&file->reader);
 	pm_stream_close(&file->stream);
 	file->open = false;
@@ -453,14 +420,39 @@ static int dispatch_merged(struct files *files, int max, struct pm_error *err)
 	return n;
 }
 
+/* Goes on frame by frame where blocks have left off. */
+static int resume(struct files *files, struct pm_error *err)
+{
+	struct file *file = files->ahead;
+	int r;
+
+	if (!file)
+		return PM_OK;
+	files->ahead = NULL;
+	if (files->split)
+		pm_stream_seek(&file->stream, files->chain);
+	if (files->n == 1)
+		return PM_OK;
+	r = file_next(files, file, err);
+	if (r <= 0)
+		files->heap[0] = files->heap[--files->n_heap];
+	if (files->n_heap > 1)
+		heap_sink(files);
+	return r < 0 ? r : PM_OK;
+}
+
 static int files_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame, void *ctx,
 			  struct pm_error *err)
 {
-	struct files *files = files_of(capture);
+	struct files *files = pm_files_of(capture);
+	int r;
 
 	capture->frame = frame;
 	capture->frame_ctx = ctx;
 	files->err = err;
+	r = resume(files, err);
+	if (r < 0)
+		return r;
 	return files->n == 1 ? dispatch_one(files, max, err) : dispatch_merged(files, max, err);
 }
 
@@ -473,7 +465,7 @@ static void files_count(struct pm_capture *capture, size_t source,
 
 static void files_close(struct pm_capture *capture)
 {
-	struct files *files = files_of(capture);
+	struct files *files = pm_files_of(capture);
 
 	for (size_t i = 0; files->files && i < files->n; i++) {
 		file_close(&files->files[i]);
@@ -482,6 +474,7 @@ static void files_close(struct pm_capture *capture)
 	pm_paths_fini(&files->paths);
 	free(files->files);
 	free(files->heap);
+	pthread_mutex_destroy(&files->lock);
 }
 
 static const struct capture_ops files_ops = { files_dispatch, files_count, files_close };
@@ -581,6 +574,7 @@ int pm_capture_open_files(const char *const *paths, size_t n,
 	files->options = *options;
 	files->filtered = options->filter != NULL;
 	files->plain = SIZE_MAX;
+	pthread_mutex_init(&files->lock, NULL);
 	if (r == PM_OK)
 		r = prepare(files, paths, n, err);
 	if (r < 0) {

@@ -105,7 +105,48 @@ static enum read_result pcap_each(struct reader *reader, int max, pm_frame_fn *f
 	return result;
 }
 
-static const struct reader_ops pcap_ops = { pcap_next_frame, pcap_each };
+static void pcap_hop(const struct reader *reader, const uint8_t *bytes, size_t size,
+		     struct hop *hop)
+{
+	hop->need = 0;
+	while (hop->at < hop->stop && hop->n < hop->max) {
+		const uint8_t *h = bytes + hop->at;
+		size_t left = hop->at < size ? size - hop->at : 0;
+		uint32_t captured, wire;
+		int64_t time_ns;
+
+		if (left < reader->header_size) {
+			hop->need = hop->at + reader->header_size;
+			return;
+		}
+		captured = pm_reader_u32(reader, h + 8);
+		wire = pm_reader_u32(reader, h + 12);
+		if (reader->lengths_swapped || (reader->lengths_may_be_swapped && captured > wire))
+			captured = wire;
+		time_ns = pm_time_make(pm_reader_u32(reader, h),
+				       (int64_t)pm_reader_u32(reader, h + 4) *
+					       reader->ns_per_fraction);
+		if (captured > reader->held_max ||
+		    (uint64_t)time_ns - (uint64_t)hop->from >= hop->span)
+			return;
+		if (left - reader->header_size < captured) {
+			hop->need = hop->at + reader->header_size + captured;
+			return;
+		}
+		hop->at += reader->header_size + captured;
+		hop->n++;
+	}
+}
+
+static void pcap_back(struct reader *reader)
+{
+	struct stream *stream = reader->stream;
+
+	stream->at = (size_t)(reader->frame.bytes - stream->buffer) - reader->header_size;
+	reader->frame.number--;
+}
+
+static const struct reader_ops pcap_ops = { pcap_next_frame, pcap_each, pcap_hop, pcap_back };
 
 enum read_result pm_reader_open_pcap(struct reader *reader)
 {

@@ -16,6 +16,7 @@ enum {
 	BLOCK_PACKET_SIMPLE = 3,
 	BLOCK_STATISTICS = 5,
 	BLOCK_PACKET = 6,
+	PACKET_HEAD = 28, /* of BLOCK_PACKET, before the frame */
 };
 
 #define BLOCK_SECTION UINT32_C(0x0a0d0d0a) /* the same in both byte orders */
@@ -415,6 +416,7 @@ static inline enum read_result take_packet(struct reader *reader)
 					 frame->held, pm_reader_held_max(interface->linktype));
 	frame->bytes = h + head;
 	frame->number++;
+	reader->head = head;
 	reader->block_type = 0;
 	pm_stream_pass(reader->stream, reader->block_size);
 	return READ_FRAME;
@@ -449,7 +451,54 @@ static enum read_result pcapng_each(struct reader *reader, int max, pm_frame_fn 
 	return result;
 }
 
-static const struct reader_ops pcapng_ops = { pcapng_next, pcapng_each };
+/* Over packet blocks of the one interface; all else is for the reader itself. */
+static void pcapng_hop(const struct reader *reader, const uint8_t *bytes, size_t size,
+		       struct hop *hop)
+{
+	const struct interface *interface = reader->interfaces[0];
+	uint32_t held_max = pm_reader_held_max(interface->linktype);
+
+	hop->need = 0;
+	while (hop->at < hop->stop && hop->n < hop->max) {
+		const uint8_t *h = bytes + hop->at;
+		size_t left = hop->at < size ? size - hop->at : 0;
+		uint32_t length, held;
+		int64_t time_ns;
+
+		if (left < PACKET_HEAD) {
+			hop->need = hop->at + PACKET_HEAD;
+			return;
+		}
+		length = u32(reader, h + 4);
+		held = u32(reader, h + 20);
+		if (u32(reader, h) != BLOCK_PACKET || length < PACKET_HEAD + 4 || length % 4 != 0 ||
+		    length > BLOCK_MAX || u32(reader, h + 8) != 0 ||
+		    held > length - PACKET_HEAD - 4 || held > held_max)
+			return;
+		time_ns = time_of(interface,
+				  (uint64_t)u32(reader, h + 12) << 32 | u32(reader, h + 16));
+		if ((uint64_t)time_ns - (uint64_t)hop->from >= hop->span)
+			return;
+		if (left < length) {
+			hop->need = hop->at + length;
+			return;
+		}
+		if (u32(reader, h + length - 4) != length)
+			return;
+		hop->at += length;
+		hop->n++;
+	}
+}
+
+static void pcapng_back(struct reader *reader)
+{
+	struct stream *stream = reader->stream;
+
+	stream->at = (size_t)(reader->frame.bytes - stream->buffer) - reader->head;
+	reader->frame.number--;
+}
+
+static const struct reader_ops pcapng_ops = { pcapng_next, pcapng_each, pcapng_hop, pcapng_back };
 
 enum read_result pm_reader_open_pcapng(struct reader *reader)
 {

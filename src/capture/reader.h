@@ -55,6 +55,20 @@ typedef int pm_reader_interface_fn(void *ctx, struct interface *interface);
 typedef void pm_reader_counts_fn(void *ctx, struct interface *interface,
 				 const struct pm_capture_counts *growth);
 
+/*
+ * A run of records, over which a reader hops by their headers: all are frames that next would hand
+ * over, of times from @from to before @from + @span.
+ */
+struct hop {
+	int64_t from;
+	uint64_t span;
+	uint64_t max; /* frames */
+	size_t stop;  /* no record that begins here or behind */
+	size_t at;    /* where the first begins; then where the one behind the last does */
+	size_t need;  /* bytes that must be there to go on; 0: it was not for want of bytes */
+	uint64_t n;   /* frames */
+};
+
 struct reader_ops {
 	/* Reads the next frame into reader->frame. */
 	enum read_result (*next)(struct reader *reader);
@@ -63,6 +77,15 @@ struct reader_ops {
 	 * same as next in a loop, but not called for each frame.
 	 */
 	enum read_result (*each)(struct reader *reader, int max, pm_frame_fn *frame, void *ctx);
+	/*
+	 * Hops over what is in @size bytes, behind frames that @hop has counted already; the
+	 * stream stays. It ends at @stop, at @max, or before anything that is not such a record.
+	 * NULL, as is back: this reader can't.
+	 */
+	void (*hop)(const struct reader *reader, const uint8_t *bytes, size_t size,
+		    struct hop *hop);
+	/* Takes back the frame at hand, whose bytes are still in the window. */
+	void (*back)(struct reader *reader);
 };
 
 struct reader {
@@ -90,6 +113,7 @@ struct reader {
 	/* pcapng */
 	uint32_t block_type; /* of the packet block that waits in the window; 0: none does */
 	size_t block_size;
+	size_t head; /* of the block of the frame at hand, before its bytes */
 	/* libpcap */
 	pcap_t *pcap;
 	bool classic;

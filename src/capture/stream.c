@@ -132,6 +132,39 @@ bool pm_stream_fill(struct stream *stream, size_t n)
 	return stream->end - stream->at >= n;
 }
 
+/* Whether a read will not wait; the end, or an error, is something to read too. */
+static bool ready(const struct stream *stream)
+{
+	struct pollfd fd = { .fd = stream->fd, .events = POLLIN };
+
+	return stream->regular || poll(&fd, 1, 0) > 0;
+}
+
+void pm_stream_top_up(struct stream *stream, size_t n)
+{
+	/* room for all of it at once */
+	if (pm_stream_held(stream) >= n || (stream->size - stream->at < n && !make_room(stream, n)))
+		return;
+	while (pm_stream_held(stream) < n && !stream->ended && ready(stream))
+		if (!pm_stream_fill(stream, pm_stream_held(stream) + 1))
+			return;
+}
+
+void pm_stream_seek(struct stream *stream, uint64_t position)
+{
+	if (position >= stream->passed && position - stream->passed <= stream->end) {
+		stream->at = (size_t)(position - stream->passed);
+		return;
+	}
+	stream->at = stream->end = 0;
+	stream->passed = stream->taken = position;
+	stream->ended = false;
+	if (lseek(stream->fd, (off_t)position, SEEK_SET) < 0) {
+		stream->error = errno;
+		stream->ended = true;
+	}
+}
+
 bool pm_stream_skip(struct stream *stream, uint64_t n)
 {
 	while (n > 0) {
@@ -167,8 +200,9 @@ static int open_fd(struct stream *stream, struct pm_error *err)
 		return pm_error_set(err, PM_E_IO, stream->path, 0, 0, "can't open: %s",
 				    strerror(errno));
 	stream->regular = fstat(stream->fd, &st) == 0 && S_ISREG(st.st_mode);
+	stream->length = stream->regular ? (uint64_t)st.st_size : 0;
 	at = stream->regular ? lseek(stream->fd, 0, SEEK_CUR) : 0;
-	stream->taken = at > 0 ? (uint64_t)at : 0; /* standard input need not be at its start */
+	stream->taken = stream->base = at > 0 ? (uint64_t)at : 0;
 	return PM_OK;
 }
 

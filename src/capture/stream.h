@@ -29,6 +29,8 @@ struct stream {
 	size_t at, end;        /* the window: buffer[at] to before buffer[end] */
 	uint64_t passed;       /* bytes before buffer[0] */
 	uint64_t taken;        /* how far @fd has been read */
+	uint64_t length;       /* of a regular file, when it was opened */
+	uint64_t base;         /* where @fd stood then: standard input need not be at its start */
 	struct unpack *unpack; /* NULL: as they are */
 	bool (*interrupted)(void *ctx);
 	void *ctx;
@@ -48,6 +50,10 @@ void pm_stream_close(struct stream *stream);
 bool pm_stream_fill(struct stream *stream, size_t n);
 /* Moves on by @n bytes, which need not fit a window. False: the input ends before. */
 bool pm_stream_skip(struct stream *stream, uint64_t n);
+/* Brings the window towards @n bytes, so far as that takes no waiting. */
+void pm_stream_top_up(struct stream *stream, size_t n);
+/* A file that is not packed: goes on from byte @position; a failure is the next read's. */
+void pm_stream_seek(struct stream *stream, uint64_t position);
 /* Reads what is in the file, as read(2), over interruptions; 0 too when it is told to stop. */
 ssize_t pm_stream_read(struct stream *stream, void *to, size_t size);
 

@@ -7,66 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "portmeter/meter.h"
+#include "meter-internal.h"
 
-/* One being filled, two waiting (of two rule sets), one out with the reporter. */
-#define TALLIES_MAX 4
-#define WAITING_MAX 2
 /*
  * Live, a longer gap between intervals is no silence; and of very short ones only so many are
  * filled in.
  */
 #define GAP_MAX_NS (UINT64_C(60) * PM_NS_PER_S)
 #define GAP_MAX_RECORDS 600
-/*
- * Frames that are decided before the first of them is counted, while its counters are being
- * fetched.
- */
-#define AHEAD 16
-
-/* What the first frame or moment of an interval says of its start. */
-enum start {
-	START_ALIGNED,     /* at a multiple of the interval */
-	START_TRUE,        /* at a known moment: a live start, a cut */
-	START_FIRST_FRAME, /* where the input begins */
-};
-
-struct pm_meter {
-	struct pm_meter_options options;
-	struct pm_rules *rules; /* in force */
-	struct pm_fragments *fragments;
-	uint64_t frames; /* in tallies that were handed over */
-
-	/*
-	 * The running interval. Frames from @begin to before @end are its own; @floor is the
-	 * multiple below.
-	 */
-	bool open, started;
-	bool relabelled; /* rules have changed; first fragments may bear older decisions */
-	enum start start;
-	int64_t begin, end, floor;
-	uint64_t span;          /* end - begin; 0 when none is open */
-	struct pm_tally *tally; /* NULL only when finished */
-	const struct pm_link *link;
-	uint32_t linktype;
-	struct pm_capture_counts counted; /* at the last closing */
-
-	/*
-	 * Frames with ports that are in the totals already, but not yet in the counters of their
-	 * ports.
-	 */
-	struct pm_tally_entry ahead[AHEAD];
-	size_t n_ahead;
-
-	pthread_mutex_t lock;                      /* of all below */
-	struct pm_tally *waiting[WAITING_MAX + 1]; /* oldest first; the last place is for the end */
-	size_t n_waiting;
-	struct pm_tally *spare[TALLIES_MAX];
-	size_t n_spare, n_tallies;
-	struct pm_rules *next_rules; /* from the next interval on; NULL: no change */
-	uint64_t seq;
-};
-
 static void report(struct pm_meter *meter, const struct pm_fragment_frame *frame,
 		   const struct pm_frame_report *fate)
 {
@@ -160,7 +108,13 @@ static struct pm_decision decide_again(const struct pm_meter *meter, const struc
 static void remember(struct pm_meter *meter, const struct pm_packet *packet, int64_t time_ns,
 		     uint32_t note)
 {
-	if (packet->notes & PM_NOTE_FIRST_FRAGMENT)
+	if (!(packet->notes & PM_NOTE_FIRST_FRAGMENT))
+		return;
+	if (meter->defer)
+		meter->defer(meter->defer_ctx, &(struct pm_deferred){ .packet = *packet,
+								      .frame.time_ns = time_ns,
+								      .note = note });
+	else
 		pm_fragments_first(meter->fragments, packet, time_ns, note);
 }
 
@@ -196,6 +150,13 @@ static void count_other(struct pm_meter *meter, const struct pm_packet *packet,
 {
 	struct pm_fragment_frame facts = { frame->number, frame->time_ns, frame->wire };
 
+	if (packet->verdict == PM_VERDICT_FRAGMENT && meter->defer) {
+		meter->defer(meter->defer_ctx, &(struct pm_deferred){ .packet = *packet,
+								      .carrier = *carrier,
+								      .frame = facts,
+								      .later = true });
+		return;
+	}
 	if (packet->verdict == PM_VERDICT_FRAGMENT) {
 		count_later(meter, packet, carrier, &facts);
 		return;
@@ -632,4 +593,103 @@ void pm_meter_set_rules(struct pm_meter *meter, struct pm_rules *rules)
 uint64_t pm_meter_frames(const struct pm_meter *meter)
 {
 	return meter->frames + (meter->tally ? pm_tally_totals(meter->tally).packets : 0);
+}
+
+int pm_meter_reserve(struct pm_meter *meter)
+{
+	int r = PM_OK;
+
+	pthread_mutex_lock(&meter->lock);
+	while (r == PM_OK && meter->n_tallies < TALLIES_MAX) {
+		r = pm_tally_new(meter->rules, &meter->spare[meter->n_spare]);
+		if (r == PM_OK) {
+			meter->n_spare++;
+			meter->n_tallies++;
+		}
+	}
+	pthread_mutex_unlock(&meter->lock);
+	return r;
+}
+
+int pm_meter_new_helper(const struct pm_meter *meter,
+			void (*defer)(void *ctx, const struct pm_deferred *deferred), void *ctx,
+			struct pm_meter **ret_helper)
+{
+	struct pm_meter *helper = calloc(1, sizeof *helper);
+
+	if (!helper)
+		return PM_E_MEMORY;
+	helper->options = meter->options;
+	helper->rules = pm_rules_ref(meter->rules);
+	helper->linktype = UINT32_MAX;
+	helper->defer = defer;
+	helper->defer_ctx = ctx;
+	pthread_mutex_init(&helper->lock, NULL);
+	if (pm_tally_new(meter->rules, &helper->tally) < 0) {
+		pm_meter_free(helper);
+		return PM_E_MEMORY;
+	}
+	*ret_helper = helper;
+	return PM_OK;
+}
+
+int pm_meter_follow(struct pm_meter *helper, const struct pm_meter *meter)
+{
+	if (helper->rules != meter->rules) {
+		/* rules change only where an interval ends, when all has been absorbed */
+		if (pm_tally_reset(helper->tally, meter->rules) < 0)
+			return PM_E_MEMORY;
+		pm_rules_unref(helper->rules);
+		helper->rules = pm_rules_ref(meter->rules);
+	}
+	helper->open = meter->open;
+	helper->begin = meter->begin;
+	helper->end = meter->end;
+	helper->floor = meter->floor;
+	helper->span = meter->span;
+	return PM_OK;
+}
+
+void pm_meter_refresh(struct pm_meter *helper)
+{
+	if (helper->absorbed)
+		pm_tally_reset(helper->tally, helper->rules);
+	helper->absorbed = false;
+}
+
+void pm_meter_absorb(struct pm_meter *meter, struct pm_meter *helper)
+{
+	struct pm_tally *tally = helper->tally;
+
+	if (helper->absorbed || pm_tally_totals(tally).packets == 0)
+		return;
+	catch_up(helper);
+	/* Part of the same interval, which it neither extends nor joins as one more. */
+	tally->merged = 0;
+	tally->interval.start_ns = PM_TIME_MAX;
+	tally->interval.end_ns = PM_TIME_MIN;
+	tally->capture = meter->tally->capture;
+	tally->capture.received = 0;
+	tally->capture.dropped_kernel = tally->capture.dropped_interface = 0;
+	pm_tally_absorb(meter->tally, tally);
+	helper->absorbed = true;
+}
+
+void pm_meter_apply(struct pm_meter *meter, const struct pm_deferred *deferred)
+{
+	if (deferred->later)
+		count_later(meter, &deferred->packet, &deferred->carrier, &deferred->frame);
+	else
+		remember(meter, &deferred->packet, deferred->frame.time_ns, deferred->note);
+}
+
+void pm_meter_reach(const struct pm_meter *meter, int64_t *ret_from, uint64_t *ret_span)
+{
+	*ret_from = meter->begin;
+	*ret_span = meter->span;
+	/* Late frames count in the open interval too. */
+	if (meter->open && meter->options.interval_ns) {
+		*ret_from = pm_time_add(meter->floor, -meter->options.interval_ns);
+		*ret_span = (uint64_t)meter->end - (uint64_t)*ret_from;
+	}
 }

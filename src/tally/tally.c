@@ -2,11 +2,17 @@
 /* Counters of one interval. Counting rules: docs/architecture.md. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "portmeter/tally.h"
 
 /* Slots of the set of host-scoped labels; it is filled to half, so that probes stay short. */
 #define SCOPED_SLOTS ((size_t)1 << 17)
+
+/* So many ports that it is faster to go through all in their order than from one to another. */
+#define CROWDED (PM_PORTS / 8)
+/* So many, in a short while, that more are to be expected than a few servers and their clients. */
+#define MANY 1536
 
 static const struct pm_interval no_frames = { .first_ns = PM_TIME_MAX, .last_ns = PM_TIME_MIN };
 
@@ -104,9 +110,16 @@ void pm_tally_free(struct pm_tally *tally)
 	free(tally);
 }
 
+static bool is_crowded(const struct pm_tally_transport *tt)
+{
+	return tt->n_used_ports > CROWDED;
+}
+
 static void transport_clear(struct pm_tally_transport *tt)
 {
-	for (uint32_t i = 0; i < tt->n_used_ports; i++)
+	if (is_crowded(tt))
+		memset(tt->ports, 0, PM_PORTS * sizeof *tt->ports);
+	for (uint32_t i = 0; !is_crowded(tt) && i < tt->n_used_ports; i++)
 		memset(&tt->ports[tt->used_ports[i]], 0, sizeof *tt->ports);
 	for (uint32_t i = 0; i < tt->n_used_services; i++)
 		memset(&tt->services[tt->used_services[i]], 0, sizeof *tt->services);
@@ -151,6 +164,34 @@ int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules)
 	tally->rules = fresh.rules;
 	pm_rules_unref(old);
 	return PM_OK;
+}
+
+unsigned pm_tally_crowds(const struct pm_tally *tally)
+{
+	unsigned transports = 0;
+
+	for (int t = 0; t < PM_TRANSPORT_N; t++)
+		if (tally->transports[t].n_used_ports > MANY)
+			transports |= 1U << t;
+	return transports;
+}
+
+void pm_tally_expect(struct pm_tally *tally, unsigned transports)
+{
+	for (int t = 0; t < PM_TRANSPORT_N; t++) {
+		struct pm_tally_transport *tt = &tally->transports[t];
+		uintptr_t page = 4096, at = (uintptr_t)tt->ports / page * page;
+
+		if (tt->there || !(transports & 1U << t))
+			continue;
+		tt->there = true;
+#ifdef MADV_POPULATE_WRITE
+		/* Only a wish: where it is not granted, pages come one by one. */
+		madvise((void *)at, PM_PORTS * sizeof *tt->ports, MADV_POPULATE_WRITE);
+#else
+		(void)at;
+#endif
+	}
 }
 
 static bool port_is_new(const struct pm_port_cell *cell)
@@ -412,19 +453,26 @@ void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, uint8_t p
 		pm_count_add(&tally->protocols[protocol], (struct pm_count){ 1, wire });
 }
 
+static void port_merge(struct pm_tally_transport *into, const struct pm_tally_transport *from,
+		       uint16_t port)
+{
+	struct pm_port_cell *cell = &into->ports[port];
+
+	if (port_is_new(cell))
+		into->used_ports[into->n_used_ports++] = port;
+	for (int side = 0; side < 2; side++) {
+		pm_count_add(&cell->src[side], from->ports[port].src[side]);
+		pm_count_add(&cell->dst[side], from->ports[port].dst[side]);
+	}
+}
+
 static void transport_merge(struct pm_tally_transport *into, const struct pm_tally_transport *from)
 {
-	for (uint32_t i = 0; i < from->n_used_ports; i++) {
-		uint16_t port = from->used_ports[i];
-		struct pm_port_cell *cell = &into->ports[port];
-
-		if (port_is_new(cell))
-			into->used_ports[into->n_used_ports++] = port;
-		for (int side = 0; side < 2; side++) {
-			pm_count_add(&cell->src[side], from->ports[port].src[side]);
-			pm_count_add(&cell->dst[side], from->ports[port].dst[side]);
-		}
-	}
+	for (uint32_t i = 0; !is_crowded(from) && i < from->n_used_ports; i++)
+		port_merge(into, from, from->used_ports[i]);
+	for (uint32_t port = 0; is_crowded(from) && port < PM_PORTS; port++)
+		if (!port_is_new(&from->ports[port]))
+			port_merge(into, from, (uint16_t)port);
 	for (uint32_t i = 0; i < from->n_used_services; i++) {
 		uint16_t id = from->used_services[i];
 		const struct pm_service_cell *more = &from->services[id];
@@ -485,4 +533,19 @@ int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from)
 		if (from->scoped[slot])
 			scoped_add(into, from->scoped[slot]);
 	return PM_OK;
+}
+
+int pm_tally_absorb(struct pm_tally *into, struct pm_tally *from)
+{
+	if (into->rules != from->rules)
+		return PM_E_INVALID;
+	/* Sums do not tell which came first: the smaller is added to the larger. */
+	for (int t = 0; t < PM_TRANSPORT_N; t++)
+		if (from->transports[t].n_used_ports > into->transports[t].n_used_ports) {
+			struct pm_tally_transport more = from->transports[t];
+
+			from->transports[t] = into->transports[t];
+			into->transports[t] = more;
+		}
+	return pm_tally_merge(into, from);
 }
