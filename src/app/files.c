@@ -50,6 +50,7 @@ static void on_fate(void *ctx, const struct pm_frame_report *report)
 
 	if (run->failed)
 		return;
+	progress_before_output();
 	r = pm_output_frame(run->output, &series->source, report, &err);
 	if (r < 0) {
 		say_error(&err, r);
@@ -168,6 +169,12 @@ static void mind_silence(struct file_run *f)
 	}
 }
 
+static void mind_progress(const struct file_run *f)
+{
+	if (progress_due())
+		progress_show(f->capture, frames_counted(f));
+}
+
 /* Nothing has been written to a file that is followed, or a pipe is silent. True: stop. */
 static bool on_interrupted(void *ctx)
 {
@@ -177,6 +184,7 @@ static bool on_interrupted(void *ctx)
 		return signal_stop;
 	if (f->run->options->capture.follow)
 		mind_silence(f);
+	mind_progress(f);
 	return handle_signals(f);
 }
 
@@ -194,7 +202,9 @@ static int read_all(struct file_run *f)
 			break;
 		n = pm_capture_dispatch(f->capture, left < BATCH ? (int)left : BATCH, on_frame, f,
 					&err);
+		mind_progress(f);
 	}
+	progress_end(f->capture, frames_counted(f));
 	if (n < 0)
 		say_error(&err, n);
 	return f->failed ? PM_E_MEMORY : n < 0 ? n
@@ -260,6 +270,7 @@ int run_files(struct run *run)
 		code = EXIT_FAILED;
 		goto out;
 	}
+	progress_begin(run->options);
 	if (add_all_series(&f))
 		r = read_all(&f);
 	finish(&f, r == PM_OK);

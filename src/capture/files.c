@@ -25,6 +25,8 @@ struct file {
 	uint32_t plain_linktype;
 	int64_t time_ns; /* of the frame at hand */
 	uint64_t number; /* frames read of it, the one at hand included */
+	uint64_t length; /* bytes to read, as far as that is known */
+	uint64_t taken;  /* of them, once it is closed */
 };
 
 struct files {
@@ -217,6 +219,7 @@ static void file_close(struct file *file)
 {
 	if (!file->open)
 		return;
+	file->taken = file->stream.taken;
 	pm_reader_close(&file->reader);
 	pm_stream_close(&file->stream);
 	file->open = false;
@@ -236,6 +239,7 @@ static int file_open(struct files *files, struct file *file, struct pm_error *er
 	if (r < 0)
 		return r;
 	file->open = true;
+	file->length = file->stream.length;
 	files->n_open++;
 	file->reader = (struct reader){ .stream = &file->stream,
 					.on_interface = on_interface,
@@ -248,8 +252,10 @@ static int file_open(struct files *files, struct file *file, struct pm_error *er
 	} else {
 		r = file->stream.stopped ? PM_OK : open_failure(file, result, err);
 	}
-	if (r < 0 || result != READ_FRAME)
+	if (r < 0 || result != READ_FRAME) {
 		file_close(file);
+		file->length = file->taken = 0; /* nothing of it is to be read */
+	}
 	return r;
 }
 
@@ -284,6 +290,7 @@ static int file_end(struct files *files, struct file *file, enum read_result res
 	else if (result == READ_FAILED)
 		r = files->failure < 0 ? files->failure : PM_E_MEMORY;
 	file_close(file);
+	file->length = file->taken; /* what is behind a damage will not be read */
 	return r;
 }
 
@@ -464,6 +471,29 @@ static void files_count(struct pm_capture *capture, size_t source,
 	*ret_counts = capture->sources[source]->counts;
 }
 
+static void files_progress(const struct pm_capture *capture,
+			   struct pm_capture_progress *ret_progress)
+{
+	const struct files *files = (const struct files *)capture;
+
+	ret_progress->total_known = !files->options.follow;
+	for (size_t i = 0; i < files->n; i++) {
+		const struct file *file = &files->files[i];
+		uint64_t taken = file->open ? file->stream.taken : file->taken;
+
+		ret_progress->total += file->length;
+		if (file->parked)
+			continue; /* all of it will be read again */
+		ret_progress->bytes += taken;
+		ret_progress->frames += file->open ? file->reader.frame.number : file->number;
+		if (file->open && !file->stream.regular)
+			ret_progress->total_known = false;
+	}
+	/* One that was still written while it was read. */
+	if (ret_progress->total < ret_progress->bytes)
+		ret_progress->total = ret_progress->bytes;
+}
+
 static void files_close(struct pm_capture *capture)
 {
 	struct files *files = files_of(capture);
@@ -477,7 +507,8 @@ static void files_close(struct pm_capture *capture)
 	free(files->heap);
 }
 
-static const struct capture_ops files_ops = { files_dispatch, files_count, files_close };
+static const struct capture_ops files_ops = { files_dispatch, files_count, files_progress,
+					      files_close };
 
 /*
  * Several files: reads each one's first frame, whose time says when its turn comes. False: it holds
