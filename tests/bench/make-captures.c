@@ -93,7 +93,7 @@ static size_t ipv6(uint8_t *frame, size_t size, uint8_t protocol, uint64_t draw)
 	return ETHERNET + sizeof head;
 }
 
-/* The address of an IPv4 frame's endpoint: no two of the @number have address and port in common. */
+/* An endpoint: no two of the million @numbers have both address and port in common. */
 static uint16_t endpoint(uint8_t *address, uint32_t number)
 {
 	address[0] = 198;
