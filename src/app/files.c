@@ -59,6 +59,7 @@ static void on_fate(void *ctx, const struct pm_frame_report *report)
 
 	if (run->failed)
 		return;
+	progress_before_output();
 	r = pm_output_frame(run->output, &series->source, report, &err);
 	if (r < 0) {
 		say_error(&err, r);
@@ -134,11 +135,29 @@ static void print_counts(const struct file_run *f)
 	}
 }
 
-/* Whether handle_signals has something to do. */
+/* What others are counting just now is not known yet; without a filter, it is what has been read. */
+static uint64_t frames_so_far(const struct file_run *f)
+{
+	struct pm_capture_progress progress;
+
+	if (!f->crew)
+		return frames_counted(f);
+	pm_capture_progress(f->capture, &progress);
+	return f->run->options->filter ? 0 : progress.frames;
+}
+
+static void mind_progress(const struct file_run *f)
+{
+	if (progress_due())
+		progress_show(f->capture, frames_so_far(f));
+}
+
+/* Whether handle_signals has something to do. In turn, where several threads read. */
 static bool is_due(void *ctx)
 {
 	const struct file_run *f = ctx;
 
+	mind_progress(f);
 	return signal_stop || signal_hangup || signal_counts || signal_cut || f->run->failed ||
 	       f->failed;
 }
@@ -206,6 +225,7 @@ static bool on_interrupted(void *ctx)
 		mind_silence(f);
 	if (f->crew && is_due(f))
 		pm_crew_settle(f->crew);
+	mind_progress(f);
 	return handle_signals(f);
 }
 
@@ -294,7 +314,9 @@ static int read_all(struct file_run *f)
 		else
 			n = pm_capture_dispatch(f->capture, (int)(left < batch ? left : batch),
 						on_frame, f, &err);
+		mind_progress(f);
 	}
+	progress_end(f->capture, frames_counted(f));
 	if (n < 0)
 		say_error(&err, n);
 	return f->failed ? PM_E_MEMORY : n < 0 ? n
@@ -362,6 +384,7 @@ int run_files(struct run *run)
 		code = EXIT_FAILED;
 		goto out;
 	}
+	progress_begin(run->options);
 	if (add_all_series(&f))
 		r = read_all(&f);
 	finish(&f, r == PM_OK);

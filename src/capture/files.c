@@ -185,10 +185,21 @@ static enum read_result recognise(struct files *files, struct reader *reader)
 	return result == READ_END ? pm_reader_open_pcapng(reader) : result;
 }
 
+/* Bytes of it that have been read; where blocks of it are, those before the next one's first frame. */
+static uint64_t progress_of(const struct file *file)
+{
+	const struct files *files = file->files;
+
+	if (!file->open)
+		return file->taken;
+	return files->ahead == file && files->split ? files->chain : file->stream.taken;
+}
+
 static void file_close(struct file *file)
 {
 	if (!file->open)
 		return;
+	file->taken = progress_of(file);
 	pm_blocks_forget(file->files, file);
 	file->files->behind += pm_stream_position(&file->stream);
 	pm_reader_close(&file->reader);
@@ -210,6 +221,7 @@ static int file_open(struct files *files, struct file *file, struct pm_error *er
 	if (r < 0)
 		return r;
 	file->open = true;
+	file->length = file->stream.length;
 	files->n_open++;
 	file->reader = (struct reader){ .stream = &file->stream,
 					.on_interface = on_interface,
@@ -222,8 +234,10 @@ static int file_open(struct files *files, struct file *file, struct pm_error *er
 	} else {
 		r = file->stream.stopped ? PM_OK : open_failure(file, result, err);
 	}
-	if (r < 0 || result != READ_FRAME)
+	if (r < 0 || result != READ_FRAME) {
 		file_close(file);
+		file->length = file->taken = 0; /* nothing of it is to be read */
+	}
 	return r;
 }
 
@@ -258,6 +272,7 @@ static int file_end(struct files *files, struct file *file, enum read_result res
 	else if (result == READ_FAILED)
 		r = files->failure < 0 ? files->failure : PM_E_MEMORY;
 	file_close(file);
+	file->length = file->taken; /* what is behind a damage will not be read */
 	return r;
 }
 
@@ -463,6 +478,28 @@ static void files_count(struct pm_capture *capture, size_t source,
 	*ret_counts = capture->sources[source]->counts;
 }
 
+static void files_progress(const struct pm_capture *capture,
+			   struct pm_capture_progress *ret_progress)
+{
+	const struct files *files = (const struct files *)capture;
+
+	ret_progress->total_known = !files->options.follow;
+	for (size_t i = 0; i < files->n; i++) {
+		const struct file *file = &files->files[i];
+
+		ret_progress->total += file->length;
+		if (file->parked)
+			continue; /* all of it will be read again */
+		ret_progress->bytes += progress_of(file);
+		ret_progress->frames += file->open ? file->reader.frame.number : file->number;
+		if (file->open && !file->stream.regular)
+			ret_progress->total_known = false;
+	}
+	/* One that was still written while it was read. */
+	if (ret_progress->total < ret_progress->bytes)
+		ret_progress->total = ret_progress->bytes;
+}
+
 static void files_close(struct pm_capture *capture)
 {
 	struct files *files = pm_files_of(capture);
@@ -477,7 +514,8 @@ static void files_close(struct pm_capture *capture)
 	pthread_mutex_destroy(&files->lock);
 }
 
-static const struct capture_ops files_ops = { files_dispatch, files_count, files_close };
+static const struct capture_ops files_ops = { files_dispatch, files_count, files_progress,
+					      files_close };
 
 /*
  * Several files: reads each one's first frame, whose time says when its turn comes. False: it holds
