@@ -27,6 +27,7 @@ struct file_run {
 	struct pm_capture *capture;
 	struct series **series; /* by number of their source */
 	size_t n;
+	struct pm_meter *first; /* of source 0, of which nearly all frames are */
 	uint64_t heard;   /* frames when the last one came, of a file that is followed */
 	int64_t heard_ns; /* and when that was */
 	bool failed;      /* there is no memory for one more */
@@ -94,6 +95,7 @@ static bool add_series(struct file_run *f)
 	series->source = run_source(f->run, f->capture, f->n);
 	run_check_link(f->capture, f->n);
 	f->series[f->n++] = series;
+	f->first = f->series[0]->meter;
 	return true;
 }
 
@@ -110,6 +112,10 @@ static void on_frame(void *ctx, const struct pm_frame *frame)
 {
 	struct file_run *f = ctx;
 
+	if (frame->source == 0 && f->first) {
+		pm_meter_frame(f->first, frame);
+		return;
+	}
 	if (frame->source >= f->n && (f->failed || !add_all_series(f)))
 		return;
 	pm_meter_frame(f->series[frame->source]->meter, frame);

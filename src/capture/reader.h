@@ -157,14 +157,12 @@ static inline void pm_reader_turn_to(struct reader *reader, struct interface *in
 
 static inline uint16_t pm_reader_u16(const struct reader *reader, const uint8_t *bytes)
 {
-	return reader->big ? pm_be16(bytes) : (uint16_t)(bytes[1] << 8 | bytes[0]);
+	return reader->big ? pm_be16(bytes) : pm_le16(bytes);
 }
 
 static inline uint32_t pm_reader_u32(const struct reader *reader, const uint8_t *bytes)
 {
-	return reader->big ? pm_be32(bytes)
-			   : (uint32_t)bytes[3] << 24 | (uint32_t)bytes[2] << 16 |
-				     (uint32_t)bytes[1] << 8 | bytes[0];
+	return reader->big ? pm_be32(bytes) : pm_le32(bytes);
 }
 
 #endif
