@@ -141,7 +141,9 @@ static void print_counts(const struct file_run *f)
 	}
 }
 
-/* What others are counting just now is not known yet; without a filter, it is what has been read. */
+/*
+ * What others are counting just now is not known yet; without a filter, it is what has been read.
+ */
 static uint64_t frames_so_far(const struct file_run *f)
 {
 	struct pm_capture_progress progress;

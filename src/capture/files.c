@@ -185,7 +185,10 @@ static enum read_result recognise(struct files *files, struct reader *reader)
 	return result == READ_END ? pm_reader_open_pcapng(reader) : result;
 }
 
-/* Bytes of it that have been read; where blocks of it are, those before the next one's first frame. */
+/*
+ * Bytes of it that have been read; where blocks of it are, those before the next one's first
+ * frame.
+ */
 static uint64_t progress_of(const struct file *file)
 {
 	const struct files *files = file->files;
