@@ -21,20 +21,31 @@ static int by_transport(unsigned a, unsigned b)
 		      pm_transport_name((enum pm_transport)b));
 }
 
-/* What orders a row of a port, without the row: there may be very many. */
+/*
+ * What orders a row of a port, without the row. There may be very many, so keys are sorted digit by
+ * digit, the last one first.
+ */
 struct port_key {
-	uint64_t bytes;
-	uint32_t rest;  /* the place of its transport's name, then the port */
-	uint32_t index; /* of the row */
+	uint64_t rest; /* to the most bytes that a row has */
+	uint32_t name; /* the place of its transport's name, then the port */
+	uint32_t index;
 };
 
-static int port_order(const void *a, const void *b)
-{
-	const struct port_key *x = a, *y = b;
+#define DIGIT_BITS 11
+#define DIGITS (1U << DIGIT_BITS)
 
-	if (x->bytes != y->bytes)
-		return x->bytes < y->bytes ? 1 : -1;
-	return x->rest < y->rest ? -1 : x->rest > y->rest;
+/* Sorts @n keys from @from to @to by one digit; equal ones stay as they stood. */
+static void sort_by_digit(const struct port_key *from, struct port_key *to, size_t n, bool by_name,
+			  unsigned shift)
+{
+	size_t places[DIGITS + 1] = { 0 };
+
+	for (size_t i = 0; i < n; i++)
+		places[((by_name ? from[i].name : from[i].rest) >> shift) % DIGITS + 1]++;
+	for (size_t i = 1; i < DIGITS; i++)
+		places[i] += places[i - 1];
+	for (size_t i = 0; i < n; i++)
+		to[places[((by_name ? from[i].name : from[i].rest) >> shift) % DIGITS]++] = from[i];
 }
 
 static int service_order(const void *a, const void *b)
@@ -72,30 +83,51 @@ static void sort(void *rows, size_t n, size_t size, int (*order)(const void *, c
 		qsort(rows, n, size, order);
 }
 
-/* Sorts the rows of ports by their keys. PM_E_MEMORY or 0. */
+/* Their order, @keys, with as much room behind. Returns where they stand. */
+static const struct port_key *order_ports(const struct pm_record *record, struct port_key *keys)
+{
+	struct port_key *from = keys, *to = keys + record->n_ports, *swap;
+	uint32_t places[PM_TRANSPORT_N] = { 0 };
+	uint64_t most = 0;
+
+	for (unsigned a = 0; a < PM_TRANSPORT_N; a++)
+		for (unsigned b = 0; b < PM_TRANSPORT_N; b++)
+			places[a] += by_transport(a, b) > 0;
+	for (size_t i = 0; i < record->n_ports; i++)
+		if (port_bytes(&record->ports[i]) > most)
+			most = port_bytes(&record->ports[i]);
+	for (size_t i = 0; i < record->n_ports; i++) {
+		const struct pm_port_row *row = &record->ports[i];
+
+		keys[i] = (struct port_key){ most - port_bytes(row),
+					     places[row->transport] << 16 | row->port, (uint32_t)i };
+	}
+	for (unsigned shift = 0; shift < 16 + 3; shift += DIGIT_BITS) {
+		sort_by_digit(from, to, record->n_ports, true, shift);
+		swap = from, from = to, to = swap;
+	}
+	for (unsigned shift = 0; shift < 64 && most >> shift; shift += DIGIT_BITS) {
+		sort_by_digit(from, to, record->n_ports, false, shift);
+		swap = from, from = to, to = swap;
+	}
+	return from;
+}
+
+/* PM_E_MEMORY or 0. */
 static int sort_ports(struct pm_record *record)
 {
-	struct port_key *keys = calloc(record->n_ports + 1, sizeof *keys);
+	struct port_key *keys = calloc(record->n_ports + 1, 2 * sizeof *keys);
 	struct pm_port_row *sorted = calloc(record->n_ports + 1, sizeof *sorted);
-	uint32_t places[PM_TRANSPORT_N] = { 0 };
+	const struct port_key *order;
 
 	if (!keys || !sorted) {
 		free(keys);
 		free(sorted);
 		return PM_E_MEMORY;
 	}
-	for (unsigned a = 0; a < PM_TRANSPORT_N; a++)
-		for (unsigned b = 0; b < PM_TRANSPORT_N; b++)
-			places[a] += by_transport(a, b) > 0;
-	for (size_t i = 0; i < record->n_ports; i++) {
-		const struct pm_port_row *row = &record->ports[i];
-
-		keys[i] = (struct port_key){ port_bytes(row),
-					     places[row->transport] << 16 | row->port, (uint32_t)i };
-	}
-	sort(keys, record->n_ports, sizeof *keys, port_order);
+	order = order_ports(record, keys);
 	for (size_t i = 0; i < record->n_ports; i++)
-		sorted[i] = record->ports[keys[i].index];
+		sorted[i] = record->ports[order[i].index];
 	free(keys);
 	free(record->ports);
 	record->ports = sorted;
@@ -149,26 +181,37 @@ static void gather_services(struct pm_record *record, const struct pm_tally *tal
 		record->transports[record->n_transports++] = sum;
 }
 
+static void gather_port(struct pm_record *record, const struct pm_tally *tally,
+			enum pm_transport transport, uint16_t port)
+{
+	const struct pm_port_cell *cell = &tally->transports[transport].ports[port];
+	uint32_t label = pm_rules_label(tally->rules, transport, port);
+
+	record->ports[record->n_ports++] = (struct pm_port_row){
+		.service = pm_rules_name(tally->rules, label),
+		.src = pm_port_src(cell),
+		.dst = pm_port_dst(cell),
+		.as_service = pm_port_as_service(cell),
+		.port = port,
+		.transport = (uint8_t)transport,
+		.metric = pm_rules_metric(tally->rules, transport, port),
+	};
+}
+
 static void gather_ports(struct pm_record *record, const struct pm_tally *tally,
 			 enum pm_transport transport)
 {
 	const struct pm_tally_transport *tt = &tally->transports[transport];
 
-	for (uint32_t i = 0; i < tt->n_used_ports; i++) {
-		uint16_t port = tt->used_ports[i];
-		const struct pm_port_cell *cell = &tt->ports[port];
-		uint32_t label = pm_rules_label(tally->rules, transport, port);
-
-		record->ports[record->n_ports++] = (struct pm_port_row){
-			.service = pm_rules_name(tally->rules, label),
-			.src = pm_port_src(cell),
-			.dst = pm_port_dst(cell),
-			.as_service = pm_port_as_service(cell),
-			.port = port,
-			.transport = (uint8_t)transport,
-			.metric = pm_rules_metric(tally->rules, transport, port),
-		};
+	/* In the order of memory, where that is not much longer. */
+	if (tt->n_used_ports > PM_PORTS / 8) {
+		for (uint32_t port = 0; port < PM_PORTS; port++)
+			if (!pm_port_is_new(&tt->ports[port]))
+				gather_port(record, tally, transport, (uint16_t)port);
+		return;
 	}
+	for (uint32_t i = 0; i < tt->n_used_ports; i++)
+		gather_port(record, tally, transport, tt->used_ports[i]);
 }
 
 /* A port that carried a service. */

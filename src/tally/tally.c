@@ -194,18 +194,12 @@ void pm_tally_expect(struct pm_tally *tally, unsigned transports)
 	}
 }
 
-static bool port_is_new(const struct pm_port_cell *cell)
-{
-	return !(cell->src[0].packets | cell->src[1].packets | cell->dst[0].packets |
-		 cell->dst[1].packets);
-}
-
 /* Counts into @count, one of @cell's; the first time the port joins those that are used. */
 static inline void port_count(struct pm_tally_transport *tt, uint16_t port,
 			      const struct pm_port_cell *cell, struct pm_count *count,
 			      struct pm_count more)
 {
-	if (count->packets == 0 && port_is_new(cell))
+	if (count->packets == 0 && pm_port_is_new(cell))
 		tt->used_ports[tt->n_used_ports++] = port;
 	pm_count_add(count, more);
 }
@@ -374,7 +368,7 @@ static void port_merge(struct pm_tally_transport *into, const struct pm_tally_tr
 {
 	struct pm_port_cell *cell = &into->ports[port];
 
-	if (port_is_new(cell))
+	if (pm_port_is_new(cell))
 		into->used_ports[into->n_used_ports++] = port;
 	for (int side = 0; side < 2; side++) {
 		pm_count_add(&cell->src[side], from->ports[port].src[side]);
@@ -387,7 +381,7 @@ static void transport_merge(struct pm_tally_transport *into, const struct pm_tal
 	for (uint32_t i = 0; !is_crowded(from) && i < from->n_used_ports; i++)
 		port_merge(into, from, from->used_ports[i]);
 	for (uint32_t port = 0; is_crowded(from) && port < PM_PORTS; port++)
-		if (!port_is_new(&from->ports[port]))
+		if (!pm_port_is_new(&from->ports[port]))
 			port_merge(into, from, (uint16_t)port);
 	for (uint32_t i = 0; i < from->n_used_services; i++) {
 		uint16_t id = from->used_services[i];
