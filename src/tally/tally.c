@@ -176,21 +176,35 @@ unsigned pm_tally_crowds(const struct pm_tally *tally)
 	return transports;
 }
 
+/*
+ * Has the system make all pages of a block at once. Only a wish: where it is not granted, they come one
+ * by one.
+ */
+static void make_pages(void *block, size_t size)
+{
+#ifdef MADV_POPULATE_WRITE
+	uintptr_t page = 4096, begin = (uintptr_t)block / page * page;
+
+	madvise((void *)begin, (uintptr_t)block + size - begin, MADV_POPULATE_WRITE);
+#else
+	(void)block;
+	(void)size;
+#endif
+}
+
 void pm_tally_expect(struct pm_tally *tally, unsigned transports)
 {
+	size_t services = (size_t)pm_rules_services(tally->rules) + 1;
+
 	for (int t = 0; t < PM_TRANSPORT_N; t++) {
 		struct pm_tally_transport *tt = &tally->transports[t];
-		uintptr_t page = 4096, at = (uintptr_t)tt->ports / page * page;
 
 		if (tt->there || !(transports & 1U << t))
 			continue;
 		tt->there = true;
-#ifdef MADV_POPULATE_WRITE
-		/* Only a wish: where it is not granted, pages come one by one. */
-		madvise((void *)at, PM_PORTS * sizeof *tt->ports, MADV_POPULATE_WRITE);
-#else
-		(void)at;
-#endif
+		make_pages(tt->ports, PM_PORTS * sizeof *tt->ports);
+		make_pages(tt->used_ports, PM_PORTS * sizeof *tt->used_ports);
+		make_pages(tt->services, services * sizeof *tt->services);
 	}
 }
 
