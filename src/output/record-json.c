@@ -194,7 +194,8 @@ static void write_line(struct json_writer *w, struct line *line)
 	line->size = 0;
 }
 
-static void write_numbers(struct json_writer *w, struct line *line, const uint16_t *numbers, size_t n)
+static void write_numbers(struct json_writer *w, struct line *line, const uint16_t *numbers,
+			  size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (line->size > sizeof line->text / 2)

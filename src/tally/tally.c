@@ -177,8 +177,8 @@ unsigned pm_tally_crowds(const struct pm_tally *tally)
 }
 
 /*
- * Has the system make all pages of a block at once. Only a wish: where it is not granted, they come one
- * by one.
+ * Has the system make all pages of a block at once. Only a wish: where it is not granted, they come
+ * one by one.
  */
 static void make_pages(void *block, size_t size)
 {
