@@ -140,6 +140,8 @@ PM_API void pm_block_fetch(struct pm_block *block);
  */
 PM_API uint64_t pm_block_take(struct pm_block *block, int64_t from, uint64_t span, uint64_t max,
 			      bool *ret_stopped);
+/* Whether what was taken comes from a stream or a packed file: it was read in the turn. */
+PM_API bool pm_block_of_stream(const struct pm_block *block);
 /*
  * Hands those that pass the filter to @frame, once. Beside all else but pm_capture_dispatch and
  * pm_capture_close.

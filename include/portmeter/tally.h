@@ -39,6 +39,13 @@ struct pm_port_cell {
 	struct pm_count src[2], dst[2]; /* frames from it, frames to it */
 };
 
+/* Nothing has been counted there. */
+static inline bool pm_port_is_new(const struct pm_port_cell *cell)
+{
+	return !(cell->src[0].packets | cell->src[1].packets | cell->dst[0].packets |
+		 cell->dst[1].packets);
+}
+
 static inline struct pm_count pm_port_src(const struct pm_port_cell *cell)
 {
 	struct pm_count sum = cell->src[0];

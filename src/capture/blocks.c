@@ -361,6 +361,11 @@ uint64_t pm_block_take(struct pm_block *block, int64_t from, uint64_t span, uint
 	return block->n;
 }
 
+bool pm_block_of_stream(const struct pm_block *block)
+{
+	return !block->files->split;
+}
+
 static void on_filtered_frame(void *ctx, const struct pm_frame *frame)
 {
 	struct pm_block *block = ctx;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Several threads that fill one meter. Blocks of the capture go round in turns, in their order. In
- * its turn a worker finds the frames of its block; then, beside the others, it counts them. The
- * order of fragments is kept: what they mean to the one table is put off until all earlier blocks
- * are done. See docs/architecture.md.
+ * its turn a worker finds the frames of its block; then, beside the others, it counts them. Who
+ * reads a stream keeps the turn, and the others count what it hands over. The order of fragments is
+ * kept: what they mean to the one table is put off until all earlier blocks are done. See
+ * docs/architecture.md.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -26,46 +27,61 @@
 #define CALM 8
 /* Looks at whose turn it is before falling asleep: some microseconds. */
 #define PATIENCE 4000
+/* Blocks of a stream that may be on their way, for each worker. */
+#define SPARE 2
 
 struct worker {
 	struct pm_crew *crew;
 	struct pm_meter *meter;
 	struct pm_block *block;
-	uint64_t ticket; /* of the block at hand, which is being counted */
+	uint64_t number; /* of the block that is being counted, in the order of all */
 	struct pm_deferred *deferred;
 	size_t n_deferred;
-	unsigned crowds;     /* the crew's, as of the block at hand */
-	pthread_cond_t turn; /* has come to the ticket that is this modulo the number of workers */
+	bool asleep;
+	pthread_cond_t wake;
+};
+
+/* A block that its reader has handed over. */
+struct ready {
+	struct pm_block *block;
+	uint64_t number;
 };
 
 struct pm_crew {
 	struct pm_crew_options options;
 	struct worker *workers;
+	struct worker **slots; /* who has drawn a ticket, by that modulo their number */
 	size_t n;
 
-	pthread_mutex_t lock; /* of all below, and of the workers' tickets */
+	pthread_mutex_t lock; /* of all below, and of the workers' numbers */
 	pthread_cond_t done;  /* a worker is idle */
 	size_t waiting;       /* for that */
-	uint64_t next;        /* ticket */
+	struct pm_block **spare;
+	struct ready *ready; /* the oldest first */
+	size_t n_spare;
+	uint64_t next; /* ticket */
 	/* Changed under the lock, but looked at without. */
+	atomic_size_t n_ready;
 	atomic_uint_fast64_t turn; /* ticket */
 	atomic_bool over;
 
 	/* In turn. */
-	uint64_t left;   /* frames, before it must be asked again what the limit allows */
-	uint64_t step;   /* frames to read one by one */
-	uint64_t since;  /* frames in blocks since the last time */
-	unsigned crowds; /* transports of which many ports have been seen */
+	struct worker *holder; /* of the turn */
+	uint64_t numbers;      /* blocks so far */
+	uint64_t left;         /* frames, before it must be asked again what the limit allows */
+	uint64_t step;         /* frames to read one by one */
+	uint64_t since;        /* frames in blocks since the last time */
+	unsigned crowds;       /* transports of which many ports have been seen */
 	int end;
 	struct pm_error err;
 };
 
-/* Waits until no worker but those behind @ticket is at work. */
-static void wait_for(struct pm_crew *crew, uint64_t ticket)
+/* Waits until no worker is at a block before @number. */
+static void wait_for(struct pm_crew *crew, uint64_t number)
 {
 	pthread_mutex_lock(&crew->lock);
 	for (size_t i = 0; i < crew->n; i++)
-		while (crew->workers[i].ticket < ticket) {
+		while (crew->workers[i].number < number) {
 			crew->waiting++;
 			pthread_cond_wait(&crew->done, &crew->lock);
 			crew->waiting--;
@@ -79,7 +95,7 @@ static void apply_deferred(struct worker *worker)
 
 	if (worker->n_deferred == 0)
 		return;
-	wait_for(crew, worker->ticket);
+	wait_for(crew, worker->number);
 	for (size_t i = 0; i < worker->n_deferred; i++)
 		pm_meter_apply(crew->options.meter, &worker->deferred[i]);
 	worker->n_deferred = 0;
@@ -99,8 +115,8 @@ static int worker_init(struct pm_crew *crew, struct worker *worker)
 	int r;
 
 	worker->crew = crew;
-	worker->ticket = IDLE;
-	pthread_cond_init(&worker->turn, NULL);
+	worker->number = IDLE;
+	pthread_cond_init(&worker->wake, NULL);
 	worker->deferred = malloc(DEFERRED_MAX * sizeof *worker->deferred);
 	r = worker->deferred ? PM_OK : PM_E_MEMORY;
 	if (r == PM_OK)
@@ -115,7 +131,31 @@ static void worker_fini(struct worker *worker)
 	pm_meter_free(worker->meter);
 	pm_block_free(worker->block);
 	free(worker->deferred);
-	pthread_cond_destroy(&worker->turn);
+	pthread_cond_destroy(&worker->wake);
+}
+
+/* As many as there is memory for. */
+static void make_workers(struct pm_crew *crew)
+{
+	size_t n = crew->options.workers;
+
+	crew->workers = calloc(n, sizeof *crew->workers);
+	crew->slots = calloc(n, sizeof *crew->slots);
+	crew->spare = calloc(n, SPARE * sizeof *crew->spare);
+	crew->ready = calloc(n, SPARE * sizeof *crew->ready);
+	if (!crew->workers || !crew->slots || !crew->spare || !crew->ready)
+		return;
+	for (; crew->n < n; crew->n++)
+		if (worker_init(crew, &crew->workers[crew->n]) < 0) {
+			worker_fini(&crew->workers[crew->n]);
+			/* one less, so that there is something left to write records with */
+			if (crew->n)
+				worker_fini(&crew->workers[--crew->n]);
+			break;
+		}
+	while (crew->n_spare < crew->n * SPARE &&
+	       pm_block_new(crew->options.capture, &crew->spare[crew->n_spare]) == PM_OK)
+		crew->n_spare++;
 }
 
 int pm_crew_new(const struct pm_crew_options *options, struct pm_crew **ret_crew)
@@ -130,17 +170,7 @@ int pm_crew_new(const struct pm_crew_options *options, struct pm_crew **ret_crew
 	pthread_mutex_init(&crew->lock, NULL);
 	pthread_cond_init(&crew->done, NULL);
 	if (pm_meter_reserve(options->meter) == PM_OK)
-		crew->workers = calloc(options->workers, sizeof *crew->workers);
-	while (crew->workers && crew->n < options->workers) {
-		if (worker_init(crew, &crew->workers[crew->n]) < 0) {
-			worker_fini(&crew->workers[crew->n]);
-			/* one less, so that there is something left to write records with */
-			if (crew->n)
-				worker_fini(&crew->workers[--crew->n]);
-			break;
-		}
-		crew->n++;
-	}
+		make_workers(crew);
 	if (crew->n < 2) {
 		pm_crew_free(crew);
 		return PM_E_MEMORY;
@@ -155,7 +185,12 @@ void pm_crew_free(struct pm_crew *crew)
 		return;
 	for (size_t i = 0; i < crew->n; i++)
 		worker_fini(&crew->workers[i]);
+	for (size_t i = 0; i < crew->n_spare; i++)
+		pm_block_free(crew->spare[i]);
 	free(crew->workers);
+	free(crew->slots);
+	free(crew->spare);
+	free(crew->ready);
 	pthread_cond_destroy(&crew->done);
 	pthread_mutex_destroy(&crew->lock);
 	free(crew);
@@ -166,8 +201,86 @@ size_t pm_crew_workers(const struct pm_crew *crew)
 	return crew->n;
 }
 
+/*
+ * Counts a block, whose number is the worker's. Without memory to follow the meter's rules it does
+ * so in its place in the order, as if alone.
+ */
+static void count_block(struct worker *worker, struct pm_block *block)
+{
+	struct pm_crew *crew = worker->crew;
+	const struct pm_crew_options *options = &crew->options;
+
+	if (pm_meter_follow(worker->meter, options->meter) == PM_OK) {
+		pm_tally_expect(worker->meter->tally, crew->crowds);
+		pm_block_each(block, pm_meter_frame, worker->meter);
+		apply_deferred(worker);
+	} else {
+		wait_for(crew, worker->number);
+		pm_block_each(block, options->frame, options->ctx);
+	}
+	pthread_mutex_lock(&crew->lock);
+	worker->number = IDLE;
+	if (crew->waiting)
+		pthread_cond_broadcast(&crew->done);
+	pthread_mutex_unlock(&crew->lock);
+}
+
+/* Under the lock: the oldest block that was handed over is now the worker's to count. */
+static struct pm_block *ready_take(struct worker *worker)
+{
+	struct pm_crew *crew = worker->crew;
+	struct ready first = crew->ready[0];
+
+	crew->n_ready--;
+	memmove(crew->ready, crew->ready + 1, crew->n_ready * sizeof *crew->ready);
+	worker->number = first.number;
+	return first.block;
+}
+
+/* Under the lock, which is let go meanwhile: counts it. */
+static void ready_count(struct worker *worker)
+{
+	struct pm_crew *crew = worker->crew;
+	struct pm_block *block = ready_take(worker);
+
+	pthread_mutex_unlock(&crew->lock);
+	count_block(worker, block);
+	pthread_mutex_lock(&crew->lock);
+	crew->spare[crew->n_spare++] = block;
+}
+
+/* In turn: hands the worker's block over, and takes an empty one. False: there is none. */
+static bool hand_over(struct worker *worker)
+{
+	struct pm_crew *crew = worker->crew;
+	bool good;
+
+	pthread_mutex_lock(&crew->lock);
+	if (crew->n_spare == 0 && crew->n_ready) /* the others are behind */
+		ready_count(worker);
+	good = crew->n_spare > 0;
+	if (good) {
+		crew->ready[crew->n_ready] = (struct ready){ worker->block, crew->numbers++ };
+		crew->n_ready++;
+		worker->block = crew->spare[--crew->n_spare];
+	}
+	/* Waking takes a while too: once for two. What is not taken is counted when all must be. */
+	for (size_t i = 0; crew->n_ready > 1 && i < crew->n; i++)
+		if (crew->workers[i].asleep) {
+			crew->workers[i].asleep = false;
+			pthread_cond_signal(&crew->workers[i].wake);
+			break;
+		}
+	pthread_mutex_unlock(&crew->lock);
+	return good;
+}
+
 void pm_crew_settle(struct pm_crew *crew)
 {
+	pthread_mutex_lock(&crew->lock);
+	while (crew->n_ready)
+		ready_count(crew->holder);
+	pthread_mutex_unlock(&crew->lock);
 	wait_for(crew, IDLE);
 	for (size_t i = 0; i < crew->n; i++)
 		pm_meter_absorb(crew->options.meter, crew->workers[i].meter);
@@ -212,18 +325,21 @@ static bool read_on(struct pm_crew *crew)
 	return n > 0 && crew->end == PM_CREW_DONE;
 }
 
-/*
- * The turn: the frames of the block. True: there are some, to be counted beside other blocks.
- * False: there is nothing to count, and if *@ret_over that is the end.
- */
-static bool take_turn(struct worker *worker, bool *ret_over)
+enum turn {
+	TURN_FRAMES,  /* there are some, to be counted beside other blocks */
+	TURN_NOTHING, /* there are none */
+	TURN_OVER,    /* it was the last one */
+};
+
+/* What the turn comes to: the frames of the worker's block. */
+static enum turn take_turn(struct worker *worker)
 {
 	struct pm_crew *crew = worker->crew;
 	const struct pm_crew_options *options = &crew->options;
 
-	*ret_over = true;
+	crew->holder = worker;
 	for (;;) {
-		bool stopped, helped;
+		bool stopped;
 		int64_t from;
 		uint64_t span, n;
 
@@ -231,78 +347,78 @@ static bool take_turn(struct worker *worker, bool *ret_over)
 			pm_crew_settle(crew);
 			if (options->mind(options->ctx)) {
 				crew->end = PM_CREW_STOPPED;
-				return false;
+				return TURN_OVER;
 			}
 		}
 		if (crew->left == 0) {
 			pm_crew_settle(crew);
 			renew_limit(crew);
 			if (crew->left == 0)
-				return false;
+				return TURN_OVER;
 		}
 		pm_meter_reach(options->meter, &from, &span);
 		n = pm_block_take(worker->block, from, span, crew->left, &stopped);
 		crew->since += n;
 		crew->left -= options->limit ? n : 0;
-		helped = n == 0 || pm_meter_follow(worker->meter, options->meter) == PM_OK;
-		if (!stopped && helped) {
-			worker->crowds = crew->crowds;
-			*ret_over = false;
-			return n > 0;
-		}
+		/* Whoever unpacks goes on with that: its memory is in the cache of this core. */
+		if (!stopped && n > 0 && pm_block_of_stream(worker->block) && hand_over(worker))
+			continue;
+		if (!stopped)
+			return n > 0 ? TURN_FRAMES : TURN_NOTHING;
 		pm_crew_settle(crew);
 		pm_block_each(worker->block, options->frame, options->ctx);
-		if (!stopped) {
-			*ret_over = false;
-			return false;
-		}
 		renew_limit(crew);
 		if (crew->left == 0 || !read_on(crew))
-			return false;
+			return TURN_OVER;
 		renew_limit(crew);
 	}
 }
 
-/* Waits for the turn. False: all is over. A turn is mostly shorter than it takes to fall asleep. */
-static bool turn_comes(struct pm_crew *crew, uint64_t ticket)
+/* A turn is mostly shorter than it takes to fall asleep. */
+static void be_patient(struct pm_crew *crew, uint64_t ticket)
 {
 	for (int i = 0; i < PATIENCE; i++)
-		if (atomic_load(&crew->turn) == ticket)
-			return !atomic_load(&crew->over);
+		if (atomic_load(&crew->turn) == ticket || atomic_load(&crew->n_ready) ||
+		    atomic_load(&crew->over))
+			return;
+}
+
+/* Waits for the turn, and meanwhile counts what is handed over. False: all is over. */
+static bool turn_comes(struct worker *worker, uint64_t ticket)
+{
+	struct pm_crew *crew = worker->crew;
+
+	be_patient(crew, ticket);
 	pthread_mutex_lock(&crew->lock);
-	while (crew->turn != ticket && !crew->over)
-		pthread_cond_wait(&crew->workers[ticket % crew->n].turn, &crew->lock);
+	while (crew->turn != ticket && !crew->over) {
+		if (crew->n_ready) {
+			ready_count(worker);
+			continue;
+		}
+		worker->asleep = true;
+		pthread_cond_wait(&worker->wake, &crew->lock);
+		worker->asleep = false;
+	}
 	pthread_mutex_unlock(&crew->lock);
 	return !crew->over;
 }
 
-static void pass_turn(struct worker *worker, uint64_t ticket, bool counts, bool over)
+static void pass_turn(struct worker *worker, enum turn turn)
 {
 	struct pm_crew *crew = worker->crew;
+	struct worker *next;
 
 	pthread_mutex_lock(&crew->lock);
-	if (counts)
-		worker->ticket = ticket;
+	if (turn == TURN_FRAMES)
+		worker->number = crew->numbers++;
 	crew->turn++;
-	crew->over = over;
-	for (size_t i = 0; over && i < crew->n; i++)
-		pthread_cond_signal(&crew->workers[i].turn);
-	pthread_cond_signal(&crew->workers[crew->turn % crew->n].turn);
-	pthread_mutex_unlock(&crew->lock);
-}
-
-static void count_block(struct worker *worker)
-{
-	struct pm_crew *crew = worker->crew;
-
-	pm_meter_refresh(worker->meter);
-	pm_tally_expect(worker->meter->tally, worker->crowds);
-	pm_block_each(worker->block, pm_meter_frame, worker->meter);
-	apply_deferred(worker);
-	pthread_mutex_lock(&crew->lock);
-	worker->ticket = IDLE;
-	if (crew->waiting)
-		pthread_cond_broadcast(&crew->done);
+	if (turn == TURN_OVER)
+		crew->over = true;
+	for (size_t i = 0; turn == TURN_OVER && i < crew->n; i++)
+		pthread_cond_signal(&crew->workers[i].wake);
+	next = crew->slots[crew->turn % crew->n];
+	if (next)
+		pthread_cond_signal(&next->wake);
 	pthread_mutex_unlock(&crew->lock);
 }
 
@@ -316,6 +432,7 @@ static bool draw(struct worker *worker, uint64_t *ret_ticket)
 	over = crew->over;
 	if (!over) {
 		*ret_ticket = crew->next++;
+		crew->slots[*ret_ticket % crew->n] = worker;
 		pm_block_claim(worker->block);
 	}
 	pthread_mutex_unlock(&crew->lock);
@@ -328,15 +445,15 @@ void pm_crew_work(struct pm_crew *crew, size_t index)
 	uint64_t ticket;
 
 	while (draw(worker, &ticket)) {
-		bool counts, over;
+		enum turn turn;
 
 		pm_block_fetch(worker->block);
-		if (!turn_comes(crew, ticket))
+		if (!turn_comes(worker, ticket))
 			break;
-		counts = take_turn(worker, &over);
-		pass_turn(worker, ticket, counts, over);
-		if (counts)
-			count_block(worker);
+		turn = take_turn(worker);
+		pass_turn(worker, turn);
+		if (turn == TURN_FRAMES)
+			count_block(worker, worker->block);
 	}
 }
 

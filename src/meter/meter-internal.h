@@ -79,10 +79,10 @@ int pm_meter_new_helper(const struct pm_meter *meter,
 			struct pm_meter **ret_helper);
 /* Makes all tallies that a meter may use, before helpers take the memory. PM_E_MEMORY or 0. */
 int pm_meter_reserve(struct pm_meter *meter);
-/* The interval and rules of @meter are the helper's. PM_E_MEMORY: they could not be taken over. */
+/*
+ * Before it counts, in its own time: the interval and rules of @meter are the helper's, and what has
+ * been absorbed is gone. PM_E_MEMORY: they could not be taken over. */
 int pm_meter_follow(struct pm_meter *helper, const struct pm_meter *meter);
-/* Empties a helper that has been absorbed: before it counts again, in its own time. */
-void pm_meter_refresh(struct pm_meter *helper);
 /* Adds what the helper has counted. */
 void pm_meter_absorb(struct pm_meter *meter, struct pm_meter *helper);
 void pm_meter_apply(struct pm_meter *meter, const struct pm_deferred *deferred);

@@ -635,6 +635,9 @@ int pm_meter_new_helper(const struct pm_meter *meter,
 
 int pm_meter_follow(struct pm_meter *helper, const struct pm_meter *meter)
 {
+	if (helper->absorbed)
+		pm_tally_reset(helper->tally, helper->rules);
+	helper->absorbed = false;
 	if (helper->rules != meter->rules) {
 		/* rules change only where an interval ends, when all has been absorbed */
 		if (pm_tally_reset(helper->tally, meter->rules) < 0)
@@ -648,13 +651,6 @@ int pm_meter_follow(struct pm_meter *helper, const struct pm_meter *meter)
 	helper->floor = meter->floor;
 	helper->span = meter->span;
 	return PM_OK;
-}
-
-void pm_meter_refresh(struct pm_meter *helper)
-{
-	if (helper->absorbed)
-		pm_tally_reset(helper->tally, helper->rules);
-	helper->absorbed = false;
 }
 
 void pm_meter_absorb(struct pm_meter *meter, struct pm_meter *helper)

@@ -81,13 +81,13 @@ static json_t *transport_json(const struct pm_transport_row *row)
 }
 
 /*
- * Rows of ports are by far the most, up to 327,680 in a record, and jansson takes microseconds for
- * each. So their keys and figures are put together here, from constants and digits; names are
- * jansson's to write, once for a run of rows with the same. A test holds the whole line to what
- * jansson makes of it.
+ * Rows of ports are by far the most, up to 327,680 in a record, then those of services, and jansson
+ * takes microseconds for each. So their keys and figures are put together here, from constants and
+ * digits; names are jansson's to write, once for a run of rows with the same. A test holds the
+ * whole line to what jansson makes of it.
  */
 struct line {
-	char text[512]; /* a row without its name is 220 bytes at most */
+	char text[1024]; /* without names and a service's ports a row is 700 bytes at most */
 	size_t size;
 };
 
@@ -191,17 +191,80 @@ static void put_sides(json_t **object, const struct pm_service_row *row)
 	pm_json_put(object, "side_by", pm_json_side_by(row->side_by));
 }
 
-static json_t *service_json(const struct pm_service_row *row)
+static void write_line(struct json_writer *w, struct line *line)
 {
-	json_t *object = json_object();
+	pm_sink_write(w->sink, line->text, line->size);
+	line->size = 0;
+}
 
-	pm_json_put(&object, "service", pm_json_text(row->service));
-	pm_json_put(&object, "category", pm_json_text(row->category));
-	pm_json_put(&object, "transport",
-		 json_string(pm_transport_name((enum pm_transport)row->transport)));
-	pm_json_put(&object, "ports", pm_json_ports(row));
-	put_sides(&object, row);
-	return object;
+static void write_numbers(struct json_writer *w, struct line *line, const uint16_t *numbers,
+			  size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (line->size > sizeof line->text / 2)
+			write_line(w, line);
+		add(line, i ? "," : "");
+		add_number(line, numbers[i]);
+	}
+}
+
+static void add_side_by(struct line *line, const uint64_t side_by[PM_RUNG_N])
+{
+	const char *before = "\"";
+
+	for (int rung = 0; rung < PM_RUNG_N; rung++) {
+		if (!side_by[rung])
+			continue;
+		add(line, before);
+		add(line, pm_rung_name((enum pm_rung)rung));
+		add(line, "\":");
+		add_number(line, side_by[rung]);
+		before = ",\"";
+	}
+}
+
+static void write_service(struct json_writer *w, const struct pm_service_row *row,
+			  struct name *last_name, struct name *last_category)
+{
+	const char *name = name_text(last_name, row->service);
+	const char *category = name_text(last_category, row->category);
+	struct line line;
+
+	line.size = 0; /* its text is not to be cleared for each row */
+	if (!name || !category) {
+		w->failed = true;
+		return;
+	}
+	pm_json_item_text(w, "{\"service\":", strlen("{\"service\":"));
+	pm_sink_write(w->sink, name, strlen(name));
+	add(&line, ",\"category\":");
+	write_line(w, &line);
+	pm_sink_write(w->sink, category, strlen(category));
+	add(&line, ",\"transport\":\"");
+	add(&line, pm_transport_name((enum pm_transport)row->transport));
+	add(&line, "\",\"ports\":[");
+	write_numbers(w, &line, row->ports, row->n_ports);
+	write_line(w, &line);
+	add_count(&line, "],\"packets\":", row->count);
+	add_count(&line, ",\"to_service\":{\"packets\":", row->to_service);
+	add_count(&line, "},\"from_service\":{\"packets\":", row->from_service);
+	add_count(&line, "},\"symmetric\":{\"packets\":", row->symmetric);
+	add(&line, "},\"side_by\":{");
+	add_side_by(&line, row->side_by);
+	add(&line, "}}");
+	write_line(w, &line);
+}
+
+static void write_services(struct json_writer *w, const struct pm_record *record)
+{
+	struct name name = { .text = NULL }, category = { .text = NULL };
+
+	pm_json_array_begin(w, "services");
+	for (size_t i = 0; i < record->n_services; i++)
+		write_service(w, &record->services[i], &name, &category);
+	pm_json_array_end(w);
+	free(name.text);
+	free(category.text);
 }
 
 static json_t *unknown_json(const struct pm_service_row *row)
@@ -292,10 +355,7 @@ int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm
 		pm_json_item(&w, transport_json(&record->transports[i]));
 	pm_json_array_end(&w);
 	write_ports(&w, record);
-	pm_json_array_begin(&w, "services");
-	for (size_t i = 0; i < record->n_services; i++)
-		pm_json_item(&w, service_json(&record->services[i]));
-	pm_json_array_end(&w);
+	write_services(&w, record);
 	pm_json_member(&w, "unknown", unknown_json(&record->unknown));
 	pm_json_array_begin(&w, "no_port");
 	for (size_t i = 0; i < record->n_no_port; i++)

@@ -5,6 +5,11 @@
 
 #include "portmeter/summary.h"
 
+static uint64_t port_bytes(const struct pm_port_row *row)
+{
+	return row->as_service.bytes + row->src.bytes + row->dst.bytes;
+}
+
 static int by_bytes(uint64_t a, uint64_t b)
 {
 	return a < b ? 1 : a > b ? -1 : 0;
@@ -17,21 +22,30 @@ static int by_transport(unsigned a, unsigned b)
 }
 
 /*
- * What a row of ports is sorted by, without the row: there may be 327,680 of them, and rows are
- * moved about at five times the cost.
+ * What orders a row of a port, without the row. There may be very many, so keys are sorted digit by
+ * digit, the last one first.
  */
-struct place {
-	uint64_t bytes;
-	uint32_t rank; /* of the transport's name among all names, then the port */
-	uint8_t transport;
+struct port_key {
+	uint64_t rest; /* to the most bytes that a row has */
+	uint32_t name; /* the place of its transport's name, then the port */
+	uint32_t index;
 };
 
-static int place_order(const void *a, const void *b)
-{
-	const struct place *x = a, *y = b;
-	int order = by_bytes(x->bytes, y->bytes);
+#define DIGIT_BITS 11
+#define DIGITS (1U << DIGIT_BITS)
 
-	return order ? order : (x->rank > y->rank) - (x->rank < y->rank);
+/* Sorts @n keys from @from to @to by one digit; equal ones stay as they stood. */
+static void sort_by_digit(const struct port_key *from, struct port_key *to, size_t n, bool by_name,
+			  unsigned shift)
+{
+	size_t places[DIGITS + 1] = { 0 };
+
+	for (size_t i = 0; i < n; i++)
+		places[((by_name ? from[i].name : from[i].rest) >> shift) % DIGITS + 1]++;
+	for (size_t i = 1; i < DIGITS; i++)
+		places[i] += places[i - 1];
+	for (size_t i = 0; i < n; i++)
+		to[places[((by_name ? from[i].name : from[i].rest) >> shift) % DIGITS]++] = from[i];
 }
 
 static int service_order(const void *a, const void *b)
@@ -67,6 +81,57 @@ static void sort(void *rows, size_t n, size_t size, int (*order)(const void *, c
 {
 	if (n > 1)
 		qsort(rows, n, size, order);
+}
+
+/* Their order, @keys, with as much room behind. Returns where they stand. */
+static const struct port_key *order_ports(const struct pm_record *record, struct port_key *keys)
+{
+	struct port_key *from = keys, *to = keys + record->n_ports, *swap;
+	uint32_t places[PM_TRANSPORT_N] = { 0 };
+	uint64_t most = 0;
+
+	for (unsigned a = 0; a < PM_TRANSPORT_N; a++)
+		for (unsigned b = 0; b < PM_TRANSPORT_N; b++)
+			places[a] += by_transport(a, b) > 0;
+	for (size_t i = 0; i < record->n_ports; i++)
+		if (port_bytes(&record->ports[i]) > most)
+			most = port_bytes(&record->ports[i]);
+	for (size_t i = 0; i < record->n_ports; i++) {
+		const struct pm_port_row *row = &record->ports[i];
+
+		keys[i] = (struct port_key){ most - port_bytes(row),
+					     places[row->transport] << 16 | row->port, (uint32_t)i };
+	}
+	for (unsigned shift = 0; shift < 16 + 3; shift += DIGIT_BITS) {
+		sort_by_digit(from, to, record->n_ports, true, shift);
+		swap = from, from = to, to = swap;
+	}
+	for (unsigned shift = 0; shift < 64 && most >> shift; shift += DIGIT_BITS) {
+		sort_by_digit(from, to, record->n_ports, false, shift);
+		swap = from, from = to, to = swap;
+	}
+	return from;
+}
+
+/* PM_E_MEMORY or 0. */
+static int sort_ports(struct pm_record *record)
+{
+	struct port_key *keys = calloc(record->n_ports + 1, 2 * sizeof *keys);
+	struct pm_port_row *sorted = calloc(record->n_ports + 1, sizeof *sorted);
+	const struct port_key *order;
+
+	if (!keys || !sorted) {
+		free(keys);
+		free(sorted);
+		return PM_E_MEMORY;
+	}
+	order = order_ports(record, keys);
+	for (size_t i = 0; i < record->n_ports; i++)
+		sorted[i] = record->ports[order[i].index];
+	free(keys);
+	free(record->ports);
+	record->ports = sorted;
+	return PM_OK;
 }
 
 static struct pm_count service_count(const struct pm_service_cell *cell)
@@ -116,67 +181,37 @@ static void gather_services(struct pm_record *record, const struct pm_tally *tal
 		record->transports[record->n_transports++] = sum;
 }
 
-static uint32_t transport_rank(enum pm_transport transport)
+static void gather_port(struct pm_record *record, const struct pm_tally *tally,
+			enum pm_transport transport, uint16_t port)
 {
-	uint32_t rank = 0;
+	const struct pm_port_cell *cell = &tally->transports[transport].ports[port];
+	uint32_t label = pm_rules_label(tally->rules, transport, port);
 
-	for (unsigned t = 0; t < PM_TRANSPORT_N; t++)
-		rank += by_transport(t, transport) < 0;
-	return rank;
+	record->ports[record->n_ports++] = (struct pm_port_row){
+		.service = pm_rules_name(tally->rules, label),
+		.src = pm_port_src(cell),
+		.dst = pm_port_dst(cell),
+		.as_service = pm_port_as_service(cell),
+		.port = port,
+		.transport = (uint8_t)transport,
+		.metric = pm_rules_metric(tally->rules, transport, port),
+	};
 }
 
-static uint64_t cell_bytes(const struct pm_port_cell *cell)
+static void gather_ports(struct pm_record *record, const struct pm_tally *tally,
+			 enum pm_transport transport)
 {
-	return pm_port_as_service(cell).bytes + pm_port_src(cell).bytes + pm_port_dst(cell).bytes;
-}
+	const struct pm_tally_transport *tt = &tally->transports[transport];
 
-static size_t gather_places(const struct pm_tally *tally, struct place *places)
-{
-	size_t n = 0;
-
-	for (unsigned t = 0; t < PM_TRANSPORT_N; t++) {
-		const struct pm_tally_transport *tt = &tally->transports[t];
-		uint32_t rank = transport_rank((enum pm_transport)t) << 16;
-
-		for (uint32_t i = 0; i < tt->n_used_ports; i++) {
-			uint16_t port = tt->used_ports[i];
-
-			places[n++] = (struct place){ cell_bytes(&tt->ports[port]), rank | port,
-						      (uint8_t)t };
-		}
+	/* In the order of memory, where that is not much longer. */
+	if (tt->n_used_ports > PM_PORTS / 8) {
+		for (uint32_t port = 0; port < PM_PORTS; port++)
+			if (!pm_port_is_new(&tt->ports[port]))
+				gather_port(record, tally, transport, (uint16_t)port);
+		return;
 	}
-	return n;
-}
-
-static int gather_ports(struct pm_record *record, const struct pm_tally *tally, size_t n)
-{
-	struct place *places = malloc((n + 1) * sizeof *places);
-
-	record->ports = malloc((n + 1) * sizeof *record->ports);
-	if (!places || !record->ports) {
-		free(places);
-		return PM_E_MEMORY;
-	}
-	record->n_ports = gather_places(tally, places);
-	sort(places, n, sizeof *places, place_order);
-	for (size_t i = 0; i < n; i++) {
-		enum pm_transport transport = (enum pm_transport)places[i].transport;
-		uint16_t port = (uint16_t)places[i].rank;
-		const struct pm_port_cell *cell = &tally->transports[transport].ports[port];
-		uint32_t label = pm_rules_label(tally->rules, transport, port);
-
-		record->ports[i] = (struct pm_port_row){
-			.service = pm_rules_name(tally->rules, label),
-			.src = pm_port_src(cell),
-			.dst = pm_port_dst(cell),
-			.as_service = pm_port_as_service(cell),
-			.port = port,
-			.transport = (uint8_t)transport,
-			.metric = pm_rules_metric(tally->rules, transport, port),
-		};
-	}
-	free(places);
-	return PM_OK;
+	for (uint32_t i = 0; i < tt->n_used_ports; i++)
+		gather_port(record, tally, transport, tt->used_ports[i]);
 }
 
 /* A port that carried a service. */
@@ -294,17 +329,21 @@ static int gather(struct pm_record *record, const struct pm_tally *tally)
 		n_ports += tally->transports[t].n_used_ports;
 		n_services += tally->transports[t].n_used_services;
 	}
+	record->ports = calloc(n_ports + 1, sizeof *record->ports);
 	record->services = calloc(n_services + 1, sizeof *record->services);
-	if (!record->services)
+	if (!record->ports || !record->services)
 		return PM_E_MEMORY;
-	for (int t = 0; t < PM_TRANSPORT_N; t++)
+	for (int t = 0; t < PM_TRANSPORT_N; t++) {
 		gather_services(record, tally, (enum pm_transport)t);
-	r = gather_ports(record, tally, n_ports);
-	if (r == PM_OK)
-		r = gather_service_ports(record, tally);
+		gather_ports(record, tally, (enum pm_transport)t);
+	}
+	r = gather_service_ports(record, tally);
 	if (r < 0)
 		return r;
 	gather_no_port(record, tally);
+	r = sort_ports(record);
+	if (r < 0)
+		return r;
 	sort(record->services, record->n_services, sizeof *record->services, service_order);
 	sort(record->transports, record->n_transports, sizeof *record->transports, transport_order);
 	sort(record->no_port, record->n_no_port, sizeof *record->no_port, no_port_order);

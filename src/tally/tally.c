@@ -176,28 +176,36 @@ unsigned pm_tally_crowds(const struct pm_tally *tally)
 	return transports;
 }
 
+/*
+ * Has the system make all pages of a block at once. Only a wish: where it is not granted, they come
+ * one by one.
+ */
+static void make_pages(void *block, size_t size)
+{
+#ifdef MADV_POPULATE_WRITE
+	uintptr_t page = 4096, begin = (uintptr_t)block / page * page;
+
+	madvise((void *)begin, (uintptr_t)block + size - begin, MADV_POPULATE_WRITE);
+#else
+	(void)block;
+	(void)size;
+#endif
+}
+
 void pm_tally_expect(struct pm_tally *tally, unsigned transports)
 {
+	size_t services = (size_t)pm_rules_services(tally->rules) + 1;
+
 	for (int t = 0; t < PM_TRANSPORT_N; t++) {
 		struct pm_tally_transport *tt = &tally->transports[t];
-		uintptr_t page = 4096, at = (uintptr_t)tt->ports / page * page;
 
 		if (tt->there || !(transports & 1U << t))
 			continue;
 		tt->there = true;
-#ifdef MADV_POPULATE_WRITE
-		/* Only a wish: where it is not granted, pages come one by one. */
-		madvise((void *)at, PM_PORTS * sizeof *tt->ports, MADV_POPULATE_WRITE);
-#else
-		(void)at;
-#endif
+		make_pages(tt->ports, PM_PORTS * sizeof *tt->ports);
+		make_pages(tt->used_ports, PM_PORTS * sizeof *tt->used_ports);
+		make_pages(tt->services, services * sizeof *tt->services);
 	}
-}
-
-static bool port_is_new(const struct pm_port_cell *cell)
-{
-	return !(cell->src[0].packets | cell->src[1].packets | cell->dst[0].packets |
-		 cell->dst[1].packets);
 }
 
 /* Counts into @count, one of @cell's; the first time the port joins those that are used. */
@@ -205,7 +213,7 @@ static inline void port_count(struct pm_tally_transport *tt, uint16_t port,
 			      const struct pm_port_cell *cell, struct pm_count *count,
 			      struct pm_count more)
 {
-	if (count->packets == 0 && port_is_new(cell))
+	if (count->packets == 0 && pm_port_is_new(cell))
 		tt->used_ports[tt->n_used_ports++] = port;
 	pm_count_add(count, more);
 }
@@ -458,7 +466,7 @@ static void port_merge(struct pm_tally_transport *into, const struct pm_tally_tr
 {
 	struct pm_port_cell *cell = &into->ports[port];
 
-	if (port_is_new(cell))
+	if (pm_port_is_new(cell))
 		into->used_ports[into->n_used_ports++] = port;
 	for (int side = 0; side < 2; side++) {
 		pm_count_add(&cell->src[side], from->ports[port].src[side]);
@@ -471,7 +479,7 @@ static void transport_merge(struct pm_tally_transport *into, const struct pm_tal
 	for (uint32_t i = 0; !is_crowded(from) && i < from->n_used_ports; i++)
 		port_merge(into, from, from->used_ports[i]);
 	for (uint32_t port = 0; is_crowded(from) && port < PM_PORTS; port++)
-		if (!port_is_new(&from->ports[port]))
+		if (!pm_port_is_new(&from->ports[port]))
 			port_merge(into, from, (uint16_t)port);
 	for (uint32_t i = 0; i < from->n_used_services; i++) {
 		uint16_t id = from->used_services[i];

@@ -529,7 +529,47 @@ static void no_protocol_shares_its_name_or_has_capitals(void **state)
 	}
 }
 
+static int port_comes_before(const struct pm_port_row *a, const struct pm_port_row *b)
+{
+	uint64_t x = a->src.bytes + a->dst.bytes + a->as_service.bytes;
+	uint64_t y = b->src.bytes + b->dst.bytes + b->as_service.bytes;
+	int order = strcmp(pm_transport_name((enum pm_transport)a->transport),
+			   pm_transport_name((enum pm_transport)b->transport));
+
+	return x != y ? x > y : order ? order < 0
+				      : a->port < b->port;
+}
+
+/* Every port of three transports, many of equal bytes, some of very many. */
+static void rows_of_all_ports_stand_in_order(void **state)
+{
+	static const enum pm_transport transports[] = { PM_TRANSPORT_UDPLITE, PM_TRANSPORT_TCP,
+							PM_TRANSPORT_DCCP };
+	struct pm_tally *tally = tally_new();
+	struct pm_record *record;
+	uint64_t bytes = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < 3 * PM_PORTS; i++) {
+		uint32_t port = i * 7919 % PM_PORTS;
+
+		count(tally, transports[i % 3], (uint16_t)port, (uint16_t)(port ^ 1),
+		      port % 5 ? 60 + port % 3 : UINT32_MAX - port);
+	}
+	record = record_of(tally);
+	assert_true(record->n_ports > 2 * PM_PORTS);
+	for (size_t i = 0; i < record->n_ports; i++) {
+		if (i)
+			assert_true(port_comes_before(&record->ports[i - 1], &record->ports[i]));
+		bytes += record->ports[i].dst.bytes;
+	}
+	assert_true(bytes == record->totals.bytes);
+	pm_record_free(record);
+	pm_tally_free(tally);
+}
+
 static const struct CMUnitTest others[] = {
+	cmocka_unit_test(rows_of_all_ports_stand_in_order),
 	cmocka_unit_test(an_empty_tally_gives_an_empty_record),
 	cmocka_unit_test(ports_are_sorted_by_bytes_then_transport_then_port),
 	cmocka_unit_test(services_are_sorted_by_bytes_then_transport_then_name),

@@ -425,6 +425,50 @@ static void a_merged_tally_is_the_sum_of_both(void **state)
 	pm_tally_free(sum);
 }
 
+/* All ports of one transport, so that they are added and cleared in the order of memory. */
+static void fill_all_ports(struct pm_tally *tally)
+{
+	for (unsigned port = 0; port < PM_PORTS; port++)
+		count(tally, PM_TRANSPORT_TCP, (uint16_t)port, (uint16_t)(port * 7 + 1), 60 + port);
+}
+
+/* Whichever of the two is the larger, in each transport, and so is traded. */
+static void an_absorbed_tally_is_added_like_a_merged_one(void **state)
+{
+	for (int larger = 0; larger < 2; larger++) {
+		struct pm_tally *a = tally_new(), *b = tally_new(), *sum = tally_new(),
+				*more = tally_new();
+
+		(void)state;
+		fill(a, 1);
+		fill(sum, 1);
+		fill(b, 2);
+		fill(more, 2);
+		fill_all_ports(larger ? a : b);
+		fill_all_ports(larger ? sum : more);
+		pm_tally_expect(more, UINT32_MAX); /* makes no difference but in time */
+		assert_int_equal(pm_tally_crowds(larger ? sum : more), 1 << PM_TRANSPORT_TCP);
+		assert_int_equal(pm_tally_absorb(sum, more), PM_OK);
+		for (int t = 0; t < PM_TRANSPORT_N; t++)
+			transports_add_up(&sum->transports[t], &a->transports[t],
+					  &b->transports[t]);
+		for (size_t ip = 0; ip < COUNT(sum->by_ip); ip++)
+			sum_is(sum->by_ip[ip], a->by_ip[ip], b->by_ip[ip]);
+		assert_int_equal(sum->merged, 2);
+		assert_int_equal(pm_tally_reset(more, rules), PM_OK);
+		for (int t = 0; t < PM_TRANSPORT_N; t++) {
+			assert_int_equal(more->transports[t].n_used_ports, 0);
+			assert_int_equal(used_ports(&more->transports[t]), 0);
+		}
+		assert_int_equal(pm_tally_reset(more, other_rules), PM_OK);
+		assert_int_equal(pm_tally_absorb(sum, more), PM_E_INVALID);
+		pm_tally_free(a);
+		pm_tally_free(b);
+		pm_tally_free(sum);
+		pm_tally_free(more);
+	}
+}
+
 static void a_merged_tally_spans_both_intervals(void **state)
 {
 	struct pm_tally *a = tally_new(), *b = tally_new();
@@ -659,6 +703,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(many_frames_at_once_count_as_one_by_one),
 	cmocka_unit_test(services_settled_are_services_counted),
 	cmocka_unit_test(a_merged_tally_is_the_sum_of_both),
+	cmocka_unit_test(an_absorbed_tally_is_added_like_a_merged_one),
 	cmocka_unit_test(a_merged_tally_spans_both_intervals),
 	cmocka_unit_test(an_earlier_interval_merged_in_stretches_the_span_too),
 	cmocka_unit_test(an_idle_interval_has_no_first_frame_to_merge),
