@@ -494,6 +494,19 @@ struct pm_step pm_decode_ayiya(struct pm_cursor *c, struct pm_packet *packet)
 }
 
 /*
+ * Access points of Cisco send the two bytes of frame control in the other order. Data with its type
+ * first is taken as it stands: read the other way it would come from no access point.
+ */
+static struct pm_step capwap_wifi(const struct pm_cursor *c, struct pm_packet *packet)
+{
+	const uint8_t *h = pm_cursor_peek(c, 0, 2);
+
+	if (h && (h[0] & 0x0f) != 0x08 && (h[1] & 0x0f) == 0x08)
+		return pm_next_wifi(packet, PM_WIFI_SWAPPED);
+	return pm_next_link(packet, PM_LINKTYPE_WIFI);
+}
+
+/*
  * Preamble (1), size in 4-byte units, radio, binding and flags (3), fragment (4), options. A later
  * fragment has no frame's begin, and with encryption there is another preamble.
  */
@@ -516,7 +529,7 @@ struct pm_step pm_decode_capwap(struct pm_cursor *c, struct pm_packet *packet)
 		return pm_end_short(packet, c);
 	if (!(h[2] & NATIVE))
 		return pm_next_ethertype(packet, PM_ETHERTYPE_BRIDGED);
-	return (h[2] >> 1 & 0x1f) == BINDING_WIFI ? pm_next_link(packet, PM_LINKTYPE_WIFI)
+	return (h[2] >> 1 & 0x1f) == BINDING_WIFI ? capwap_wifi(c, packet)
 						  : pm_end(packet, PM_VERDICT_NON_IP);
 }
 
