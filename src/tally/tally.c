@@ -239,8 +239,9 @@ static inline struct pm_service_cell *service_use(struct pm_tally_transport *tt,
  * Rungs whose frames need not be counted by service: what they come to shows from the ports. All of
  * them stand for nearly every frame of nearly every capture.
  */
-#define SETTLED_LATER \
-	(1U << PM_RUNG_KNOWN | 1U << PM_RUNG_SCORE | 1U << PM_RUNG_EPHEMERAL | 1U << PM_RUNG_UNKNOWN)
+#define SETTLED_LATER                                                                     \
+	(1U << PM_RUNG_KNOWN | 1U << PM_RUNG_SCORE | 1U << PM_RUNG_EPHEMERAL | \
+	 1U << PM_RUNG_UNKNOWN)
 
 /* All of these but the ones with a score, which is a matter of both ports. */
 #define BY_PORTS_ALONE (SETTLED_LATER & ~(1U << PM_RUNG_SCORE))
