@@ -82,9 +82,9 @@ static json_t *transport_json(const struct pm_transport_row *row)
 
 /*
  * Rows of ports are by far the most, up to 327,680 in a record, then those of services, and jansson
- * takes microseconds for each. So their keys and figures are put together here, from constants and digits; names are
- * jansson's to write, once for a run of rows with the same. A test holds the whole line to what
- * jansson makes of it.
+ * takes microseconds for each. So their keys and figures are put together here, from constants and
+ * digits; names are jansson's to write, once for a run of rows with the same. A test holds the
+ * whole line to what jansson makes of it.
  */
 struct line {
 	char text[1024]; /* without names and a service's ports a row is 700 bytes at most */
@@ -220,8 +220,8 @@ static void add_side_by(struct line *line, const uint64_t side_by[PM_RUNG_N])
 	}
 }
 
-static void write_service(struct json_writer *w, const struct pm_service_row *row, struct name *name,
-			  struct name *category)
+static void write_service(struct json_writer *w, const struct pm_service_row *row,
+			  struct name *name, struct name *category)
 {
 	struct line line = { .size = 0 };
 

@@ -99,8 +99,9 @@ static const struct port_key *order_ports(const struct pm_record *record, struct
 	for (size_t i = 0; i < record->n_ports; i++) {
 		const struct pm_port_row *row = &record->ports[i];
 
-		keys[i] = (struct port_key){ most - port_bytes(row),
-					     places[row->transport] << 16 | row->port, (uint32_t)i };
+		keys[i] = (struct port_key){ .rest = most - port_bytes(row),
+					     .name = places[row->transport] << 16 | row->port,
+					     .index = (uint32_t)i };
 	}
 	for (unsigned shift = 0; shift < 16 + 3; shift += DIGIT_BITS) {
 		sort_by_digit(from, to, record->n_ports, true, shift);

@@ -565,7 +565,6 @@ static void rows_of_all_ports_stand_in_order(void **state)
 	}
 	assert_true(bytes == record->totals.bytes);
 	pm_record_free(record);
-	pm_tally_free(tally);
 }
 
 static const struct CMUnitTest others[] = {
