@@ -164,8 +164,8 @@ PM_API int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules);
 /* The transports of which many ports have been seen: bits 1 << enum pm_transport. */
 PM_API unsigned pm_tally_crowds(const struct pm_tally *tally);
 /*
- * Many ports of @transports are to be expected: where the system can, their memory is there at once.
- * Page by page, each at its first look, that takes longer, the more so beside other threads.
+ * Many ports of @transports are to be expected: where the system can, their memory is there at
+ * once. Page by page, each at its first look, that takes longer, the more so beside other threads.
  */
 PM_API void pm_tally_expect(struct pm_tally *tally, unsigned transports);
 
