@@ -133,6 +133,18 @@ static inline uint32_t pm_be32(const uint8_t *bytes)
 	       bytes[3];
 }
 
+/* The same, little-endian. */
+static inline uint16_t pm_le16(const uint8_t *bytes)
+{
+	return (uint16_t)(bytes[1] << 8 | bytes[0]);
+}
+
+static inline uint32_t pm_le32(const uint8_t *bytes)
+{
+	return (uint32_t)bytes[3] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[1] << 8 |
+	       bytes[0];
+}
+
 static inline uint8_t pm_cursor_u8(struct pm_cursor *c)
 {
 	const uint8_t *bytes = pm_cursor_take(c, 1);

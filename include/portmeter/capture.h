@@ -97,6 +97,18 @@ PM_API void pm_capture_wait(struct pm_capture *capture, int timeout_ms);
 /* Whether a file was damaged so far. */
 PM_API bool pm_capture_damaged(const struct pm_capture *capture);
 
+/* How far reading files has come. */
+struct pm_capture_progress {
+	uint64_t bytes;   /* read so far, as they lie in the files: of packed ones, packed */
+	uint64_t total;   /* that there are to read; valid with total_known */
+	bool total_known; /* false: a pipe is among them, or a file that may grow; or no files */
+	uint64_t frames;  /* read so far, those that a filter leaves out included */
+};
+
+/* For any time between or within dispatches, by the thread that dispatches. */
+PM_API void pm_capture_progress(const struct pm_capture *capture,
+				struct pm_capture_progress *ret_progress);
+
 /*
  * Files by several threads. Each has a block, and with it takes a turn: in one order for all of
  * them, claim; then each by itself, fetch; then again in that order and one at a time, take; and

@@ -130,7 +130,7 @@ struct pm_frame_report {
 };
 
 /* PM_E_MEMORY or 0. @source is borrowed for the record's life. */
-PM_API int pm_record_new(const struct pm_tally *tally, const struct pm_source *source,
+PM_API int pm_record_new(struct pm_tally *tally, const struct pm_source *source,
 			 struct pm_record **ret_record);
 /* NULL is fine. */
 PM_API void pm_record_free(struct pm_record *record);

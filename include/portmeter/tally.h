@@ -70,10 +70,13 @@ static inline struct pm_count pm_port_as_service(const struct pm_port_cell *cell
 	return sum;
 }
 
-/* One service id of one transport; id 0 holds what has no label. */
+/*
+ * One service id of one transport; id 0 holds what has no label. Valid once the tally is settled.
+ */
 struct pm_service_cell {
 	struct pm_count side[PM_SIDE_N]; /* by the side that the service is on */
 	uint64_t rung[PM_RUNG_N];        /* packets by the rung that decided */
+	bool used;                       /* it is among the used ones */
 };
 
 /*
@@ -165,7 +168,8 @@ PM_API int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules);
 PM_API unsigned pm_tally_crowds(const struct pm_tally *tally);
 /*
  * Many ports of @transports are to be expected: where the system can, their memory is there at
- * once. Page by page, each at its first look, that takes longer, the more so beside other threads.
+ * once. Page by page, each at its first look, that takes longer, the more so beside other
+ * threads.
  */
 PM_API void pm_tally_expect(struct pm_tally *tally, unsigned transports);
 
@@ -214,6 +218,12 @@ PM_API void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *
 /* A frame without: any verdict but PORTS; @protocol matters for NO_PORTS_PROTOCOL. */
 PM_API void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol,
 			     uint32_t wire);
+
+/*
+ * Brings the services up to date, before anybody reads them; counting may go on behind it. Frames
+ * whose service shows from the port alone are not counted twice while they come.
+ */
+PM_API void pm_tally_settle(struct pm_tally *tally);
 
 /*
  * Labels that ports with host-scoped rules carried in this interval, where the port alone does not

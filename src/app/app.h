@@ -44,6 +44,7 @@ struct options {
 	int64_t interval_ns;
 	uint64_t count; /* frames; 0: no limit */
 	size_t jobs;    /* threads that read files */
+	bool progress;  /* said in any case */
 	struct pm_capture_options capture;
 	struct pm_output_options output;
 };
@@ -58,6 +59,23 @@ void say(const char *format, ...) PM_PRINTF(1, 2);
 /* The same for an error: "FILE:LINE:COLUMN: text", or the code's text when @err is empty. */
 void say_error(const struct pm_error *err, int code);
 void say_notice(void *ctx, const char *text);
+
+/*
+ * How far reading files has come, on standard error: drawn on a terminal once a run has lasted a
+ * second, or said once a second if it was asked for. Called by the thread that reads, except for
+ * progress_hide.
+ */
+void progress_begin(const struct options *options);
+/* Whether it is time for progress_show. Costs a look at the clock, or nothing. */
+bool progress_due(void);
+/* @counted: frames so far of those that -c allows. */
+void progress_show(const struct pm_capture *capture, uint64_t counted);
+/* Erases the line, if one is drawn: before anything else is written to standard error. */
+void progress_hide(void);
+/* The same before a record is written, which may go to the same terminal. */
+void progress_before_output(void);
+/* Erases the line for good; where it was said, once more how far it has come. Again: nothing. */
+void progress_end(const struct pm_capture *capture, uint64_t counted);
 
 /*
  * Signals. Handlers only note them; whoever waits looks here. Atomic, since over files that is now
@@ -113,7 +131,7 @@ int run_files(struct run *run);
 int run_live(struct run *run);
 
 /* Renders a closed tally. False once output has failed; that has been said. */
-bool run_report(struct run *run, const struct pm_tally *tally, const struct pm_source *source);
+bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source *source);
 /*
  * A thread that renders closed tallies, in their order, while others count. While it is there
  * nobody else writes records; see reporter_drain. NULL when it can't be started.

@@ -27,6 +27,7 @@ struct file_run {
 	struct pm_capture *capture;
 	struct series **series; /* by number of their source */
 	size_t n;
+	struct pm_meter *first; /* of source 0, of which nearly all frames are */
 	uint64_t heard;   /* frames when the last one came, of a file that is followed */
 	int64_t heard_ns; /* and when that was */
 	bool failed;      /* there is no memory for one more */
@@ -59,6 +60,7 @@ static void on_fate(void *ctx, const struct pm_frame_report *report)
 
 	if (run->failed)
 		return;
+	progress_before_output();
 	r = pm_output_frame(run->output, &series->source, report, &err);
 	if (r < 0) {
 		say_error(&err, r);
@@ -93,6 +95,7 @@ static bool add_series(struct file_run *f)
 	series->source = run_source(f->run, f->capture, f->n);
 	run_check_link(f->capture, f->n);
 	f->series[f->n++] = series;
+	f->first = f->series[0]->meter;
 	return true;
 }
 
@@ -109,6 +112,10 @@ static void on_frame(void *ctx, const struct pm_frame *frame)
 {
 	struct file_run *f = ctx;
 
+	if (frame->source == 0 && f->first) {
+		pm_meter_frame(f->first, frame);
+		return;
+	}
 	if (frame->source >= f->n && (f->failed || !add_all_series(f)))
 		return;
 	pm_meter_frame(f->series[frame->source]->meter, frame);
@@ -134,11 +141,31 @@ static void print_counts(const struct file_run *f)
 	}
 }
 
-/* Whether handle_signals has something to do. */
+/*
+ * What others are counting just now is not known yet; without a filter, it is what has been read.
+ */
+static uint64_t frames_so_far(const struct file_run *f)
+{
+	struct pm_capture_progress progress;
+
+	if (!f->crew)
+		return frames_counted(f);
+	pm_capture_progress(f->capture, &progress);
+	return f->run->options->filter ? 0 : progress.frames;
+}
+
+static void mind_progress(const struct file_run *f)
+{
+	if (progress_due())
+		progress_show(f->capture, frames_so_far(f));
+}
+
+/* Whether handle_signals has something to do. In turn, where several threads read. */
 static bool is_due(void *ctx)
 {
 	const struct file_run *f = ctx;
 
+	mind_progress(f);
 	return signal_stop || signal_hangup || signal_counts || signal_cut || f->run->failed ||
 	       f->failed;
 }
@@ -206,6 +233,7 @@ static bool on_interrupted(void *ctx)
 		mind_silence(f);
 	if (f->crew && is_due(f))
 		pm_crew_settle(f->crew);
+	mind_progress(f);
 	return handle_signals(f);
 }
 
@@ -294,7 +322,9 @@ static int read_all(struct file_run *f)
 		else
 			n = pm_capture_dispatch(f->capture, (int)(left < batch ? left : batch),
 						on_frame, f, &err);
+		mind_progress(f);
 	}
+	progress_end(f->capture, frames_counted(f));
 	if (n < 0)
 		say_error(&err, n);
 	return f->failed ? PM_E_MEMORY : n < 0 ? n
@@ -362,6 +392,7 @@ int run_files(struct run *run)
 		code = EXIT_FAILED;
 		goto out;
 	}
+	progress_begin(run->options);
 	if (add_all_series(&f))
 		r = read_all(&f);
 	finish(&f, r == PM_OK);

@@ -39,6 +39,7 @@ enum {
 	LONG_READER,
 	LONG_JOBS,
 	LONG_BLOCK_SIZE,
+	LONG_PROGRESS,
 	LONG_LATER, /* known from the design, not built yet */
 };
 
@@ -58,6 +59,7 @@ static const struct option longs[] = {
 	{ "immediate-mode", no_argument, NULL, LONG_IMMEDIATE },
 	{ "follow", no_argument, NULL, LONG_FOLLOW },
 	{ "reader", required_argument, NULL, LONG_READER },
+	{ "progress", no_argument, NULL, LONG_PROGRESS },
 	{ "listen", required_argument, NULL, LONG_LATER },
 	{ "jobs", required_argument, NULL, LONG_JOBS },
 	{ "block-size", required_argument, NULL, LONG_BLOCK_SIZE },
@@ -78,6 +80,7 @@ void options_help(void)
 	      "  --reader own|libpcap how files are read (default own)\n"
 	      "  --jobs N             threads that read files (default: one a processor)\n"
 	      "  --block-size BYTES   what each of them takes of a file (default 262144)\n"
+	      "  --progress           say on standard error how far it has come, terminal or not\n"
 	      "  -F FILE              read the filter expression from it\n"
 	      "  -c COUNT             stop after so many frames\n"
 	      "  -D                   list the interfaces\n"
@@ -337,6 +340,9 @@ static int parse_long(int option, const char *text, const char *name, struct opt
 	case LONG_FOLLOW:
 		o->capture.follow = true;
 		return EXIT_DONE;
+	case LONG_PROGRESS:
+		o->progress = true;
+		return EXIT_DONE;
 	case LONG_READER:
 		o->capture.plain_reader = strcmp(text, "libpcap") == 0;
 		if (o->capture.plain_reader || strcmp(text, "own") == 0)
@@ -454,6 +460,8 @@ static int check(const struct options *o)
 		return usage("--tunnel-port goes with --tunnel inner");
 	if (c->follow && o->n_files != 1)
 		return usage("--follow goes with exactly one -r");
+	if (o->progress && !o->n_files)
+		return usage("--progress goes with -r");
 	if (o->n_files && (c->snaplen || c->buffer_kib || c->no_promiscuous || c->immediate ||
 			   c->linktype || c->direction != PM_DIRECTION_BOTH))
 		say("note: -s, -B, -p, -y, -Q and --immediate-mode are for interfaces; files stay as they are");

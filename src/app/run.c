@@ -10,7 +10,7 @@
 #include "app.h"
 #include "portmeter/packet.h"
 
-bool run_report(struct run *run, const struct pm_tally *tally, const struct pm_source *source)
+bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source *source)
 {
 	struct pm_error err = { .line = 0 };
 	struct pm_record *record = NULL;
@@ -18,6 +18,7 @@ bool run_report(struct run *run, const struct pm_tally *tally, const struct pm_s
 
 	if (!run->failed) {
 		r = pm_record_new(tally, source, &record);
+		progress_before_output();
 		if (r == PM_OK)
 			r = pm_output_record(run->output, record, &err);
 		pm_record_free(record);
@@ -93,7 +94,10 @@ bool run_drop_privileges(struct run *run)
 void run_flush(struct run *run)
 {
 	struct pm_error err = { .line = 0 };
-	int r = pm_output_flush(run->output, &err);
+	int r;
+
+	progress_before_output();
+	r = pm_output_flush(run->output, &err);
 
 	if (r < 0)
 		output_failed(run, &err, r);

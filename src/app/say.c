@@ -21,6 +21,7 @@ void say(const char *format, ...)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
 	strcat(line, "\n");
+	progress_hide();
 	/*
 	 * One write, so that lines of several threads do not mix; there is nowhere to say that it
 	 * failed.

@@ -105,9 +105,10 @@ static bool is_plain(const struct file *file)
 	       !file->stream.follow;
 }
 
+/* Whether bytes of it can be read anywhere, by the offsets that the reader knows. */
 static bool is_split(const struct file *file)
 {
-	return file->stream.regular && !file->stream.unpack;
+	return file->stream.regular && file->stream.base == 0 && !file->stream.unpack;
 }
 
 bool pm_capture_splits(const struct pm_capture *capture)

@@ -13,6 +13,9 @@ struct capture_ops {
 			struct pm_error *err);
 	void (*count)(struct pm_capture *capture, size_t source,
 		      struct pm_capture_counts *ret_counts);
+	/* NULL: there is none. @ret_progress is zeroed. */
+	void (*progress)(const struct pm_capture *capture,
+			 struct pm_capture_progress *ret_progress);
 	void (*close)(struct pm_capture *capture);
 };
 

@@ -106,6 +106,14 @@ void pm_capture_count(struct pm_capture *capture, size_t source,
 	capture->ops->count(capture, source, ret_counts);
 }
 
+void pm_capture_progress(const struct pm_capture *capture,
+			 struct pm_capture_progress *ret_progress)
+{
+	memset(ret_progress, 0, sizeof *ret_progress);
+	if (capture->ops->progress)
+		capture->ops->progress(capture, ret_progress);
+}
+
 bool pm_capture_damaged(const struct pm_capture *capture)
 {
 	return capture->damaged;

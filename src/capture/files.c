@@ -84,6 +84,12 @@ static int on_interface(void *ctx, struct interface *interface)
 	return r;
 }
 
+/* A file may claim to have lost any number again and again. */
+static void add_count(uint64_t *count, uint64_t growth)
+{
+	*count = growth < PM_COUNT_MAX - *count ? *count + growth : PM_COUNT_MAX;
+}
+
 static void on_counts(void *ctx, struct interface *interface,
 		      const struct pm_capture_counts *growth)
 {
@@ -93,9 +99,9 @@ static void on_counts(void *ctx, struct interface *interface,
 	if (!file->reader.opened || (!file->files->started && may_park(file)))
 		return; /* its source is not known yet; it will be read again */
 	counts = &file->files->head.sources[interface->source]->counts;
-	counts->received += growth->received;
-	counts->dropped_kernel += growth->dropped_kernel;
-	counts->dropped_interface += growth->dropped_interface;
+	add_count(&counts->received, growth->received);
+	add_count(&counts->dropped_kernel, growth->dropped_kernel);
+	add_count(&counts->dropped_interface, growth->dropped_interface);
 	counts->received_known |= growth->received_known;
 	counts->dropped_kernel_known |= growth->dropped_kernel_known;
 	counts->dropped_interface_known |= growth->dropped_interface_known;
@@ -179,10 +185,24 @@ static enum read_result recognise(struct files *files, struct reader *reader)
 	return result == READ_END ? pm_reader_open_pcapng(reader) : result;
 }
 
+/*
+ * Bytes of it that have been read; where blocks of it are, those before the next one's first
+ * frame.
+ */
+static uint64_t progress_of(const struct file *file)
+{
+	const struct files *files = file->files;
+
+	if (!file->open)
+		return file->taken;
+	return files->ahead == file && files->split ? files->chain : file->stream.taken;
+}
+
 static void file_close(struct file *file)
 {
 	if (!file->open)
 		return;
+	file->taken = progress_of(file);
 	pm_blocks_forget(file->files, file);
 	file->files->behind += pm_stream_position(&file->stream);
 	pm_reader_close(&file->reader);
@@ -204,6 +224,7 @@ static int file_open(struct files *files, struct file *file, struct pm_error *er
 	if (r < 0)
 		return r;
 	file->open = true;
+	file->length = file->stream.length;
 	files->n_open++;
 	file->reader = (struct reader){ .stream = &file->stream,
 					.on_interface = on_interface,
@@ -216,8 +237,10 @@ static int file_open(struct files *files, struct file *file, struct pm_error *er
 	} else {
 		r = file->stream.stopped ? PM_OK : open_failure(file, result, err);
 	}
-	if (r < 0 || result != READ_FRAME)
+	if (r < 0 || result != READ_FRAME) {
 		file_close(file);
+		file->length = file->taken = 0; /* nothing of it is to be read */
+	}
 	return r;
 }
 
@@ -252,6 +275,7 @@ static int file_end(struct files *files, struct file *file, enum read_result res
 	else if (result == READ_FAILED)
 		r = files->failure < 0 ? files->failure : PM_E_MEMORY;
 	file_close(file);
+	file->length = file->taken; /* what is behind a damage will not be read */
 	return r;
 }
 
@@ -457,6 +481,28 @@ static void files_count(struct pm_capture *capture, size_t source,
 	*ret_counts = capture->sources[source]->counts;
 }
 
+static void files_progress(const struct pm_capture *capture,
+			   struct pm_capture_progress *ret_progress)
+{
+	const struct files *files = (const struct files *)capture;
+
+	ret_progress->total_known = !files->options.follow;
+	for (size_t i = 0; i < files->n; i++) {
+		const struct file *file = &files->files[i];
+
+		ret_progress->total += file->length;
+		if (file->parked)
+			continue; /* all of it will be read again */
+		ret_progress->bytes += progress_of(file);
+		ret_progress->frames += file->open ? file->reader.frame.number : file->number;
+		if (file->open && !file->stream.regular)
+			ret_progress->total_known = false;
+	}
+	/* One that was still written while it was read. */
+	if (ret_progress->total < ret_progress->bytes)
+		ret_progress->total = ret_progress->bytes;
+}
+
 static void files_close(struct pm_capture *capture)
 {
 	struct files *files = pm_files_of(capture);
@@ -471,7 +517,8 @@ static void files_close(struct pm_capture *capture)
 	pthread_mutex_destroy(&files->lock);
 }
 
-static const struct capture_ops files_ops = { files_dispatch, files_count, files_close };
+static const struct capture_ops files_ops = { files_dispatch, files_count, files_progress,
+					      files_close };
 
 /*
  * Several files: reads each one's first frame, whose time says when its turn comes. False: it holds
@@ -488,7 +535,7 @@ static int look_ahead(struct files *files, struct file *file, struct pm_error *e
 
 /*
  * What does not stop the others: a file that is cut within its header, and in a folder what is no
- * capture.
+ * capture, or can't be read: a recorder may have taken it away meanwhile.
  */
 static bool goes_without(struct files *files, size_t i, int r, size_t opened,
 			 const struct pm_error *why)
@@ -500,7 +547,8 @@ static bool goes_without(struct files *files, size_t i, int r, size_t opened,
 		pm_capture_notice(&files->head, "%s: %s", why->file, why->text);
 		return true;
 	}
-	if (files->files[i].foreign && files->paths.all[i].found && !last) {
+	if (r == PM_E_IO && files->paths.all[i].found && !last) {
+		files->head.damaged |= !files->files[i].foreign;
 		pm_capture_notice(&files->head, "%s: %s; left out", why->file, why->text);
 		return true;
 	}

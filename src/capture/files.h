@@ -21,6 +21,8 @@ struct file {
 	uint32_t plain_linktype;
 	int64_t time_ns; /* of the frame at hand */
 	uint64_t number; /* frames read of it, the one at hand included */
+	uint64_t length; /* bytes to read, as far as that is known */
+	uint64_t taken;  /* of them, once it is closed */
 };
 
 struct files {

@@ -117,7 +117,7 @@ static void live_close(struct pm_capture *capture)
 		pcap_close(live_of(capture)->pcap);
 }
 
-static const struct capture_ops live_ops = { live_dispatch, live_count, live_close };
+static const struct capture_ops live_ops = { live_dispatch, live_count, NULL, live_close };
 
 /*
  * libpcap reads Linux's interface drops from here, and reports 0 where it can't: only then is 0 a

@@ -23,6 +23,8 @@ enum {
 #define BYTE_ORDER_MAGIC UINT32_C(0x1a2b3c4d)
 /* Of a block that is looked into: as libpcap has it. */
 #define BLOCK_MAX (UINT32_C(16) << 20)
+/* Of an interface's name; those that differ behind it only are told apart by number. */
+#define NAME_MAX_BYTES 255
 
 /* Options. */
 enum {
@@ -68,9 +70,10 @@ static bool next_option(const struct reader *reader, struct pm_cursor *c, uint16
 	return true;
 }
 
+/* As far as there is something in it. */
 static char *copy(const uint8_t *text, size_t size)
 {
-	return size ? strndup((const char *)text, size) : NULL;
+	return size && text[0] ? strndup((const char *)text, size) : NULL;
 }
 
 static void set_resolution(struct interface *interface, uint8_t value)
@@ -91,10 +94,12 @@ static void interface_option(const struct reader *reader, struct interface *inte
 	switch (code) {
 	case IF_NAME:
 		if (!interface->name)
-			interface->name = copy(value, size);
+			interface->name =
+				copy(value, size < NAME_MAX_BYTES ? size : NAME_MAX_BYTES);
 		break;
 	case IF_FILTER: /* the first byte says what it is written in; 0: as text */
-		if (!interface->filter && size > 1 && value[0] == 0)
+		if (!interface->filter && size > 1 && value[0] == 0 &&
+		    reader->n_interfaces <= PM_SOURCES_MAX)
 			interface->filter = copy(value + 1, size - 1);
 		break;
 	case IF_TSRESOL:
@@ -108,11 +113,6 @@ static void interface_option(const struct reader *reader, struct interface *inte
 	default:
 		break;
 	}
-}
-
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
 /* Behind the block's head at @h, @size bytes. */
@@ -137,9 +137,8 @@ static enum read_result take_interface(struct reader *reader, const uint8_t *h, 
 		interface_option(reader, interface, code, value, option_size);
 	if (interface->ns_per_tick && interface->offset_s == 0)
 		interface->plain_ticks = (uint64_t)(INT64_MAX / interface->ns_per_tick);
-	for (size_t i = 0; i + 1 < reader->n_interfaces; i++)
-		interface->ordinal += reader->interfaces[i]->linktype == interface->linktype &&
-				      same_text(reader->interfaces[i]->name, interface->name);
+	if (!pm_reader_number(reader, interface))
+		return READ_FAILED;
 	if (reader->opened && reader->on_interface(reader->ctx, interface) < 0)
 		return READ_FAILED;
 	return READ_FRAME;
@@ -167,8 +166,8 @@ static enum read_result take_statistics(struct reader *reader, const uint8_t *h,
 		return READ_FRAME; /* no frame depends on it */
 	counts = &reader->interfaces[u32(reader, fixed)]->counts;
 	while (next_option(reader, &c, &code, &value, &option_size)) {
-		if (option_size != 8)
-			continue;
+		if (option_size != 8 || u64(reader, value) > PM_COUNT_MAX)
+			continue; /* all ones: some writers' word for what they don't know */
 		if (code == ISB_IFRECV) {
 			received = u64(reader, value);
 			has_received = true;
@@ -327,6 +326,8 @@ static int64_t part_ns(const struct interface *interface, uint64_t ticks)
 		return (int64_t)ticks;
 	}
 	high += low >> 32;
+	if (interface->exponent >= 96)
+		return 0;
 	if (interface->exponent >= 32)
 		return (int64_t)(high >> (interface->exponent - 32));
 	return (int64_t)((high << 32 | (low & UINT32_MAX)) >> interface->exponent);
@@ -337,16 +338,13 @@ static int64_t any_time(const struct interface *interface, uint64_t ticks)
 {
 	uint64_t per_second = 1;
 
-	if (interface->binary) {
-		if (interface->exponent > 63) /* all of 64 bits are less than a second */
-			return pm_time_make_any(interface->offset_s, 0);
+	if (interface->exponent > (interface->binary ? 63 : 19))
+		/* all of 64 bits are less than a second */
+		return pm_time_make_any(interface->offset_s, part_ns(interface, ticks));
+	if (interface->binary)
 		per_second <<= interface->exponent;
-	} else {
-		if (interface->exponent > 19)
-			return pm_time_make_any(interface->offset_s, 0);
-		for (int i = 0; i < interface->exponent; i++)
-			per_second *= 10;
-	}
+	for (int i = 0; !interface->binary && i < interface->exponent; i++)
+		per_second *= 10;
 	return pm_time_add(
 		pm_time_make_any(interface->offset_s, 0),
 		pm_time_make_any(ticks / per_second > INT64_MAX ? INT64_MAX

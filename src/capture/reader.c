@@ -9,6 +9,7 @@
 
 /* More than any capture has; a file of nothing but interfaces must not fill the memory. */
 #define INTERFACES_MAX 65536
+#define ALIKE_SLOTS 256
 
 struct interface *pm_reader_add(struct reader *reader)
 {
@@ -32,6 +33,34 @@ struct interface *pm_reader_add(struct reader *reader)
 	return interface;
 }
 
+static bool alike(const struct interface *a, const struct interface *b)
+{
+	return a->linktype == b->linktype &&
+	       (a->name == b->name || (a->name && b->name && strcmp(a->name, b->name) == 0));
+}
+
+/* Hashed, as a file can have very many, and with a key, as it can choose their names. */
+bool pm_reader_number(struct reader *reader, struct interface *interface)
+{
+	const char *name = interface->name ? interface->name : "";
+	struct interface **slot, *other;
+
+	if (!reader->alike) {
+		reader->alike = calloc(ALIKE_SLOTS, sizeof(struct interface *));
+		if (!reader->alike)
+			return false;
+		reader->key = pm_hash_key_random();
+	}
+	slot = &reader->alike[(pm_hash(reader->key, name, strlen(name)) + interface->linktype) %
+			      ALIKE_SLOTS];
+	for (other = *slot; other && !alike(other, interface);)
+		other = other->next;
+	interface->ordinal = other ? other->ordinal + 1 : 0;
+	interface->next = *slot;
+	*slot = interface;
+	return true;
+}
+
 void pm_reader_forget(struct reader *reader)
 {
 	for (size_t i = 0; i < reader->n_interfaces; i++) {
@@ -45,12 +74,16 @@ void pm_reader_forget(struct reader *reader)
 	}
 	reader->n_interfaces = 0;
 	reader->interface = NULL;
+	if (reader->alike)
+		memset(reader->alike, 0, ALIKE_SLOTS * sizeof(struct interface *));
 }
 
 void pm_reader_close(struct reader *reader)
 {
 	pm_reader_forget(reader);
 	free(reader->interfaces);
+	free(reader->alike);
+	reader->alike = NULL;
 	reader->interfaces = NULL;
 	reader->n_places = 0;
 	pm_reader_close_libpcap(reader);

@@ -19,6 +19,7 @@ struct interface {
 	char *name, *filter;             /* as the file names them; NULL: it does not */
 	size_t source;                   /* set by files.c when it is first met */
 	size_t ordinal;                  /* of the section's interfaces that are alike, from 0 */
+	struct interface *next;          /* with the same hash of name and link type */
 	struct pm_capture_counts counts; /* the file's latest */
 	/* Time stamps: ticks of @resolution a second, after @offset seconds. */
 	bool binary; /* 2^exponent ticks a second, else 10^exponent */
@@ -30,6 +31,9 @@ struct interface {
 	bool filtered;
 };
 
+/* A file's count beyond this is none; so no sum of two overflows, and each is a number in JSON. */
+#define PM_COUNT_MAX ((UINT64_C(1) << 53) - 1)
+
 /* What reading came to. */
 enum read_result {
 	READ_END,
@@ -37,6 +41,12 @@ enum read_result {
 	READ_DAMAGED, /* reader->why says how, reader->damage where */
 	READ_FAILED,  /* memory, or the stream; why is "" then */
 };
+
+/*
+ * Each source of records has counters of its own, so a file can't have as many as it likes; the
+ * last one stands for all that are beyond. A section's later interfaces can have none of their own.
+ */
+#define PM_SOURCES_MAX 64
 
 struct reader;
 
@@ -85,6 +95,8 @@ struct reader {
 	struct interface *interface; /* of the frame at hand */
 	struct interface **interfaces;
 	size_t n_interfaces, n_places;
+	struct interface **alike; /* by hash, the latest first; NULL: none were asked for */
+	struct pm_hash_key key;
 	pm_reader_interface_fn *on_interface;
 	pm_reader_counts_fn *on_counts;
 	void *ctx;
@@ -123,6 +135,8 @@ void pm_reader_close_libpcap(struct reader *reader);
 
 /* A new interface, or NULL. */
 struct interface *pm_reader_add(struct reader *reader);
+/* Sets ordinal, once link type and name are. False: no memory. */
+bool pm_reader_number(struct reader *reader, struct interface *interface);
 /* Forgets all interfaces; their frames are behind. */
 void pm_reader_forget(struct reader *reader);
 enum read_result pm_reader_damaged(struct reader *reader, const char *format, ...) PM_PRINTF(2, 3);
@@ -143,14 +157,12 @@ static inline void pm_reader_turn_to(struct reader *reader, struct interface *in
 
 static inline uint16_t pm_reader_u16(const struct reader *reader, const uint8_t *bytes)
 {
-	return reader->big ? pm_be16(bytes) : (uint16_t)(bytes[1] << 8 | bytes[0]);
+	return reader->big ? pm_be16(bytes) : pm_le16(bytes);
 }
 
 static inline uint32_t pm_reader_u32(const struct reader *reader, const uint8_t *bytes)
 {
-	return reader->big ? pm_be32(bytes)
-			   : (uint32_t)bytes[3] << 24 | (uint32_t)bytes[2] << 16 |
-				     (uint32_t)bytes[1] << 8 | bytes[0];
+	return reader->big ? pm_be32(bytes) : pm_le32(bytes);
 }
 
 #endif

@@ -10,12 +10,6 @@
 
 #include "capture-internal.h"
 
-/*
- * Each source has counters of its own, so a file can't have as many as it likes; the last one
- * stands for all that are beyond.
- */
-#define SOURCES_MAX 64
-
 static const char beyond[] = "further interfaces";
 
 static struct source *add(struct pm_capture *capture, const char *name)
@@ -125,15 +119,27 @@ static bool is_of(const struct source *source, const struct interface *interface
 	       (!named || strcmp(source->key, interface->name) == 0);
 }
 
-/* What the records are to call it: as the file does, and so that each has a name of its own. */
-static void name_of(const struct interface *interface, size_t id, char *text, size_t size)
+static bool name_taken(const struct pm_capture *capture, const char *name)
 {
-	if (!interface->name)
-		snprintf(text, size, "interface %zu", id);
-	else if (interface->ordinal)
-		snprintf(text, size, "%s #%zu", interface->name, interface->ordinal + 1);
-	else
+	for (size_t i = 0; i < capture->n_sources; i++)
+		if (strcmp(capture->sources[i]->name, name) == 0)
+			return true;
+	return false;
+}
+
+/* What the records are to call it: as the file does, and so that each has a name of its own. */
+static void name_of(const struct pm_capture *capture, const struct interface *interface, size_t id,
+		    char *text, size_t size)
+{
+	size_t length;
+
+	if (interface->name)
 		snprintf(text, size, "%s", interface->name);
+	else
+		snprintf(text, size, "interface %zu", id);
+	length = strlen(text);
+	for (size_t n = 2; name_taken(capture, text); n++)
+		snprintf(text + length, size - length, " #%zu", n);
 }
 
 int pm_source_of_interface(struct pm_capture *capture, const struct interface *interface, size_t id,
@@ -146,19 +152,19 @@ int pm_source_of_interface(struct pm_capture *capture, const struct interface *i
 	for (*ret_source = 0; *ret_source < capture->n_sources; (*ret_source)++)
 		if (is_of(capture->sources[*ret_source], interface))
 			return PM_OK;
-	if (capture->n_sources == SOURCES_MAX) {
-		*ret_source = SOURCES_MAX - 1;
+	if (capture->n_sources == PM_SOURCES_MAX) {
+		*ret_source = PM_SOURCES_MAX - 1;
 		return PM_OK;
 	}
-	name_of(interface, id, name, sizeof name);
-	if (capture->n_sources == SOURCES_MAX - 1)
+	name_of(capture, interface, id, name, sizeof name);
+	if (capture->n_sources == PM_SOURCES_MAX - 1)
 		snprintf(name, sizeof name, "%s", beyond);
 	r = pm_source_add(capture, name, &source);
 	if (r < 0)
 		return r;
-	if (capture->n_sources == SOURCES_MAX) {
+	if (capture->n_sources == PM_SOURCES_MAX) {
 		pm_capture_notice(capture, "%s: more than %d interfaces; the rest is counted together as \"%s\"",
-				  capture->name, SOURCES_MAX - 1, beyond);
+				  capture->name, PM_SOURCES_MAX - 1, beyond);
 		source->facts.filter = capture->filter;
 		return PM_OK;
 	}

@@ -186,6 +186,7 @@ bool pm_stream_skip(struct stream *stream, uint64_t n)
 static int open_fd(struct stream *stream, struct pm_error *err)
 {
 	struct stat st;
+	off_t at;
 
 	if (strcmp(stream->path, "-") == 0) {
 		if (isatty(STDIN_FILENO))
@@ -200,7 +201,26 @@ static int open_fd(struct stream *stream, struct pm_error *err)
 				    strerror(errno));
 	stream->regular = fstat(stream->fd, &st) == 0 && S_ISREG(st.st_mode);
 	stream->length = stream->regular ? (uint64_t)st.st_size : 0;
+	at = stream->regular ? lseek(stream->fd, 0, SEEK_CUR) : 0;
+	stream->taken = stream->base = at > 0 ? (uint64_t)at : 0;
 	return PM_OK;
+}
+
+/*
+ * Passes over frames that hold nothing (RFC 8878, section 3.1.2; those of lz4 look the same), with
+ * which pzstd begins: libarchive knows them further on only.
+ */
+static void skip_empty_frames(struct stream *stream)
+{
+	const uint8_t *h;
+
+	while (pm_stream_need(stream, 8)) {
+		h = pm_stream_bytes(stream);
+		if ((h[0] & 0xf0) != 0x50 || memcmp(h + 1, "\x2a\x4d\x18", 3) != 0)
+			return;
+		pm_stream_skip(stream, 8 + ((uint64_t)h[7] << 24 | (uint64_t)h[6] << 16 |
+					    (uint64_t)h[5] << 8 | h[4]));
+	}
 }
 
 int pm_stream_open(struct stream *stream, const char *path, size_t size, struct pm_error *err)
@@ -219,6 +239,7 @@ int pm_stream_open(struct stream *stream, const char *path, size_t size, struct 
 		return PM_E_MEMORY;
 	}
 	pm_stream_fill(stream, MAGIC_SIZE);
+	skip_empty_frames(stream);
 	command = pm_unpack_command(pm_stream_bytes(stream), pm_stream_held(stream));
 	if (!command)
 		return PM_OK;
@@ -253,6 +274,7 @@ const char *pm_unpack_command(const uint8_t *magic, size_t size)
 		{ "\x28\xb5\x2f\xfd", 4, "zstdcat" }, /* RFC 8878 */
 		{ "\xfd\x37\x7a\x58\x5a", 5, "xzcat" },
 		{ "\x04\x22\x4d\x18", 4, "lz4cat" },
+		{ "\x02\x21\x4c\x18", 4, "lz4cat" }, /* the older format */
 		{ "BZh", 3, "bzcat" },
 	};
 

@@ -28,8 +28,9 @@ struct stream {
 	size_t size;           /* of @buffer */
 	size_t at, end;        /* the window: buffer[at] to before buffer[end] */
 	uint64_t passed;       /* bytes before buffer[0] */
-	uint64_t taken;        /* bytes read from @fd */
-	uint64_t length;       /* of a regular file, at the last look */
+	uint64_t taken;        /* how far @fd has been read */
+	uint64_t length;       /* of a regular file, when it was opened */
+	uint64_t base;         /* where @fd stood then: standard input need not be at its start */
 	struct unpack *unpack; /* NULL: as they are */
 	bool (*interrupted)(void *ctx);
 	void *ctx;

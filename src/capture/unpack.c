@@ -48,6 +48,7 @@ static bool keep_head(struct stream *stream, struct unpack *unpack)
 		return false;
 	memcpy(unpack->head, pm_stream_bytes(stream), unpack->n_head);
 	stream->at = stream->end = 0;
+	stream->passed = 0;
 	stream->ended = false;
 	return true;
 }

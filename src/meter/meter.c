@@ -550,7 +550,8 @@ void pm_meter_finish(struct pm_meter *meter, int64_t now_ns, bool complete)
 	bool whole = complete && meter->options.interval_ns == 0;
 	int64_t end;
 
-	if (!meter->open || (!meter->options.live && meter->tally->interval.last_ns == PM_TIME_MIN))
+	if (!meter->open ||
+	    (!meter->options.live && pm_tally_totals(meter->tally).packets == 0))
 		return;
 	close_overdue(meter, now_ns);
 	end = early_end(meter, now_ns);

@@ -91,11 +91,10 @@ struct line {
 	size_t size;
 };
 
-/* The name at hand, as JSON; text is NULL when memory is short. */
+/* The last name of all, as JSON; text is NULL when memory is short. */
 struct name {
 	const char *name;
 	char *text;
-	size_t size;
 };
 
 static void add(struct line *line, const char *text)
@@ -127,26 +126,30 @@ static void add_count(struct line *line, const char *packets, struct pm_count co
 	add_number(line, count.bytes);
 }
 
-static void name_set(struct name *cache, const char *name)
+/* As JSON; NULL when memory is short. Borrowed until the next call. */
+static const char *name_text(struct name *last, const char *name)
 {
 	json_t *value;
 
-	if (cache->text && cache->name == name)
-		return;
-	free(cache->text);
+	if (!name)
+		return "null";
+	if (last->text && last->name == name)
+		return last->text;
+	free(last->text);
 	value = pm_json_text(name);
-	cache->name = name;
-	cache->text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-	cache->size = cache->text ? strlen(cache->text) : 0;
+	last->name = name;
+	last->text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 	json_decref(value);
+	return last->text;
 }
 
-static void write_port(struct json_writer *w, const struct pm_port_row *row, struct name *name)
+static void write_port(struct json_writer *w, const struct pm_port_row *row, struct name *last)
 {
-	struct line line = { .size = 0 };
+	const char *name = name_text(last, row->service);
+	struct line line;
 
-	name_set(name, row->service);
-	if (!name->text) {
+	line.size = 0; /* its text is not to be cleared for each row */
+	if (!name) {
 		w->failed = true;
 		return;
 	}
@@ -158,7 +161,7 @@ static void write_port(struct json_writer *w, const struct pm_port_row *row, str
 	add(&line, pm_range_name(pm_range_of(row->port)));
 	add(&line, "\",\"service\":");
 	pm_json_item_text(w, line.text, line.size);
-	pm_sink_write(w->sink, name->text, name->size);
+	pm_sink_write(w->sink, name, strlen(name));
 	line.size = 0;
 	add_count(&line, ",\"src\":{\"packets\":", row->src);
 	add_count(&line, "},\"dst\":{\"packets\":", row->dst);
@@ -169,13 +172,13 @@ static void write_port(struct json_writer *w, const struct pm_port_row *row, str
 
 static void write_ports(struct json_writer *w, const struct pm_record *record)
 {
-	struct name name = { .text = NULL };
+	struct name last = { .text = NULL };
 
 	pm_json_array_begin(w, "ports");
 	for (size_t i = 0; i < record->n_ports; i++)
-		write_port(w, &record->ports[i], &name);
+		write_port(w, &record->ports[i], &last);
 	pm_json_array_end(w);
-	free(name.text);
+	free(last.text);
 }
 
 /* What a service and the unknown have in common. */
@@ -221,21 +224,22 @@ static void add_side_by(struct line *line, const uint64_t side_by[PM_RUNG_N])
 }
 
 static void write_service(struct json_writer *w, const struct pm_service_row *row,
-			  struct name *name, struct name *category)
+			  struct name *last_name, struct name *last_category)
 {
-	struct line line = { .size = 0 };
+	const char *name = name_text(last_name, row->service);
+	const char *category = name_text(last_category, row->category);
+	struct line line;
 
-	name_set(name, row->service);
-	name_set(category, row->category);
-	if (!name->text || !category->text) {
+	line.size = 0; /* its text is not to be cleared for each row */
+	if (!name || !category) {
 		w->failed = true;
 		return;
 	}
 	pm_json_item_text(w, "{\"service\":", strlen("{\"service\":"));
-	pm_sink_write(w->sink, name->text, name->size);
+	pm_sink_write(w->sink, name, strlen(name));
 	add(&line, ",\"category\":");
 	write_line(w, &line);
-	pm_sink_write(w->sink, category->text, category->size);
+	pm_sink_write(w->sink, category, strlen(category));
 	add(&line, ",\"transport\":\"");
 	add(&line, pm_transport_name((enum pm_transport)row->transport));
 	add(&line, "\",\"ports\":[");

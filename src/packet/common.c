@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stacks that most frames have, read in one go into one register. Whatever else a frame is, or
- * is not quite, gets 0 and goes the general way.
+ * The stacks that most frames have, tagged or not, read in one go into one register. Whatever else
+ * a frame is, or is not quite, gets 0 and goes the general way.
  */
 #include "packet-internal.h"
 
@@ -13,6 +13,8 @@ enum {
 	TCP_FLAGS = 13,
 	PROTOCOL_TCP = 6,
 	PROTOCOL_UDP = 17,
+	TAG = 4,
+	TAGS_MAX = 2,
 };
 
 static inline size_t least(size_t a, size_t b)
@@ -58,6 +60,38 @@ static inline pm_brief ip6(const uint8_t *h, size_t held, size_t wire, bool grou
 	return transport(h + IP6, least(held - IP6, payload), h[6], group || h[24] == 0xff, 6);
 }
 
+/* IP of @type, the first bytes of which at @h are held. */
+static inline pm_brief ip(const uint8_t *h, size_t held, size_t wire, uint16_t type, bool group)
+{
+	if (type == PM_ETHERTYPE_IP4)
+		return ip4(h, held, wire, group);
+	if (type == PM_ETHERTYPE_IP6)
+		return ip6(h, held, wire, group);
+	return 0;
+}
+
+static bool is_tag(uint16_t type)
+{
+	return type == 0x8100 || type == 0x88a8 || type == 0x9100 || type == 0x9200 ||
+	       type == 0x9300;
+}
+
+/* The same behind one VLAN tag or two. */
+static PM_OUT_OF_LINE pm_brief tagged(const struct pm_cursor *c, uint16_t type, bool group)
+{
+	size_t at = ETHERNET;
+
+	for (int tags = 0; tags < TAGS_MAX && is_tag(type); tags++) {
+		const uint8_t *h = pm_cursor_peek(c, at, TAG + IP4);
+
+		if (!h)
+			return 0;
+		type = pm_be16(h + 2);
+		at += TAG;
+	}
+	return ip(c->at + at, c->held - at, c->wire - at, type, group);
+}
+
 pm_brief pm_packet_brief(const struct pm_link *link, const uint8_t *bytes, size_t held, size_t wire)
 {
 	const struct pm_cursor c = pm_cursor_init(bytes, held, wire);
@@ -69,9 +103,7 @@ pm_brief pm_packet_brief(const struct pm_link *link, const uint8_t *bytes, size_
 		return 0;
 	group = h[0] & 1;
 	type = pm_be16(h + 12);
-	if (type == PM_ETHERTYPE_IP4)
-		return ip4(h + ETHERNET, c.held - ETHERNET, c.wire - ETHERNET, group);
-	if (type == PM_ETHERTYPE_IP6)
-		return ip6(h + ETHERNET, c.held - ETHERNET, c.wire - ETHERNET, group);
-	return 0;
+	if (type != PM_ETHERTYPE_IP4 && type != PM_ETHERTYPE_IP6)
+		return is_tag(type) ? tagged(&c, type, group) : 0;
+	return ip(h + ETHERNET, c.held - ETHERNET, c.wire - ETHERNET, type, group);
 }

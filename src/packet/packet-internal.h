@@ -92,17 +92,6 @@ static inline struct pm_step pm_next_by_nibble(struct pm_cursor *c, struct pm_pa
 	return pm_next_version(packet, first[0] >> 4);
 }
 
-/* Little-endian, as some headers of capturing systems are. */
-static inline uint16_t pm_le16(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[1] << 8 | bytes[0]);
-}
-
-static inline uint32_t pm_le32(const uint8_t *bytes)
-{
-	return (uint32_t)pm_le16(bytes + 2) << 16 | pm_le16(bytes);
-}
-
 /* Cuts @c to the @n bytes that a length field declares, or notes that they are not there. */
 static inline void pm_limit(struct pm_cursor *c, struct pm_packet *packet, size_t n)
 {

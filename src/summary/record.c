@@ -351,7 +351,7 @@ static int gather(struct pm_record *record, const struct pm_tally *tally)
 	return PM_OK;
 }
 
-int pm_record_new(const struct pm_tally *tally, const struct pm_source *source,
+int pm_record_new(struct pm_tally *tally, const struct pm_source *source,
 		  struct pm_record **ret_record)
 {
 	struct pm_record *record = calloc(1, sizeof *record);
@@ -371,6 +371,7 @@ int pm_record_new(const struct pm_tally *tally, const struct pm_source *source,
 	record->given_up = tally->given_up;
 	memcpy(record->facets, tally->facets, sizeof record->facets);
 	record->rules = pm_rules_ref(tally->rules);
+	pm_tally_settle(tally);
 	r = gather(record, tally);
 	if (r < 0) {
 		pm_record_free(record);

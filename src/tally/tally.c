@@ -218,24 +218,31 @@ static inline void port_count(struct pm_tally_transport *tt, uint16_t port,
 	pm_count_add(count, more);
 }
 
-static bool service_is_new(const struct pm_service_cell *cell)
+/* The cell of a service, which is among the used ones from then on. */
+static inline struct pm_service_cell *service_use(struct pm_tally_transport *tt, uint16_t id)
 {
-	uint64_t packets = 0;
+	struct pm_service_cell *cell = &tt->services[id];
 
-	for (int side = 0; side < PM_SIDE_N; side++)
-		packets |= cell->side[side].packets;
-	return packets == 0;
+	if (!cell->used) {
+		cell->used = true;
+		tt->used_services[tt->n_used_services++] = id;
+	}
+	return cell;
 }
 
-static inline void service_count(struct pm_tally_transport *tt, struct pm_decision decision,
-				 struct pm_count more)
-{
-	struct pm_service_cell *cell = &tt->services[decision.service];
+/*
+ * Rungs whose frames need not be counted by service: what they come to shows from the ports. All of
+ * them stand for nearly every frame of nearly every capture.
+ */
+#define SETTLED_LATER (1U << PM_RUNG_KNOWN | 1U << PM_RUNG_EPHEMERAL | 1U << PM_RUNG_UNKNOWN)
 
-	if (cell->side[decision.side].packets == 0 && service_is_new(cell))
-		tt->used_services[tt->n_used_services++] = decision.service;
-	pm_count_add(&cell->side[decision.side], more);
-	cell->rung[decision.rung]++;
+static PM_OUT_OF_LINE void service_count(struct pm_tally *tally, const struct pm_tally_entry *entry)
+{
+	struct pm_tally_transport *tt = &tally->transports[entry->transport];
+	struct pm_service_cell *cell = service_use(tt, entry->decision.service);
+
+	pm_count_add(&cell->side[entry->decision.side], (struct pm_count){ 1, entry->wire });
+	cell->rung[entry->decision.rung]++;
 }
 
 static uint64_t scoped_key(enum pm_transport transport, uint32_t service, uint16_t port)
@@ -336,7 +343,8 @@ static PM_OUT_OF_LINE void count_zero(struct pm_tally *tally, const struct pm_ta
 	if (entry->src_port != 0 || !pm_transport_source_optional(transport))
 		port_count(tt, entry->src_port, src,
 			   &src->src[entry->decision.side == PM_SIDE_SRC], one);
-	service_count(tt, entry->decision, one);
+	if (tally->scoped || !(SETTLED_LATER >> entry->decision.rung & 1))
+		service_count(tally, entry);
 	facets_of_zero(tally, transport, entry->src_port, entry->dst_port, entry->wire);
 }
 
@@ -354,7 +362,8 @@ static inline void count(struct pm_tally *tally, const struct pm_tally_entry *en
 	}
 	port_count(tt, dst_port, dst, &dst->dst[entry->decision.side >> 1], one);
 	port_count(tt, src_port, src, &src->src[entry->decision.side == PM_SIDE_SRC], one);
-	service_count(tt, entry->decision, one);
+	if (tally->scoped || !(SETTLED_LATER >> entry->decision.rung & 1))
+		service_count(tally, entry);
 }
 
 _Static_assert(PM_SIDE_NONE >> 1 == 0 && PM_SIDE_SRC >> 1 == 0 && PM_SIDE_DST >> 1 == 1 &&
@@ -367,6 +376,81 @@ void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *entries
 		count(tally, &entries[i]);
 	for (size_t i = 0; tally->scoped && i < n; i++)
 		note_scoped(tally, &entries[i]);
+}
+
+static void count_less(struct pm_count *from, struct pm_count less)
+{
+	from->packets -= less.packets;
+	from->bytes -= less.bytes;
+}
+
+/* Empties what settling fills, so that it can be done again. */
+static void unsettle(struct pm_tally_transport *tt)
+{
+	for (uint32_t i = 0; i < tt->n_used_services; i++) {
+		struct pm_service_cell *cell = &tt->services[tt->used_services[i]];
+
+		cell->side[PM_SIDE_SRC] = cell->side[PM_SIDE_DST] = cell->side[PM_SIDE_NONE] =
+			(struct pm_count){ 0, 0 };
+		for (int rung = 0; rung < PM_RUNG_N; rung++)
+			if (SETTLED_LATER >> rung & 1)
+				cell->rung[rung] = 0;
+	}
+}
+
+/* Of a service's frames, those of no other rung: they were known, or without a label ephemeral. */
+static void settle_rungs(struct pm_service_cell *cell, bool labelled)
+{
+	uint64_t others = 0, packets = 0;
+
+	for (int rung = 0; rung < PM_RUNG_N; rung++)
+		others += cell->rung[rung];
+	for (int side = 0; side < PM_SIDE_N; side++)
+		packets += cell->side[side].packets;
+	packets -= cell->side[PM_SIDE_NONE].packets;
+	cell->rung[labelled ? PM_RUNG_KNOWN : PM_RUNG_EPHEMERAL] = packets - others;
+	cell->rung[PM_RUNG_UNKNOWN] = cell->side[PM_SIDE_NONE].packets;
+}
+
+/*
+ * Every frame counts for its destination port, and for the port of its side if it has one: the rest
+ * is sideless. A service has the frames of the ports that bear its label.
+ */
+static void settle(const struct pm_rules *rules, enum pm_transport transport,
+		   struct pm_tally_transport *tt)
+{
+	struct pm_count sideless = { 0, 0 };
+
+	unsettle(tt);
+	for (uint32_t i = 0; i < tt->n_used_ports; i++) {
+		uint16_t port = tt->used_ports[i];
+		const struct pm_port_cell *cell = &tt->ports[port];
+		struct pm_service_cell *service;
+
+		pm_count_add(&sideless, pm_port_dst(cell));
+		if (!pm_port_as_service(cell).packets)
+			continue;
+		service = service_use(tt, (uint16_t)pm_rules_label(rules, transport, port));
+		pm_count_add(&service->side[PM_SIDE_SRC], cell->src[1]);
+		pm_count_add(&service->side[PM_SIDE_DST], cell->dst[1]);
+		count_less(&sideless, pm_port_as_service(cell));
+	}
+	if (sideless.packets)
+		service_use(tt, 0)->side[PM_SIDE_NONE] = sideless;
+	for (uint32_t i = 0; i < tt->n_used_services; i++) {
+		uint16_t id = tt->used_services[i];
+		struct pm_service_cell *cell = &tt->services[id];
+
+		count_less(&cell->side[PM_SIDE_DST], cell->side[PM_SIDE_BOTH]);
+		settle_rungs(cell, id != 0);
+	}
+}
+
+void pm_tally_settle(struct pm_tally *tally)
+{
+	/* Where labels depend on addresses, each frame has been counted by its service. */
+	for (int t = 0; t < PM_TRANSPORT_N && !tally->scoped; t++)
+		settle(tally->rules, (enum pm_transport)t, &tally->transports[t]);
 }
 
 void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol,
@@ -400,10 +484,8 @@ static void transport_merge(struct pm_tally_transport *into, const struct pm_tal
 	for (uint32_t i = 0; i < from->n_used_services; i++) {
 		uint16_t id = from->used_services[i];
 		const struct pm_service_cell *more = &from->services[id];
-		struct pm_service_cell *cell = &into->services[id];
+		struct pm_service_cell *cell = service_use(into, id);
 
-		if (service_is_new(cell))
-			into->used_services[into->n_used_services++] = id;
 		for (int side = 0; side < PM_SIDE_N; side++)
 			pm_count_add(&cell->side[side], more->side[side]);
 		for (int rung = 0; rung < PM_RUNG_N; rung++)

@@ -5,7 +5,10 @@
  *   small  64-byte frames of ten services and a thousand client ports
  *   mix    an Internet mix: 64, 576 and 1500 bytes as 7 to 4 to 1; IPv4 and IPv6, some ICMP
  *   full   1514-byte frames of the same services
- *   ports  64-byte frames between any two of the 65,536 ports of TCP and UDP
+ *   ports  64-byte frames between any two of a million endpoints: 65,536 ports, each on sixteen
+ *          of 65,536 addresses (RFC 2544's, for benchmarks)
+ *   every  64-byte frames, each to the next of the 65,536 ports of UDP, then of TCP
+ *   load   the Internet mix with payload to compress: half of the frames random, half words
  *
  * Frames are a microsecond apart. Documentation addresses; checksums are left out.
  */
@@ -28,10 +31,12 @@ enum kind {
 	MIX,
 	FULL,
 	PORTS,
+	EVERY,
+	LOAD,
 	KINDS,
 };
 
-static const char *const names[KINDS] = { "small", "mix", "full", "ports" };
+static const char *const names[KINDS] = { "small", "mix", "full", "ports", "every", "load" };
 
 /* xorshift64*: fast, and the same on every machine. */
 static uint64_t random_next(void)
@@ -88,16 +93,43 @@ static size_t ipv6(uint8_t *frame, size_t size, uint8_t protocol, uint64_t draw)
 	return ETHERNET + sizeof head;
 }
 
+/* An endpoint: no two of the million @numbers have both address and port in common. */
+static uint16_t endpoint(uint8_t *address, uint32_t number)
+{
+	address[0] = 198;
+	address[1] = 18;
+	put16(address + 2, (number * 2654435761u) >> 16 & 0xffff);
+	return (uint16_t)number;
+}
+
+/* As traffic is to gzip: half is encrypted or packed already, half is text. */
+static void payload(uint8_t *at, size_t size)
+{
+	static const char words[] = "host name user time path type data send from next page item "
+				    "code text line size mode file open read last port test main ";
+	bool text = random_next() & 1;
+
+	for (size_t n = 0; n < size; n++) {
+		static uint64_t draw;
+
+		if (text && n % 5 == 0)
+			draw = random_next() % (sizeof words / 5) * 5;
+		else if (!text && n % 8 == 0)
+			draw = random_next();
+		at[n] = text ? (uint8_t)words[draw + n % 5] : (uint8_t)(draw >> n % 8 * 8);
+	}
+}
+
 static size_t size_of(enum kind kind, uint64_t draw)
 {
 	static const uint16_t mix[] = { 64, 64, 64, 64, 64, 64, 64, 576, 576, 576, 576, 1500 };
 
-	if (kind == MIX)
+	if (kind == MIX || kind == LOAD)
 		return mix[draw % (sizeof mix / sizeof *mix)];
 	return kind == FULL ? FRAME_MAX : 64;
 }
 
-static size_t fill(uint8_t *frame, enum kind kind)
+static size_t fill(uint8_t *frame, enum kind kind, uint64_t n)
 {
 	static const uint16_t services[] = { 443, 443, 443, 80, 53, 53,
 					     123, 22, 25, 993, 8080, 3389 };
@@ -105,20 +137,27 @@ static size_t fill(uint8_t *frame, enum kind kind)
 	uint16_t service = services[draw % (sizeof services / sizeof *services)];
 	uint16_t client = (uint16_t)(49152 + (draw >> 8) % 1000);
 	uint8_t protocol = service == 53 || service == 123 ? UDP : TCP;
-	bool back = draw >> 63, version6 = kind == MIX && (draw >> 48) % 4 == 0;
+	bool mixed = kind == MIX || kind == LOAD;
+	bool back = draw >> 63, version6 = mixed && (draw >> 48) % 4 == 0;
 	size_t at, size = size_of(kind, draw >> 20);
 
 	if (kind == PORTS) {
-		service = (uint16_t)(draw >> 40);
-		client = (uint16_t)(draw >> 24);
 		protocol = draw & 1 ? UDP : TCP;
-	} else if (kind == MIX && !version6 && (draw >> 32) % 100 == 0) {
+	} else if (kind == EVERY) {
+		service = client = (uint16_t)n;
+		protocol = n >> 16 & 1 ? TCP : UDP;
+	} else if (mixed && !version6 && (draw >> 32) % 100 == 0) {
 		protocol = ICMP;
 	}
 	if (version6 && size < IPV6_TCP_MIN)
 		size = IPV6_TCP_MIN;
 	memset(frame, 0, size);
 	at = (version6 ? ipv6 : ipv4)(frame, size, protocol, draw >> 12);
+	if (kind == PORTS) {
+		client = endpoint(frame + ETHERNET + 12, (uint32_t)(draw >> 44));
+		service = endpoint(frame + ETHERNET + 16, (uint32_t)(draw >> 24) & 0xfffff);
+		back = false;
+	}
 	put16(frame + at, back ? service : client);
 	put16(frame + at + 2, back ? client : service);
 	if (protocol == UDP) {
@@ -127,6 +166,8 @@ static size_t fill(uint8_t *frame, enum kind kind)
 		frame[at + 12] = 0x50;
 		frame[at + 13] = 0x10; /* ACK */
 	}
+	if (kind == LOAD)
+		payload(frame + at + 20, size - at - 20);
 	return size;
 }
 
@@ -141,7 +182,7 @@ static int write_frames(FILE *file, enum kind kind, uint64_t frames)
 
 	fwrite(&head, sizeof head, 1, file);
 	for (uint64_t n = 0; n < frames && !ferror(file); n++) {
-		uint32_t size = (uint32_t)fill(frame, kind);
+		uint32_t size = (uint32_t)fill(frame, kind, n);
 		uint32_t seconds = START + (uint32_t)(n / 1000000);
 		uint32_t record[] = { seconds, (uint32_t)(n % 1000000), size, size };
 
@@ -159,7 +200,7 @@ int main(int argc, char **argv)
 	while (argc == 4 && kind < KINDS && strcmp(argv[1], names[kind]) != 0)
 		kind++;
 	if (argc != 4 || kind == KINDS) {
-		fputs("usage: make-captures small|mix|full|ports FRAMES FILE\n", stderr);
+		fputs("usage: make-captures small|mix|full|ports|every|load FRAMES FILE\n", stderr);
 		return 2;
 	}
 	file = fopen(argv[3], "wb");

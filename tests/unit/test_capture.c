@@ -386,6 +386,46 @@ static void many_files_are_one_stream(void **state)
 	}
 }
 
+/* Looking ahead into a file whose turn comes later is no progress. */
+static void progress_is_that_of_all_files(void **state)
+{
+	enum { FILES = 3, FRAMES = 2 };
+	static char names[FILES][300];
+	const char *paths[FILES];
+	struct pm_capture_progress progress;
+	struct image image;
+	struct seen seen;
+
+	(void)state;
+	for (int f = 0; f < FILES; f++) {
+		pcap_begin(&image, false, MICRO, 96, 1);
+		for (int i = 0; i < FRAMES; i++)
+			pcap_frame(&image, (uint32_t)(10 * f + i), 0, "x", 1, 60);
+		snprintf(names[f], sizeof names[f], "%s/%d", folder, f);
+		paths[f] = names[f];
+		write_file(paths[f], image.bytes, image.size);
+	}
+	open_files(&seen, paths, FILES, "less 1"); /* which no frame passes */
+	assert_int_equal(seen.code, 0);
+	pm_capture_progress(seen.capture, &progress);
+	assert_true(progress.total_known);
+	assert_int_equal(progress.total, FILES * image.size);
+	assert_int_equal(progress.bytes, 0);
+	assert_int_equal(progress.frames, 0);
+	assert_int_equal(pm_capture_dispatch(seen.capture, FRAMES, on_frame, &seen, NULL), FRAMES);
+	pm_capture_progress(seen.capture, &progress);
+	assert_int_equal(progress.bytes, image.size); /* of small files a whole one at a time */
+	assert_int_equal(progress.frames, FRAMES);
+	read_on(&seen, 100);
+	pm_capture_progress(seen.capture, &progress);
+	assert_int_equal(progress.bytes, FILES * image.size);
+	assert_int_equal(progress.total, progress.bytes);
+	assert_int_equal(progress.frames, FILES * FRAMES);
+	pm_capture_close(seen.capture);
+	for (int f = 0; f < FILES; f++)
+		remove(paths[f]);
+}
+
 #define DAMAGE_FRAMES 4
 #define SECTION_SIZE 28 /* of pcapng's section header */
 
@@ -836,6 +876,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(files_are_merged_by_time),
 	cmocka_unit_test(a_file_that_goes_back_in_time_keeps_its_own_order),
 	cmocka_unit_test(many_files_are_one_stream),
+	cmocka_unit_test(progress_is_that_of_all_files),
 	cmocka_unit_test(a_pcap_cut_anywhere_gives_all_whole_frames),
 	cmocka_unit_test(a_pcapng_cut_anywhere_gives_all_whole_frames),
 	cmocka_unit_test(a_damaged_byte_of_a_pcap_costs_nothing_before_it),

@@ -1503,6 +1503,19 @@ static void the_commonest_stacks_have_a_brief(void **state)
 {
 	static const char tcp4[] = ETH("\x08\x00") IP4_TCP;
 	static const char udp6[] = ETH("\x86\xdd") IP6_UDP;
+#define VLAN_IP4 TAG("\x00\x05", TYPE_IP4) IP4_TCP
+#define VLAN_VLAN TAG("\x00\x05", TYPE_VLAN)
+	static const char one[] = ETH(TYPE_VLAN) VLAN_IP4;
+	static const char two[] = ETH(TYPE_SVLAN) VLAN_VLAN VLAN_IP4;
+	static const char three[] = ETH(TYPE_SVLAN) VLAN_VLAN VLAN_VLAN VLAN_IP4;
+	static const struct {
+		const char *bytes;
+		size_t size;
+	} tagged[] = {
+		{ one, sizeof one - 1 },
+		{ two, sizeof two - 1 },
+		{ three, sizeof three - 1 },
+	};
 	const struct pm_link *ethernet = pm_link_find(1);
 
 	(void)state;
@@ -1510,6 +1523,10 @@ static void the_commonest_stacks_have_a_brief(void **state)
 		pm_packet_brief(ethernet, (const uint8_t *)tcp4, sizeof tcp4 - 1, sizeof tcp4 - 1));
 	assert_true(
 		pm_packet_brief(ethernet, (const uint8_t *)udp6, sizeof udp6 - 1, sizeof udp6 - 1));
+	for (size_t i = 0; i < COUNT(tagged); i++)
+		assert_int_equal(pm_packet_brief(ethernet, (const uint8_t *)tagged[i].bytes,
+						 tagged[i].size, tagged[i].size) != 0,
+				 i < 2);
 	assert_false(pm_packet_brief(pm_link_find(101), (const uint8_t *)tcp4, sizeof tcp4 - 1,
 				     sizeof tcp4 - 1));
 	assert_true(briefs > 100);

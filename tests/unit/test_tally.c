@@ -331,6 +331,74 @@ static void many_frames_at_once_count_as_one_by_one(void **state)
 	pm_tally_free(at_once);
 }
 
+static void services_are_the_same(struct pm_tally *a, struct pm_tally *b)
+{
+	for (int t = 0; t < PM_TRANSPORT_N; t++) {
+		const struct pm_tally_transport *one = &a->transports[t];
+		const struct pm_tally_transport *other = &b->transports[t];
+
+		assert_int_equal(one->n_used_services, other->n_used_services);
+		for (uint32_t id = 0; id <= pm_rules_services(a->rules); id++) {
+			for (int side = 0; side < PM_SIDE_N; side++) {
+				assert_int_equal(one->services[id].side[side].packets,
+						 other->services[id].side[side].packets);
+				assert_int_equal(one->services[id].side[side].bytes,
+						 other->services[id].side[side].bytes);
+			}
+			for (int rung = 0; rung < PM_RUNG_N; rung++)
+				assert_int_equal(one->services[id].rung[rung],
+						 other->services[id].rung[rung]);
+		}
+	}
+}
+
+/*
+ * Where no rule has a host, most services are made of the ports when the interval closes; where one
+ * has, each frame counts for its service. One rule that no frame meets tells the two ways apart.
+ */
+static void services_settled_are_services_counted(void **state)
+{
+#define NAMES "alpha 53/udp/tcp\nbeta 80/tcp/udp/sctp\nbeta 81/tcp priority=70\ndelta 40000-40010/tcp/udp\n"
+	static const uint16_t ports[] = { 0, 53, 80, 81, 9000, 9001, 40000, 40005, 50000, 65535 };
+	struct pm_rules *plain = traffic_rules(NAMES, 1);
+	struct pm_rules *scoped = traffic_rules(NAMES "omega 7/tcp host=203.0.113.1\n", 1);
+	struct pm_tally *settled = NULL, *counted = NULL;
+	uint32_t random = 1;
+
+	(void)state;
+	assert_non_null(plain);
+	assert_non_null(scoped);
+	assert_int_equal(pm_tally_new(plain, &settled), PM_OK);
+	assert_int_equal(pm_tally_new(scoped, &counted), PM_OK);
+	for (int i = 0; i < 20000; i++) {
+		struct pm_packet packet = { .verdict = PM_VERDICT_PORTS, .ip_version = 4 };
+
+		random = random * UINT32_C(1664525) + UINT32_C(1013904223);
+		packet.src_port = ports[(random >> 8) % COUNT(ports)];
+		packet.dst_port = ports[(random >> 13) % COUNT(ports)];
+		packet.transport = (uint8_t)((random >> 18) % PM_TRANSPORT_N);
+		packet.notes = random >> 31 ? PM_NOTE_GROUP : 0;
+		ports_add(settled, (enum pm_transport)packet.transport, packet.src_port,
+			  packet.dst_port, pm_side_decide(plain, &packet), random >> 20);
+		ports_add(counted, (enum pm_transport)packet.transport, packet.src_port,
+			  packet.dst_port, pm_side_decide(scoped, &packet), random >> 20);
+		if (i % 5000 == 0) { /* settled in between, and twice */
+			pm_tally_settle(settled);
+			pm_tally_settle(settled);
+			pm_tally_settle(counted);
+			services_are_the_same(settled, counted);
+		}
+	}
+	assert_int_equal(pm_tally_merge(settled, settled), PM_OK);
+	assert_int_equal(pm_tally_merge(counted, counted), PM_OK);
+	pm_tally_settle(settled);
+	services_are_the_same(settled, counted);
+	pm_tally_free(settled);
+	pm_tally_free(counted);
+	pm_rules_unref(plain);
+	pm_rules_unref(scoped);
+}
+
 static void a_merged_tally_is_the_sum_of_both(void **state)
 {
 	struct pm_tally *a = tally_new(), *b = tally_new(), *sum = tally_new();
@@ -552,6 +620,7 @@ static void a_reset_tally_takes_other_rules(void **state)
 	for (uint16_t id = 1; id <= pm_rules_services(other_rules); id++)
 		ports_add(tally, PM_TRANSPORT_UDP, 40000, (uint16_t)(52 + id),
 			  (struct pm_decision){ id, PM_SIDE_DST, PM_RUNG_KNOWN }, WIRE);
+	pm_tally_settle(tally);
 	assert_int_equal(tally->transports[PM_TRANSPORT_UDP].n_used_services, 4);
 	pm_tally_free(tally);
 }
@@ -634,6 +703,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(a_frame_counts_in_the_totals_and_by_ip_version),
 	cmocka_unit_test(frames_of_4_gib_add_up_in_64_bits),
 	cmocka_unit_test(many_frames_at_once_count_as_one_by_one),
+	cmocka_unit_test(services_settled_are_services_counted),
 	cmocka_unit_test(a_merged_tally_is_the_sum_of_both),
 	cmocka_unit_test(an_absorbed_tally_is_added_like_a_merged_one),
 	cmocka_unit_test(a_merged_tally_spans_both_intervals),
