@@ -22,6 +22,11 @@
 /* Bytes of a file that are worth several threads; of blocks of a chosen size, some of them. */
 #define WORTH ((uint64_t)4 << 20)
 #define WORTH_BLOCKS 4
+/*
+ * A record that is longer than so many blocks is read by itself: buffers of all threads would grow,
+ * and few have one.
+ */
+#define LARGE_BLOCKS 4
 
 struct pm_block {
 	struct files *files;
@@ -145,17 +150,23 @@ void pm_block_claim(struct pm_block *block)
 	pthread_mutex_unlock(&files->lock);
 }
 
+static bool make_room(struct pm_block *block, size_t size)
+{
+	uint8_t *more = block->size < size ? realloc(block->buffer, size) : block->buffer;
+
+	if (!more)
+		return false;
+	block->buffer = more;
+	if (block->size < size)
+		block->size = size;
+	return true;
+}
+
 /* Brings the buffer to @size bytes, if the file has them. */
 static void fetch(struct pm_block *block, size_t size)
 {
-	if (block->size < size) {
-		uint8_t *more = realloc(block->buffer, size);
-
-		if (!more)
-			return;
-		block->buffer = more;
-		block->size = size;
-	}
+	if (!make_room(block, size))
+		return;
 	while (block->held < size) {
 		ssize_t n = pread(block->fd, block->buffer + block->held, size - block->held,
 				  (off_t)(block->offset + block->held));
@@ -279,7 +290,7 @@ static bool take_split(struct pm_block *block, struct file *file, struct hop *ho
 
 		file->reader.ops->hop(&file->reader, block->buffer, block->held, hop);
 		need = hop->need;
-		if (need <= block->held)
+		if (need <= block->held || need > LARGE_BLOCKS * block->block + BEYOND)
 			break;
 		fetch(block, need);
 		if (need > block->held)
@@ -292,20 +303,24 @@ static bool take_split(struct pm_block *block, struct file *file, struct hop *ho
 	return hop->at < hop->stop;
 }
 
+/* Of a stream that has grown for a large record: its buffer stays the only large one. */
+static bool copy_bytes(struct pm_block *block, struct stream *stream, size_t n)
+{
+	if (!make_room(block, n))
+		return false;
+	memcpy(block->buffer, pm_stream_bytes(stream), n);
+	pm_stream_pass(stream, n);
+	return true;
+}
+
 /* The block gets the stream's buffer, and the stream the block's, with what is left in it. */
 static bool swap_buffers(struct pm_block *block, struct stream *stream, size_t n)
 {
 	size_t rest = pm_stream_held(stream) - n, size = stream->size;
 	uint8_t *buffer = stream->buffer;
 
-	if (block->size < rest) {
-		uint8_t *more = realloc(block->buffer, size);
-
-		if (!more)
-			return false;
-		block->buffer = more;
-		block->size = size;
-	}
+	if (!make_room(block, rest))
+		return false;
 	memcpy(block->buffer, pm_stream_bytes(stream) + n, rest);
 	stream->passed += stream->at + n;
 	stream->at = 0;
@@ -321,7 +336,8 @@ static bool swap_buffers(struct pm_block *block, struct stream *stream, size_t n
 static bool take_stream(struct pm_block *block, struct file *file, struct hop *hop)
 {
 	struct stream *stream = &file->stream;
-	size_t at, n;
+	size_t at, n, most = LARGE_BLOCKS * block->block + BEYOND;
+	bool moved;
 
 	hop->stop = block->block;
 	for (;;) {
@@ -329,13 +345,17 @@ static bool take_stream(struct pm_block *block, struct file *file, struct hop *h
 
 		pm_stream_top_up(stream, hop->need > block->block ? hop->need : block->block);
 		held = pm_stream_held(stream);
-		file->reader.ops->hop(&file->reader, pm_stream_bytes(stream), held, hop);
-		if (hop->n || !hop->need || !pm_stream_fill(stream, held + 1))
+		file->reader.ops->hop(&file->reader, pm_stream_bytes(stream),
+				      held < most ? held : most, hop);
+		if (hop->n || !hop->need || hop->need > most || !pm_stream_fill(stream, held + 1))
 			break;
 	}
-	at = stream->at;
+	at = stream->size > most ? 0 : stream->at;
 	n = hop->at;
-	if (hop->n == 0 || !swap_buffers(block, stream, n)) {
+	if (hop->n == 0)
+		return true;
+	moved = stream->size > most ? copy_bytes(block, stream, n) : swap_buffers(block, stream, n);
+	if (!moved) {
 		hop->n = 0;
 		return true;
 	}

@@ -3,6 +3,7 @@
  * Capture files in blocks, as several threads take them: the same frames, in the same order, as one
  * by one. Of random files, with blocks of random sizes that are fetched ahead of their turns.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -313,8 +316,32 @@ static void assert_same(const struct seen *a, const struct seen *b)
 	assert_int_equal(a->damaged, b->damaged);
 }
 
+/* Puts a pipe in place of a file that has just been written, and one who writes the same to it. */
+static pid_t as_pipe(const char *path)
+{
+	pid_t pid;
+
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		int fd = open(path, O_WRONLY);
+
+		for (size_t at = 0; fd >= 0 && at < image_size;) {
+			ssize_t n = write(fd, image + at, image_size - at);
+
+			if (n <= 0)
+				break;
+			at += (size_t)n;
+		}
+		_exit(0);
+	}
+	return pid;
+}
+
 /* One random set of files, read in both ways. */
-static uint64_t round_holds(size_t files, const char *filter)
+static uint64_t round_holds(size_t files, const char *filter, bool piped)
 {
 	static struct seen whole, parts;
 	char names[FILES][300];
@@ -323,6 +350,7 @@ static uint64_t round_holds(size_t files, const char *filter)
 	struct pm_capture *a = NULL, *b = NULL;
 	struct pm_error err = { .line = 0 };
 	uint64_t in_blocks = 0;
+	pid_t pid = 0;
 
 	memset(&whole, 0, sizeof whole);
 	memset(&parts, 0, sizeof parts);
@@ -336,6 +364,8 @@ static uint64_t round_holds(size_t files, const char *filter)
 		read_one_by_one(a, &whole);
 		options.block = 1 + draw(draw(2) ? 5000 : 300);
 		now = &parts;
+		if (piped)
+			pid = as_pipe(paths[files - 1]);
 		assert_int_equal(pm_capture_open_files(paths, files, &options, &err, &b), PM_OK);
 		read_in_blocks(b, &parts);
 		assert_same(&whole, &parts);
@@ -343,6 +373,8 @@ static uint64_t round_holds(size_t files, const char *filter)
 	}
 	pm_capture_close(a);
 	pm_capture_close(b);
+	if (pid)
+		waitpid(pid, NULL, 0);
 	for (size_t i = 0; i < files; i++)
 		unlink(names[i]);
 	return in_blocks;
@@ -355,8 +387,21 @@ static void blocks_hold_the_frames_of_a_file(void **state)
 	(void)state;
 	seed = 1;
 	for (int i = 0; i < ROUNDS; i++)
-		in_blocks += round_holds(1, NULL);
+		in_blocks += round_holds(1, NULL, false);
 	assert_true(in_blocks > ROUNDS * 50);
+}
+
+static void blocks_hold_the_frames_of_a_stream(void **state)
+{
+	uint64_t in_blocks = 0;
+
+	(void)state;
+	seed = 4;
+	for (int i = 0; i < ROUNDS / 3; i++)
+		in_blocks += round_holds(1, NULL, true);
+	for (int i = 0; i < ROUNDS / 10; i++)
+		in_blocks += round_holds(2 + draw(FILES - 1), NULL, true);
+	assert_true(in_blocks > ROUNDS * 10);
 }
 
 static void blocks_hold_the_frames_of_several_files(void **state)
@@ -366,7 +411,7 @@ static void blocks_hold_the_frames_of_several_files(void **state)
 	(void)state;
 	seed = 2;
 	for (int i = 0; i < ROUNDS / 3; i++)
-		in_blocks += round_holds(2 + draw(FILES - 1), NULL);
+		in_blocks += round_holds(2 + draw(FILES - 1), NULL, false);
 	assert_true(in_blocks > ROUNDS * 10);
 }
 
@@ -377,7 +422,7 @@ static void blocks_hold_what_a_filter_lets_through(void **state)
 	(void)state;
 	seed = 3;
 	for (int i = 0; i < ROUNDS / 5; i++)
-		in_blocks += round_holds(1 + draw(FILES), "greater 60");
+		in_blocks += round_holds(1 + draw(FILES), "greater 60", false);
 	assert_true(in_blocks > ROUNDS);
 }
 
@@ -446,6 +491,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_block_stops_where_time_leaves_its_bounds),
 		cmocka_unit_test(blocks_hold_the_frames_of_a_file),
+		cmocka_unit_test(blocks_hold_the_frames_of_a_stream),
 		cmocka_unit_test(blocks_hold_the_frames_of_several_files),
 		cmocka_unit_test(blocks_hold_what_a_filter_lets_through),
 	};

@@ -278,7 +278,7 @@ static void json_holds_the_whole_record(void **state)
 	json_decref(line);
 }
 
-/* Rows of ports do not go through jansson, but must be what it would have written. */
+/* Rows of ports and services do not go through jansson, but must be what it would have written. */
 static void a_line_is_what_jansson_makes_of_it(void **state)
 {
 	static const uint64_t figures[] = { 0, 7, 10, 99, 100, 65535, (UINT64_C(1) << 53) - 1 };
@@ -286,6 +286,8 @@ static void a_line_is_what_jansson_makes_of_it(void **state)
 					     NULL,    "qu\"ote\\", "caf\xc3\xa9",
 					     "tab\t\x01" };
 	static char longest[256];
+	uint16_t many[1000];
+	const json_t *ports;
 	struct pm_source source = plain_source();
 	struct pm_output *output = output_open(PM_FORMAT_JSON);
 	struct pm_record *record = record_new(&source);
@@ -303,6 +305,15 @@ static void a_line_is_what_jansson_makes_of_it(void **state)
 		row->as_service = (struct pm_count){ figures[(i + 4) % 7], figures[(i + 5) % 7] };
 	}
 	assert_true(record->n_ports > COUNT(names));
+	for (size_t i = 0; i < COUNT(many); i++)
+		many[i] = (uint16_t)(65535 - i);
+	assert_true(record->n_services > 0);
+	record->services[0].ports = many;
+	record->services[0].n_ports = COUNT(many);
+	record->services[0].service = longest;
+	record->services[0].category = names[6];
+	for (size_t i = 0; i < PM_RUNG_N; i++)
+		record->services[0].side_by[i] = figures[6];
 	assert_int_equal(pm_output_record(output, record, NULL), PM_OK);
 	pm_record_free(record);
 	assert_int_equal(pm_output_close(output, NULL), PM_OK);
@@ -312,6 +323,10 @@ static void a_line_is_what_jansson_makes_of_it(void **state)
 	assert_non_null(again);
 	assert_int_equal(strlen(text), strlen(again) + 1);
 	assert_memory_equal(text, again, strlen(again));
+	ports = json_object_get(json_array_get(json_object_get(line, "services"), 0), "ports");
+	assert_int_equal(json_array_size(ports), COUNT(many));
+	for (size_t i = 0; i < COUNT(many); i++)
+		assert_int_equal(json_integer_value(json_array_get(ports, i)), many[i]);
 	free(text);
 	free(again);
 	json_decref(line);

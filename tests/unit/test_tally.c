@@ -460,6 +460,8 @@ static void an_absorbed_tally_is_added_like_a_merged_one(void **state)
 			assert_int_equal(more->transports[t].n_used_ports, 0);
 			assert_int_equal(used_ports(&more->transports[t]), 0);
 		}
+		assert_int_equal(pm_tally_reset(sum, rules), PM_OK);
+		assert_int_equal(used_ports(&sum->transports[PM_TRANSPORT_TCP]), 0);
 		assert_int_equal(pm_tally_reset(more, other_rules), PM_OK);
 		assert_int_equal(pm_tally_absorb(sum, more), PM_E_INVALID);
 		pm_tally_free(a);
