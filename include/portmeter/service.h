@@ -138,8 +138,9 @@ PM_API struct pm_decision pm_side_decide(const struct pm_rules *rules,
 					 const struct pm_packet *packet);
 
 /*
- * The same for a brief that is not 0. PM_RUNG_N as rung: it does not say enough (port 0, or a port
- * that host-scoped rules cover); ask with the whole packet.
+ * The same for a brief that is not 0, but for the service, which is left 0: it is pm_rules_label of
+ * the side's port. PM_RUNG_N as rung: it does not say enough (port 0, or a port that host-scoped
+ * rules cover); ask with the whole packet.
  */
 PM_API struct pm_decision pm_side_decide_brief(const struct pm_rules *rules, pm_brief brief);
 

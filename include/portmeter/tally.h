@@ -89,6 +89,8 @@ struct pm_tally_transport {
 	uint16_t *used_ports;
 	uint16_t *used_services;
 	uint32_t n_used_ports, n_used_services;
+	uint64_t *scores;                 /* PM_PORTS: frames whose side it is by its score */
+	bool scored;                      /* there are such */
 	void *block;                      /* what holds @ports */
 	bool there;                       /* all of its memory */
 };

@@ -81,7 +81,8 @@ int pm_meter_new_helper(const struct pm_meter *meter,
 int pm_meter_reserve(struct pm_meter *meter);
 /*
  * Before it counts, in its own time: the interval and rules of @meter are the helper's, and what
- * has been absorbed is gone. PM_E_MEMORY: they could not be taken over. */
+ * has been absorbed is gone. PM_E_MEMORY: they could not be taken over.
+ */
 int pm_meter_follow(struct pm_meter *helper, const struct pm_meter *meter);
 /* Adds what the helper has counted. */
 void pm_meter_absorb(struct pm_meter *meter, struct pm_meter *helper);

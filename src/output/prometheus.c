@@ -38,11 +38,16 @@ static void metric(struct sink *sink, const char *name, const char *type, const 
 	pm_sink_text(sink, "# HELP portmeter_%s %s\n# TYPE portmeter_%s %s\n", name, help, name, type);
 }
 
-/* Begins a sample with the label that all have. */
+/*
+ * Begins a sample with the label that all have, and the one that keeps figures of inner layers from
+ * being added to those of outer ones.
+ */
 static void sample(struct sink *sink, const char *name, const struct pm_record *sum)
 {
 	pm_sink_text(sink, "portmeter_%s", name);
 	write_label(sink, true, "interface", sum->source->name);
+	if (sum->source->inner)
+		write_label(sink, false, "tunnel", "inner");
 }
 
 static void value(struct sink *sink, uint64_t count)

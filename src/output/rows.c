@@ -21,6 +21,8 @@ static void row_begin(struct json_writer *w, struct pm_output *output,
 		pm_json_member(w, "run", pm_json_text(source->run));
 	pm_json_member(w, "seq", pm_json_count(record->seq));
 	pm_json_member(w, "source", pm_json_text(source->name));
+	if (source->inner)
+		pm_json_member(w, "tunnel", json_string("inner"));
 	pm_json_member(w, "start", pm_json_time(interval->start_ns));
 	pm_json_member(w, "end", pm_json_time(interval->end_ns));
 	pm_json_member(w, "seconds", pm_json_seconds(interval));

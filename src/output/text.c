@@ -54,7 +54,8 @@ static void title(struct sink *sink, const struct pm_record *record)
 	pm_time_text(interval->end_ns, end);
 	/* A path may be longer than pm_sink_text takes. */
 	pm_sink_write(sink, record->source->name, strlen(record->source->name));
-	pm_sink_text(sink, "  %s to %s%s\n", start, end, interval->partial ? "  (partial)" : "");
+	pm_sink_text(sink, "  %s to %s%s%s\n", start, end, interval->partial ? "  (partial)" : "",
+		     record->source->inner ? "  (inside tunnels)" : "");
 	pm_sink_text(sink, "%s packets, %s", grouped(record->totals.packets, a),
 		  scaled((double)record->totals.bytes, "B", b));
 	if (seconds > 0)

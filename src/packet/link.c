@@ -47,7 +47,8 @@ static struct pm_step cooked(const struct pm_cursor *c, struct pm_packet *packet
 	if (type == 1 || type == 2) /* broadcast, multicast */
 		packet->notes |= PM_NOTE_GROUP;
 	switch (hardware) {
-	case 770: /* frame relay */
+	case 770: /* frame relay, whatever the protocol says */
+		return pm_next_link(packet, PM_LINKTYPE_FRAME_RELAY);
 	case 824: /* netlink */
 		return pm_end(packet, PM_VERDICT_NON_IP);
 	case 801: /* 802.11 */

@@ -127,9 +127,13 @@ enum {
 	PM_LINKTYPE_FC2 = 224,
 };
 
-/* Parts of an 802.11 frame that only its header tells, and a frame with padding behind it. */
+/*
+ * Parts of an 802.11 frame that only its header tells, a frame with padding behind it, and one
+ * whose frame control has its bytes in the other order.
+ */
 enum pm_wifi {
 	PM_WIFI_PADDED,
+	PM_WIFI_SWAPPED,
 	PM_WIFI_MESH,
 	PM_WIFI_AGGREGATE,
 	PM_WIFI_MESH_AGGREGATE,
@@ -180,6 +184,7 @@ pm_decode_fn pm_decode_batman;
 /* ppp.c */
 pm_decode_fn pm_decode_ppp;
 pm_decode_fn pm_decode_ppp_bridged;
+pm_decode_fn pm_decode_ppp_multilink;
 pm_decode_fn pm_decode_ppp_serial;
 pm_decode_fn pm_decode_ppp_directed;
 pm_decode_fn pm_decode_ppp_pppd;
@@ -241,6 +246,7 @@ pm_decode_fn pm_decode_juniper_other;
 /* wifi.c */
 pm_decode_fn pm_decode_wifi;
 pm_decode_fn pm_decode_wifi_padded;
+pm_decode_fn pm_decode_wifi_swapped;
 pm_decode_fn pm_decode_wifi_mesh;
 pm_decode_fn pm_decode_wifi_aggregate;
 pm_decode_fn pm_decode_wifi_mesh_aggregate;

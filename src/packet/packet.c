@@ -154,6 +154,7 @@ static const struct row nsh_protocols[] = {
 
 static const struct row wifi_parts[] = {
 	{ PM_WIFI_PADDED, pm_decode_wifi_padded },
+	{ PM_WIFI_SWAPPED, pm_decode_wifi_swapped },
 	{ PM_WIFI_MESH, pm_decode_wifi_mesh },
 	{ PM_WIFI_AGGREGATE, pm_decode_wifi_aggregate },
 	{ PM_WIFI_MESH_AGGREGATE, pm_decode_wifi_mesh_aggregate },
@@ -169,6 +170,7 @@ static const struct row ppp_protocols[] = {
 	{ 0x0021, pm_decode_ipv4 },
 	{ 0x0057, pm_decode_ipv6 },
 	{ 0x0031, pm_decode_ppp_bridged },
+	{ 0x003d, pm_decode_ppp_multilink },
 	{ 0x0281, pm_decode_mpls },
 	{ 0x0283, pm_decode_mpls },
 };
@@ -226,7 +228,8 @@ static pm_decode_fn *const tunnel_protocols[256] = {
 	[97] = pm_decode_etherip,
 	[103] = pm_decode_pim,
 	[115] = pm_decode_l2tp_ip,
-	[137] = pm_decode_mpls, /* RFC 4023 */
+	[137] = pm_decode_mpls,     /* RFC 4023 */
+	[143] = pm_decode_ethernet, /* RFC 8986 */
 };
 
 /* GRE's types that are no ethertypes, or mean something else there. */

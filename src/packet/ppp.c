@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * PPP (RFC 1661), in HDLC framing (RFC 1662; Cisco's: RFC 1547 section 4.3.1), bridged frames
- * (RFC 3518), PPPoE (RFC 2516).
+ * (RFC 3518), multilink (RFC 1990), PPPoE (RFC 2516).
  */
 #include "packet-internal.h"
 
@@ -89,4 +89,21 @@ struct pm_step pm_decode_ppp_bridged(struct pm_cursor *c, struct pm_packet *pack
 	if (h[1] != KIND_ETHERNET)
 		return pm_end(packet, PM_VERDICT_NON_IP);
 	return pm_next_ethertype(packet, PM_ETHERTYPE_BRIDGED);
+}
+
+/*
+ * Which part of a packet, and its number (4): the first part has the protocol. Peers may agree on a
+ * header of two bytes, which no frame shows; what then stands in the place of the protocol, the
+ * begin of an IP header, is none.
+ */
+struct pm_step pm_decode_ppp_multilink(struct pm_cursor *c, struct pm_packet *packet)
+{
+	enum { BEGIN = 0x80 };
+	const uint8_t *h = pm_cursor_take(c, 4);
+
+	if (!h)
+		return pm_end_short(packet, c);
+	if (!(h[0] & BEGIN))
+		return pm_end(packet, PM_VERDICT_NON_IP);
+	return pm_next_ethertype(packet, PM_ETHERTYPE_PPP);
 }

@@ -14,28 +14,32 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* Tunnels in UDP. Where no port is registered, the user says which. */
+/*
+ * Tunnels in UDP. Where no port is registered, the user says which. @bare: IP follows with nothing
+ * before it that says so but its version, which one payload in eight has by chance.
+ */
 static const struct kind {
 	const char *name;
 	uint16_t ports[2]; /* 0: none */
 	pm_decode_fn *fn;
+	bool bare;
 } kinds[] = {
-	{ "none", { 0 }, NULL },
-	{ "vxlan", { 4789 }, pm_decode_vxlan },
-	{ "vxlan-gpe", { 4790 }, pm_decode_vxlan_gpe },
-	{ "geneve", { 6081 }, pm_decode_geneve },
-	{ "gtp", { 2152, 3386 }, pm_decode_gtp },
-	{ "teredo", { 3544 }, pm_decode_teredo },
-	{ "l2tp", { 1701 }, pm_decode_l2tp },
-	{ "gre", { 4754 }, pm_decode_gre },
-	{ "mpls", { 6635 }, pm_decode_mpls },
-	{ "gue", { 6080 }, pm_decode_gue },
-	{ "fou", { 0 }, pm_decode_fou },
-	{ "lisp", { 4341 }, pm_decode_lisp },
-	{ "lisp-control", { 4342 }, pm_decode_lisp_control },
-	{ "ayiya", { 5072 }, pm_decode_ayiya },
-	{ "capwap", { 5247 }, pm_decode_capwap },
-	{ "tzsp", { 37008 }, pm_decode_tzsp },
+	{ "none", { 0 }, NULL, false },
+	{ "vxlan", { 4789 }, pm_decode_vxlan, false },
+	{ "vxlan-gpe", { 4790 }, pm_decode_vxlan_gpe, false },
+	{ "geneve", { 6081 }, pm_decode_geneve, false },
+	{ "gtp", { 2152, 3386 }, pm_decode_gtp, false },
+	{ "teredo", { 3544 }, pm_decode_teredo, true },
+	{ "l2tp", { 1701 }, pm_decode_l2tp, false },
+	{ "gre", { 4754 }, pm_decode_gre, false },
+	{ "mpls", { 6635 }, pm_decode_mpls, true },
+	{ "gue", { 6080 }, pm_decode_gue, true },
+	{ "fou", { 0 }, pm_decode_fou, true },
+	{ "lisp", { 4341 }, pm_decode_lisp, true },
+	{ "lisp-control", { 4342 }, pm_decode_lisp_control, true },
+	{ "ayiya", { 5072 }, pm_decode_ayiya, false },
+	{ "capwap", { 5247 }, pm_decode_capwap, false },
+	{ "tzsp", { 37008 }, pm_decode_tzsp, false },
 };
 
 struct pm_tunnels {
@@ -134,6 +138,24 @@ static bool has_ip(const struct pm_packet *packet, pm_decode_fn *last)
 	       last == pm_decode_ipv6;
 }
 
+/*
+ * Whether what a UDP port suggests is there. Every client may draw the port of a tunnel, so where
+ * only a version spoke for IP, its header must be held whole, not contradict itself and claim no
+ * more than the datagram around it. A piece of a datagram, or one shorter than it says, has not all
+ * that was in it, and nesting without end is no matter of ports.
+ */
+static bool is_credible(const struct pm_tunnels *tunnels, const struct pm_packet *outer,
+			const struct pm_packet *carrier, const struct pm_packet *inner, int layers)
+{
+	const uint8_t partial = PM_NOTE_LENGTH | PM_NOTE_FIRST_FRAGMENT;
+
+	if (outer->verdict != PM_VERDICT_PORTS || layers >= PM_MAX_LAYERS ||
+	    (outer->notes | carrier->notes) & partial ||
+	    !kinds[kind_of(tunnels, outer->src_port, outer->dst_port)].bare)
+		return true;
+	return inner->ip_version != 0 && !(inner->notes & PM_NOTE_LENGTH);
+}
+
 void pm_packet_decode_inner(const struct pm_tunnels *tunnels, const struct pm_link *link,
 			    const uint8_t *bytes, size_t held, size_t wire,
 			    struct pm_packet *ret_packet, struct pm_packet *ret_carrier)
@@ -149,6 +171,8 @@ void pm_packet_decode_inner(const struct pm_tunnels *tunnels, const struct pm_li
 
 		step = enter(tunnels, &c, &packet, &inner);
 		if (!step.fn || !has_ip(&inner, pm_decode_on(&c, &inner, step, &layers)))
+			break;
+		if (!is_credible(tunnels, &packet, &carrier, &inner, layers))
 			break;
 		if (packet.notes & PM_NOTE_FIRST_FRAGMENT && !carrier.notes)
 			carrier = packet;
@@ -494,6 +518,19 @@ struct pm_step pm_decode_ayiya(struct pm_cursor *c, struct pm_packet *packet)
 }
 
 /*
+ * Access points of Cisco send the two bytes of frame control in the other order. Data with its type
+ * first is taken as it stands: read the other way it would come from no access point.
+ */
+static struct pm_step capwap_wifi(const struct pm_cursor *c, struct pm_packet *packet)
+{
+	const uint8_t *h = pm_cursor_peek(c, 0, 2);
+
+	if (h && (h[0] & 0x0f) != 0x08 && (h[1] & 0x0f) == 0x08)
+		return pm_next_wifi(packet, PM_WIFI_SWAPPED);
+	return pm_next_link(packet, PM_LINKTYPE_WIFI);
+}
+
+/*
  * Preamble (1), size in 4-byte units, radio, binding and flags (3), fragment (4), options. A later
  * fragment has no frame's begin, and with encryption there is another preamble.
  */
@@ -516,7 +553,7 @@ struct pm_step pm_decode_capwap(struct pm_cursor *c, struct pm_packet *packet)
 		return pm_end_short(packet, c);
 	if (!(h[2] & NATIVE))
 		return pm_next_ethertype(packet, PM_ETHERTYPE_BRIDGED);
-	return (h[2] >> 1 & 0x1f) == BINDING_WIFI ? pm_next_link(packet, PM_LINKTYPE_WIFI)
+	return (h[2] >> 1 & 0x1f) == BINDING_WIFI ? capwap_wifi(c, packet)
 						  : pm_end(packet, PM_VERDICT_NON_IP);
 }
 

@@ -72,11 +72,14 @@ static struct pm_step payload(struct pm_cursor *c, struct pm_packet *packet, boo
 /*
  * Frame control (2), duration (2), three addresses, sequence (2), then, each if there is one: the
  * fourth address, QoS control (2), HT control (4). @padded: the body begins at four bytes.
+ * @swapped: the two bytes of frame control are in the other order.
  */
-static struct pm_step frame(struct pm_cursor *c, struct pm_packet *packet, bool padded)
+static struct pm_step frame(struct pm_cursor *c, struct pm_packet *packet, bool padded,
+			    bool swapped)
 {
 	const uint8_t *h = pm_cursor_peek(c, 0, 2);
 	size_t size = 24, qos_at = 0;
+	uint8_t type, flags;
 	uint16_t qos;
 	bool mesh;
 
@@ -84,14 +87,16 @@ static struct pm_step frame(struct pm_cursor *c, struct pm_packet *packet, bool 
 		pm_cursor_take(c, 2);
 		return pm_end_short(packet, c);
 	}
+	type = h[swapped ? 1 : 0];
+	flags = h[swapped ? 0 : 1];
 	/* version 0, data, and not one of the subtypes without; who has no key sees no more */
-	if ((h[0] & 0x0f) != 0x08 || h[0] & 0x40 || h[1] & PROTECTED)
+	if ((type & 0x0f) != 0x08 || type & 0x40 || flags & PROTECTED)
 		return pm_end(packet, PM_VERDICT_NON_IP);
-	if ((h[1] & TO_DS) && (h[1] & FROM_DS))
+	if ((flags & TO_DS) && (flags & FROM_DS))
 		size += 6;
-	if (h[0] & 0x80) {
+	if (type & 0x80) {
 		qos_at = size;
-		size += h[1] & ORDER ? 6 : 2;
+		size += flags & ORDER ? 6 : 2;
 	}
 	if (padded)
 		size = (size + 3) & ~(size_t)3;
@@ -100,9 +105,9 @@ static struct pm_step frame(struct pm_cursor *c, struct pm_packet *packet, bool 
 		return pm_end_short(packet, c);
 	if (h[22] & 0x0f) /* a later fragment: LLC was in the first */
 		return pm_end(packet, PM_VERDICT_NON_IP);
-	note_destination(packet, h[1] & TO_DS ? h + 16 : h + 4);
+	note_destination(packet, flags & TO_DS ? h + 16 : h + 4);
 	qos = qos_at ? pm_le16(h + qos_at) : 0;
-	mesh = qos & MESH && h[1] & FROM_DS;
+	mesh = qos & MESH && flags & FROM_DS;
 	if (qos & AGGREGATE)
 		return pm_next_wifi(packet, mesh ? PM_WIFI_MESH_AGGREGATE : PM_WIFI_AGGREGATE);
 	if (mesh && is_mesh(c))
@@ -112,12 +117,17 @@ static struct pm_step frame(struct pm_cursor *c, struct pm_packet *packet, bool 
 
 struct pm_step pm_decode_wifi(struct pm_cursor *c, struct pm_packet *packet)
 {
-	return frame(c, packet, false);
+	return frame(c, packet, false, false);
 }
 
 struct pm_step pm_decode_wifi_padded(struct pm_cursor *c, struct pm_packet *packet)
 {
-	return frame(c, packet, true);
+	return frame(c, packet, true, false);
+}
+
+struct pm_step pm_decode_wifi_swapped(struct pm_cursor *c, struct pm_packet *packet)
+{
+	return frame(c, packet, false, true);
 }
 
 /* Flags (1), time to live (1), sequence (4), up to two addresses, of two the destination first. */

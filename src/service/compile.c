@@ -339,6 +339,8 @@ static int put_segment(struct compile *c, size_t group, unsigned transport,
 	if (group == 0) {
 		for (uint32_t port = segment.low; port <= segment.high; port++)
 			c->rules->labels[transport][port] = segment.label;
+		memset(&c->rules->classes[transport][segment.low], segment.label.priority + 1,
+		       (size_t)segment.high - segment.low + 1);
 		return 0;
 	}
 	code = pm_list_grow(&c->rules->segments, &c->segments_room, c->n_segments,
@@ -418,8 +420,10 @@ static int mark_scoped(struct compile *c)
 
 		for (size_t port = 0; port < PM_PORTS; port++) {
 			depth += change[t * (PM_PORTS + 1) + port];
-			if (depth)
+			if (depth) {
 				rules->labels[t][port].flags |= PM_LABEL_SCOPED;
+				rules->classes[t][port] = PM_CLASS_ASK;
+			}
 		}
 	}
 	free(change);
@@ -473,8 +477,10 @@ int pm_compile(struct pm_rules *rules, struct pm_report *report, bool check)
 	for (uint32_t i = 0; code == 0 && check && i < rules->list.n; i++)
 		if (c.winner[i] != NOBODY)
 			say_shadowed(&c, i);
-	for (size_t t = 0; t < PM_TRANSPORT_N; t++)
+	for (size_t t = 0; t < PM_TRANSPORT_N; t++) {
 		rules->labels[t][0].flags = PM_LABEL_ZERO;
+		rules->classes[t][0] = PM_CLASS_ASK;
+	}
 	compile_fini(&c);
 	return code;
 }

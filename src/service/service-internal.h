@@ -222,7 +222,14 @@ struct pm_group {
 	uint32_t first[PM_TRANSPORT_N + 1];
 };
 
+/*
+ * What most frames need to know of a port, in a byte, so that the tables of two transports stay in
+ * the cache of one core: 0, no label; else the priority of its label and 1.
+ */
+#define PM_CLASS_ASK 255 /* port 0, or host-scoped rules cover it: ask the label */
+
 struct pm_rules {
+	uint8_t classes[PM_TRANSPORT_N][PM_PORTS];
 	struct pm_label labels[PM_TRANSPORT_N][PM_PORTS]; /* of any address */
 	atomic_uint references;
 	struct pm_list list;

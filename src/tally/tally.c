@@ -81,7 +81,8 @@ int pm_tally_new(struct pm_rules *rules, struct pm_tally **ret_tally)
 		struct pm_tally_transport *tt = &tally->transports[t];
 
 		tt->used_ports = calloc(PM_PORTS, sizeof *tt->used_ports);
-		if (cells_new(tt) < 0 || !tt->used_ports)
+		tt->scores = calloc(PM_PORTS, sizeof *tt->scores);
+		if (cells_new(tt) < 0 || !tt->used_ports || !tt->scores)
 			goto out;
 	}
 	r = services_make(tally, rules);
@@ -105,6 +106,7 @@ void pm_tally_free(struct pm_tally *tally)
 	for (int t = 0; t < PM_TRANSPORT_N; t++) {
 		free(tally->transports[t].block);
 		free(tally->transports[t].used_ports);
+		free(tally->transports[t].scores);
 	}
 	pm_rules_unref(tally->rules);
 	free(tally);
@@ -121,6 +123,9 @@ static void transport_clear(struct pm_tally_transport *tt)
 		memset(tt->ports, 0, PM_PORTS * sizeof *tt->ports);
 	for (uint32_t i = 0; !is_crowded(tt) && i < tt->n_used_ports; i++)
 		memset(&tt->ports[tt->used_ports[i]], 0, sizeof *tt->ports);
+	for (uint32_t i = 0; tt->scored && i < tt->n_used_ports; i++)
+		tt->scores[tt->used_ports[i]] = 0;
+	tt->scored = false;
 	for (uint32_t i = 0; i < tt->n_used_services; i++)
 		memset(&tt->services[tt->used_services[i]], 0, sizeof *tt->services);
 	tt->n_used_ports = 0;
@@ -234,13 +239,39 @@ static inline struct pm_service_cell *service_use(struct pm_tally_transport *tt,
  * Rungs whose frames need not be counted by service: what they come to shows from the ports. All of
  * them stand for nearly every frame of nearly every capture.
  */
-#define SETTLED_LATER (1U << PM_RUNG_KNOWN | 1U << PM_RUNG_EPHEMERAL | 1U << PM_RUNG_UNKNOWN)
+#define SETTLED_LATER                                                                     \
+	(1U << PM_RUNG_KNOWN | 1U << PM_RUNG_SCORE | 1U << PM_RUNG_EPHEMERAL | \
+	 1U << PM_RUNG_UNKNOWN)
 
+/* All of these but the ones with a score, which is a matter of both ports. */
+#define BY_PORTS_ALONE (SETTLED_LATER & ~(1U << PM_RUNG_SCORE))
+
+static uint16_t side_port(const struct pm_tally_entry *entry)
+{
+	return entry->decision.side == PM_SIDE_SRC ? entry->src_port : entry->dst_port;
+}
+
+/* The entry's service; one that is left open is the label of the side's port. */
+static uint16_t service_of(const struct pm_tally *tally, const struct pm_tally_entry *entry)
+{
+	if (entry->decision.service || entry->decision.side == PM_SIDE_NONE)
+		return entry->decision.service;
+	return (uint16_t)pm_rules_label(tally->rules, (enum pm_transport)entry->transport,
+					side_port(entry));
+}
+
+/* What the ports do not tell of a frame. */
 static PM_OUT_OF_LINE void service_count(struct pm_tally *tally, const struct pm_tally_entry *entry)
 {
 	struct pm_tally_transport *tt = &tally->transports[entry->transport];
-	struct pm_service_cell *cell = service_use(tt, entry->decision.service);
+	struct pm_service_cell *cell;
 
+	if (entry->decision.rung == PM_RUNG_SCORE && !tally->scoped) {
+		tt->scores[side_port(entry)]++;
+		tt->scored = true;
+		return;
+	}
+	cell = service_use(tt, service_of(tally, entry));
 	pm_count_add(&cell->side[entry->decision.side], (struct pm_count){ 1, entry->wire });
 	cell->rung[entry->decision.rung]++;
 }
@@ -325,7 +356,7 @@ static void facets_of_zero(struct pm_tally *tally, enum pm_transport transport, 
 static void note_scoped(struct pm_tally *tally, const struct pm_tally_entry *entry)
 {
 	enum pm_transport transport = (enum pm_transport)entry->transport;
-	uint16_t port = entry->decision.side == PM_SIDE_SRC ? entry->src_port : entry->dst_port;
+	uint16_t port = side_port(entry);
 
 	if (entry->decision.service && pm_rules_scoped(tally->rules, transport, port))
 		scoped_add(tally, scoped_key(transport, entry->decision.service, port));
@@ -343,7 +374,7 @@ static PM_OUT_OF_LINE void count_zero(struct pm_tally *tally, const struct pm_ta
 	if (entry->src_port != 0 || !pm_transport_source_optional(transport))
 		port_count(tt, entry->src_port, src,
 			   &src->src[entry->decision.side == PM_SIDE_SRC], one);
-	if (tally->scoped || !(SETTLED_LATER >> entry->decision.rung & 1))
+	if (tally->scoped || !(BY_PORTS_ALONE >> entry->decision.rung & 1))
 		service_count(tally, entry);
 	facets_of_zero(tally, transport, entry->src_port, entry->dst_port, entry->wire);
 }
@@ -362,7 +393,7 @@ static inline void count(struct pm_tally *tally, const struct pm_tally_entry *en
 	}
 	port_count(tt, dst_port, dst, &dst->dst[entry->decision.side >> 1], one);
 	port_count(tt, src_port, src, &src->src[entry->decision.side == PM_SIDE_SRC], one);
-	if (tally->scoped || !(SETTLED_LATER >> entry->decision.rung & 1))
+	if (tally->scoped || !(BY_PORTS_ALONE >> entry->decision.rung & 1))
 		service_count(tally, entry);
 }
 
@@ -434,6 +465,8 @@ static void settle(const struct pm_rules *rules, enum pm_transport transport,
 		pm_count_add(&service->side[PM_SIDE_SRC], cell->src[1]);
 		pm_count_add(&service->side[PM_SIDE_DST], cell->dst[1]);
 		count_less(&sideless, pm_port_as_service(cell));
+		if (tt->scored)
+			service->rung[PM_RUNG_SCORE] += tt->scores[port];
 	}
 	if (sideless.packets)
 		service_use(tt, 0)->side[PM_SIDE_NONE] = sideless;
@@ -471,6 +504,10 @@ static void port_merge(struct pm_tally_transport *into, const struct pm_tally_tr
 	for (int side = 0; side < 2; side++) {
 		pm_count_add(&cell->src[side], from->ports[port].src[side]);
 		pm_count_add(&cell->dst[side], from->ports[port].dst[side]);
+	}
+	if (from->scored) {
+		into->scores[port] += from->scores[port];
+		into->scored = true;
 	}
 }
 

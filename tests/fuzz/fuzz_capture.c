@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Any bytes as a capture file: what can be read goes all the way to records, in intervals of 10 s.
- * Every sum closes, and every frame read is in one record. Every other input is also written as
- * JSON.
+ * Every sum closes, and every frame read is in one record. The size of an input also decides how it
+ * is read, so that it fails again alone: the innermost IP layer counts, or the outermost; the rules
+ * are bound to hosts, or not, which is most of them since those cost a record a long search; the
+ * records are also written as JSON.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,8 +29,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 		}                                                    \
 	} while (0)
 
-static const char rules_text[] = "domain 53/udp/tcp\nhttp 80/tcp/sctp metric=port\nntp 123/udp/udplite/dccp\n"
-				 "inside 53/udp host=192.0.2.0/24\nwide 1000-9999/tcp/udp\n";
+#define RULES "domain 53/udp/tcp\nhttp 80/tcp/sctp metric=port\nntp 123/udp/udplite/dccp\nwide 1000-9999/tcp/udp\n"
+
+static const char *const rules_texts[] = { RULES, RULES "inside 53/udp host=192.0.2.0/24\n" };
+
+/* What @how says. */
+enum {
+	HOSTS = 7, /* all of these bits */
+	INNER = 1,
+	JSON = 2,
+};
 
 struct run {
 	struct pm_meter *meter;
@@ -76,23 +86,33 @@ static void on_closed(void *ctx)
 	}
 }
 
-/* The rules are the same for every input. */
-static struct pm_rules *rules_once(void)
+/* Both sets are the same for every input. */
+static struct pm_rules *rules_once(bool hosts)
 {
-	static struct pm_rules *rules;
+	static struct pm_rules *rules[2];
 	struct pm_rules_options options = { .check = false };
 
-	if (!rules)
-		REQUIRE(pm_rules_load_text("fuzz.rules", rules_text, strlen(rules_text), &options, NULL,
-					   &rules) == PM_OK);
-	return rules;
+	if (!rules[hosts])
+		REQUIRE(pm_rules_load_text("fuzz.rules", rules_texts[hosts], strlen(rules_texts[hosts]), &options,
+					   NULL, &rules[hosts]) == PM_OK);
+	return rules[hosts];
 }
 
-static void read_all(struct run *run, struct pm_capture *capture)
+static const struct pm_tunnels *tunnels_once(void)
+{
+	static struct pm_tunnels *tunnels; /* as long as the process */
+
+	if (!tunnels)
+		REQUIRE(pm_tunnels_new(&tunnels) == PM_OK);
+	return tunnels;
+}
+
+static void read_all(struct run *run, struct pm_capture *capture, size_t how)
 {
 	struct pm_meter_options options = {
 		.interval_ns = 10 * PM_NS_PER_S,
-		.rules = rules_once(),
+		.rules = rules_once((how & HOSTS) == HOSTS),
+		.tunnels = how & INNER ? tunnels_once() : NULL,
 		.closed = on_closed,
 		.frame = on_fate,
 		.ctx = run,
@@ -121,7 +141,7 @@ static void read_all(struct run *run, struct pm_capture *capture)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct pm_output_options output = { .format = PM_FORMAT_JSON, .path = "/dev/null", .top = 9 };
-	static bool write_json;
+	size_t how = size ^ size >> 2; /* most sizes are multiples of four */
 	struct run run = { .meter = NULL };
 	struct pm_capture_options options = { .notice = on_notice, .ctx = &run };
 	struct pm_capture *capture = NULL;
@@ -132,13 +152,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	REQUIRE(fd >= 0 && write(fd, data, size) == (ssize_t)size);
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	write_json = !write_json;
-	if (write_json)
+	if (how & JSON)
 		REQUIRE(pm_output_open(&output, NULL, &run.output) == PM_OK);
 	r = pm_capture_open_files(paths, 1, &options, &err, &capture);
 	REQUIRE(r == PM_OK || ((r == PM_E_IO || r == PM_E_DAMAGED) && err.text[0] && !capture));
 	if (r == PM_OK)
-		read_all(&run, capture);
+		read_all(&run, capture, how);
 	pm_capture_close(capture);
 	REQUIRE(pm_output_close(run.output, NULL) == PM_OK);
 	close(fd);

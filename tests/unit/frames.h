@@ -32,6 +32,7 @@
 #define LABEL_BOTTOM "\x00\x06\x51\x40" /* label 101, the last of its stack */
 
 #define PPPOE(length) "\x11\x00\x00\x2a" length /* a session */
+#define PPP_MULTILINK(place) "\x00\x3d" place "\x00\x00\x07"
 #define PPP_IP4 "\x00\x21"
 #define PPP_IP6 "\x00\x57"
 

@@ -201,6 +201,11 @@ static void assert_brief_agrees(const struct pm_packet *packet, struct pm_decisi
 	if (same.rung == PM_RUNG_N)
 		return;
 	briefs++;
+	assert_int_equal(same.service, 0);
+	if (same.side != PM_SIDE_NONE)
+		same.service = (uint16_t)pm_rules_label(
+			rules, (enum pm_transport)packet->transport,
+			same.side == PM_SIDE_SRC ? packet->src_port : packet->dst_port);
 	assert_int_equal(pm_decision_pack(same), pm_decision_pack(decision));
 }
 

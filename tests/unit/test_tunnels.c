@@ -78,6 +78,9 @@ struct tunnel_case {
 #define GENEVE(first, type) first "\x00" type "\x00\x00\x2a\x00"
 #define GTP(flags, type, length) flags type length "\x00\x00\x00\x07"
 #define CAPWAP(first, second, third) "\x00" first second third "\x00\x00\x00\x00"
+#define SNAP_IP6 "\xaa\xaa\x03\x00\x00\x00" TYPE_IP6
+#define WIFI(control) control "\x00\x00" MAC_SERVER MAC_CLIENT MAC_SERVER "\x70\x00"
+#define WIFI_DATA(control) WIFI(control) SNAP_IP6 IP6_TCP
 #define COOKIE "\xfe\xed\xfe\xed"
 #define PADDING_16 "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 #define PADDING_64 PADDING_16 PADDING_16 PADDING_16 PADDING_16
@@ -107,6 +110,9 @@ static const struct tunnel_case cases[] = {
 	CASE("ipv4 behind ah", IPV4, IN_IP(AH_NUMBER) AH_12("\x04") IP4_TCP, A_TCP(4)),
 	CASE("ipip of ka9q", IPV4, IN_IP("\x5e") IP4_TCP, A_TCP(4)),
 	CASE("four deep", IPV4, IN_IP("\x04") IN_IP("\x29") IP6("\x00\x3c", "\x04") IN_IP("\x04") IP4_UDP, A_UDP(4)),
+	CASE("ethernet in ipv6", IPV6, IP6("\x00\x4a", "\x8f") ETH_IP6_TCP, A_TCP(6)),
+	CASE("ethernet in ipv4", IPV4, IN_IP("\x8f") ETH_IP6_TCP, A_TCP(6)),
+	CASE("ethernet in ipv6 without ip", IPV6, IP6("\x00\x16", "\x8f") ETH_ARP, NO_PORTS(6, 143)),
 	CASE("icmp inside", IPV4, IN_IP("\x04") IN_IP(ICMP_NUMBER) ICMP, NO_PORTS(4, 1)),
 	CASE("version 5 inside is malformed", IPV4, IN_IP("\x04") "\x55" "1234567890123456789", MALFORMED(0, 0)),
 	CASE("ipv4 where ipv6 is announced is malformed", IPV4, IN_IP("\x29") IP4_TCP, MALFORMED(0, 0)),
@@ -264,6 +270,19 @@ static const struct tunnel_case cases[] = {
 	CASE("fou of ipv4", IPV4, IN_UDP(FOU_PORT_BYTES) IP4_TCP, A_TCP(4)),
 	CASE("fou of ipv6", IPV4, IN_UDP(FOU_PORT_BYTES) IP6_TCP, A_TCP(6)),
 	CASE("fou of gre", IPV4, IN_UDP(FOU_PORT_BYTES) "\x20\x00" TYPE_IP4 KEY IP4_TCP, A_TCP(4)),
+	CASE("what claims more than the datagram holds is no ip", IPV4,
+	     IN_UDP(FOU_PORT_BYTES) IP4("\x40\x00", TCP_NUMBER) "1234567890", OUTER(FOU_PORT)),
+	CASE("what claims more than the datagram holds is no ipv6", IPV4,
+	     IN_UDP(TEREDO_PORT) IP6("\x40\x00", TCP_NUMBER) "1234567890", OUTER(3544)),
+	CASE("what contradicts itself is no ip", IPV4, IN_UDP(MPLS_PORT) "\x12\x34\x51\x40" "\x41\x23" "123456789012345678",
+	     OUTER(6635)),
+	CASE("but where it was announced it is malformed", IPV4,
+	     IN_UDP(GRE_PORT) "\x00\x00" TYPE_IP4 "\x41\x23" "123456789012345678", MALFORMED(0, 0)),
+	CASE("a piece has not all that ip claims", IPV4,
+	     IP4_FRAGMENT("\x00\x00", "\x20\x00", UDP_NUMBER) UDP_TO(FOU_PORT_BYTES) IP4("\x40\x00", TCP_NUMBER) "\xc0\x00\x01\xbb",
+	     A_TCP(4)),
+	CASE("nor has what is shorter than it says", IPV4,
+	     IP4("\x50\x00", UDP_NUMBER) UDP_TO(FOU_PORT_BYTES) IP4("\x40\x00", TCP_NUMBER) "\xc0\x00\x01\xbb", A_TCP(4)),
 	CASE("lisp", IPV4, IN_UDP(LISP_PORT) "\xc0\x00\x00\x01\x00\x00\x00\x01" IP6_TCP, A_TCP(6)),
 	CASE("lisp's encapsulated control message", IPV4, IN_UDP(LISP_CONTROL_PORT) "\x80\x00\x00\x00" IP4_UDP, A_UDP(4)),
 	CASE("lisp's other messages", IPV4, IN_UDP(LISP_CONTROL_PORT) "\x10\x00\x00\x00" IP4_UDP, OUTER(4342)),
@@ -274,6 +293,18 @@ static const struct tunnel_case cases[] = {
 	CASE("capwap of ethernet", IPV4, IN_UDP(CAPWAP_PORT) CAPWAP("\x10", "\x02", "\x00") ETH_IP6_TCP, A_TCP(6)),
 	CASE("capwap with options", IPV4,
 	     IN_UDP(CAPWAP_PORT) CAPWAP("\x20", "\x02", "\x10") "\x06" "123456" "\x00" ETH_IP6_TCP, A_TCP(6)),
+	CASE("capwap of 802.11", IPV4, IN_UDP(CAPWAP_PORT) CAPWAP("\x10", "\x03", "\x00") WIFI_DATA("\x08\x01"), A_TCP(6)),
+	CASE("capwap of 802.11 with the frame control swapped", IPV4,
+	     IN_UDP(CAPWAP_PORT) CAPWAP("\x10", "\x03", "\x00") WIFI_DATA("\x01\x08"), A_TCP(6)),
+	CASE("the same, with quality of service and four addresses", IPV4,
+	     IN_UDP(CAPWAP_PORT) CAPWAP("\x10", "\x03", "\x00") WIFI("\x03\x88") MAC_CLIENT "\x00\x00" SNAP_IP6 IP6_TCP,
+	     A_TCP(6)),
+	CASE("capwap of 802.11 that is protected", IPV4,
+	     IN_UDP(CAPWAP_PORT) CAPWAP("\x10", "\x03", "\x00") WIFI_DATA("\x41\x08"), OUTER(5247)),
+	CASE("capwap of 802.11 that is no data", IPV4,
+	     IN_UDP(CAPWAP_PORT) CAPWAP("\x10", "\x03", "\x00") WIFI_DATA("\x00\x80"), OUTER(5247)),
+	CASE("capwap of another radio", IPV4, IN_UDP(CAPWAP_PORT) CAPWAP("\x10", "\x05", "\x00") WIFI_DATA("\x08\x01"),
+	     OUTER(5247)),
 	CASE("a later fragment of capwap", IPV4, IN_UDP(CAPWAP_PORT) "\x00\x10\x02\x80\x00\x01\x00\x08" ETH_IP6_TCP,
 	     OUTER(5247)),
 	CASE("capwap that keeps alive", IPV4, IN_UDP(CAPWAP_PORT) CAPWAP("\x10", "\x02", "\x08") ETH_IP6_TCP, OUTER(5247)),
