@@ -175,8 +175,10 @@ static void write_file(const char *path)
 {
 	uint32_t frames = draw(400), seconds = 1000 + draw(20);
 	bool ng = draw(2), odd = draw(3) == 0;
-	FILE *file = fopen(path, "wb");
+	FILE *file;
 
+	unlink(path); /* a round that failed may have left a pipe there */
+	file = fopen(path, "wb");
 	assert_non_null(file);
 	image_size = 0;
 	put_file_header(ng);
