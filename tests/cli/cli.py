@@ -9,6 +9,7 @@ import importlib.util
 import io
 import json
 import os
+import pwd
 import select
 import shutil
 import signal
@@ -135,6 +136,23 @@ def run(*args, rules=True, stdin=None, **more):
     done = subprocess.run(command(*args, rules=rules), input=stdin or b'', timeout=TIMEOUT,
                           stdout=more.pop('stdout', subprocess.PIPE), stderr=subprocess.PIPE, check=False, **more)
     return Result(done.returncode, done.stdout or b'', done.stderr)
+
+
+def as_nobody(*args):
+    """Runs a copy of the program without rights, or as whoever runs the tests."""
+    program = os.path.join(os.getcwd(), 'portmeter')
+    shutil.copy(PORTMETER, program)
+    nobody = pwd.getpwnam('nobody') if os.geteuid() == 0 else None
+
+    def drop():
+        if nobody:
+            os.setgroups([])
+            os.setgid(nobody.pw_gid)
+            os.setuid(nobody.pw_uid)
+
+    done = subprocess.run([program, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          preexec_fn=drop, timeout=TIMEOUT, check=False)
+    return Result(done.returncode, done.stdout, done.stderr)
 
 
 def one_line(result, code, *pieces):
