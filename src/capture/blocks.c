@@ -275,13 +275,15 @@ static bool take_split(struct pm_block *block, struct file *file, struct hop *ho
 	size_t at;
 
 	/* the generation changes in turn only */
-	if (block->fd < 0 || block->generation != files->generation)
+	if (block->generation != files->generation)
 		return false;
 	if (files->chain >= block->offset + block->block) { /* a large record lies over it */
 		claim_from(files, file, files->chain);
 		return false;
 	}
 	if (files->chain < block->offset) /* one before could not be read */
+		return true;
+	if (block->fd < 0) /* there was none left to read it by */
 		return true;
 	at = hop->at = (size_t)(files->chain - block->offset);
 	hop->stop = block->block;
