@@ -33,7 +33,7 @@ struct pm_block {
 	size_t block; /* bytes that records of a block begin in */
 	uint8_t *buffer;
 	size_t size;
-	/* Claimed of a plain file; valid as long as @generation is the capture's. */
+	/* Claimed of a plain file; valid as long as @generation is the capture's. 0: never. */
 	uint64_t generation;
 	int fd; /* our own, so that nobody closes it meanwhile; -1: none */
 	uint64_t offset;
@@ -341,6 +341,8 @@ static bool take_stream(struct pm_block *block, struct file *file, struct hop *h
 	size_t at, n, most = LARGE_BLOCKS * block->block + BEYOND;
 	bool moved;
 
+	/* what has been fetched of another file gives way */
+	block->generation = 0;
 	hop->stop = block->block;
 	for (;;) {
 		size_t held;
