@@ -231,8 +231,11 @@ static bool on_interrupted(void *ctx)
 		return signal_stop;
 	if (f->run->options->capture.follow)
 		mind_silence(f);
-	if (f->crew && is_due(f))
+	if (f->crew) { /* a signal that comes from here on waits until others are through again */
+		if (!is_due(f))
+			return false;
 		pm_crew_settle(f->crew);
+	}
 	mind_progress(f);
 	return handle_signals(f);
 }

@@ -33,7 +33,7 @@ struct pm_block {
 	size_t block; /* bytes that records of a block begin in */
 	uint8_t *buffer;
 	size_t size;
-	/* Claimed of a plain file; valid as long as @generation is the capture's. */
+	/* Claimed of a plain file; valid as long as @generation is the capture's. 0: never. */
 	uint64_t generation;
 	int fd; /* our own, so that nobody closes it meanwhile; -1: none */
 	uint64_t offset;
@@ -275,13 +275,15 @@ static bool take_split(struct pm_block *block, struct file *file, struct hop *ho
 	size_t at;
 
 	/* the generation changes in turn only */
-	if (block->fd < 0 || block->generation != files->generation)
+	if (block->generation != files->generation)
 		return false;
 	if (files->chain >= block->offset + block->block) { /* a large record lies over it */
 		claim_from(files, file, files->chain);
 		return false;
 	}
 	if (files->chain < block->offset) /* one before could not be read */
+		return true;
+	if (block->fd < 0) /* there was none left to read it by */
 		return true;
 	at = hop->at = (size_t)(files->chain - block->offset);
 	hop->stop = block->block;
@@ -339,6 +341,8 @@ static bool take_stream(struct pm_block *block, struct file *file, struct hop *h
 	size_t at, n, most = LARGE_BLOCKS * block->block + BEYOND;
 	bool moved;
 
+	/* what has been fetched of another file gives way */
+	block->generation = 0;
 	hop->stop = block->block;
 	for (;;) {
 		size_t held;
