@@ -363,7 +363,6 @@ static bool take_stream(struct pm_block *block, struct file *file, struct hop *h
 		hop->n = 0;
 		return true;
 	}
-	block->held = 0; /* what it had claimed of a plain file is no longer in it */
 	hop->at += at;
 	hand_over(block, file, block->buffer, at, hop);
 	block->files->chain += n;
