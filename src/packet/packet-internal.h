@@ -149,6 +149,15 @@ static inline struct pm_step pm_next_type_or_length(struct pm_cursor *c, struct 
 	return pm_next_ethertype(packet, PM_ETHERTYPE_LLC);
 }
 
+/* A header of @size bytes of no interest, then an Ethernet frame. */
+static inline struct pm_step pm_before_frame(struct pm_cursor *c, struct pm_packet *packet,
+					     size_t size)
+{
+	if (!pm_cursor_take(c, size))
+		return pm_end_short(packet, c);
+	return pm_next_ethertype(packet, PM_ETHERTYPE_BRIDGED);
+}
+
 /* packet.c: the row of Ethernet, for which common.c knows a short cut. */
 extern const struct pm_link *const pm_link_ethernet;
 

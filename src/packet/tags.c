@@ -17,14 +17,6 @@ static struct pm_step tag(struct pm_cursor *c, struct pm_packet *packet, size_t 
 	return pm_next_type_or_length(c, packet, pm_be16(h + size - 2));
 }
 
-/* A header of @size bytes before a whole Ethernet frame. */
-static struct pm_step before_frame(struct pm_cursor *c, struct pm_packet *packet, size_t size)
-{
-	if (!pm_cursor_take(c, size))
-		return pm_end_short(packet, c);
-	return pm_next_ethertype(packet, PM_ETHERTYPE_BRIDGED);
-}
-
 /*
  * Behind addresses and length: LLC (3), high bytes of the source (3), VLAN and a bit for spanning
  * tree (2), index (2), reserved (2); then a frame with its own check sequence.
@@ -43,7 +35,7 @@ struct pm_step pm_decode_isl(struct pm_cursor *c, struct pm_packet *packet)
 /* Priority and flags (1), service (3). The customer's frame follows, from its addresses on. */
 struct pm_step pm_decode_itag(struct pm_cursor *c, struct pm_packet *packet)
 {
-	return before_frame(c, packet, 4);
+	return pm_before_frame(c, packet, 4);
 }
 
 /*
@@ -108,7 +100,7 @@ struct pm_step pm_decode_macsec(struct pm_cursor *c, struct pm_packet *packet)
 /* Forwarding tree and time to live (2). Ethernet's own addresses before it name switches. */
 struct pm_step pm_decode_fabricpath(struct pm_cursor *c, struct pm_packet *packet)
 {
-	return before_frame(c, packet, 2);
+	return pm_before_frame(c, packet, 2);
 }
 
 /* Version, size of options in 4-byte units, hop count (2), egress (2), ingress (2), options. */
@@ -120,7 +112,7 @@ struct pm_step pm_decode_trill(struct pm_cursor *c, struct pm_packet *packet)
 		return pm_end_short(packet, c);
 	if (h[0] >> 6 != 0)
 		return pm_end(packet, PM_VERDICT_NON_IP);
-	return before_frame(c, packet, (size_t)(pm_be16(h) >> 6 & 0x1f) * 4);
+	return pm_before_frame(c, packet, (size_t)(pm_be16(h) >> 6 & 0x1f) * 4);
 }
 
 /* Version, flags, time to live, size of all in 4-byte units (2), kind (1), next (1), path (4). */
@@ -164,11 +156,11 @@ struct pm_step pm_decode_batman(struct pm_cursor *c, struct pm_packet *packet)
 		return pm_end(packet, PM_VERDICT_NON_IP);
 	switch (h[0]) {
 	case 0x01: /* broadcast: sequence and originator */
-		return before_frame(c, packet, 12);
+		return pm_before_frame(c, packet, 12);
 	case 0x40: /* unicast: destination */
-		return before_frame(c, packet, 8);
+		return pm_before_frame(c, packet, 8);
 	case 0x42: /* unicast with a source */
-		return before_frame(c, packet, 16);
+		return pm_before_frame(c, packet, 16);
 	default:
 		return pm_end(packet, PM_VERDICT_NON_IP);
 	}

@@ -193,14 +193,6 @@ void pm_packet_decode_inner(const struct pm_tunnels *tunnels, const struct pm_li
 
 /* ---- Tunnels of an IP protocol ---- */
 
-/* A header of @size bytes, then an Ethernet frame. */
-static struct pm_step before_frame(struct pm_cursor *c, struct pm_packet *packet, size_t size)
-{
-	if (!pm_cursor_take(c, size))
-		return pm_end_short(packet, c);
-	return pm_next_ethertype(packet, PM_ETHERTYPE_BRIDGED);
-}
-
 /* A header of @size bytes, then IP of either version. */
 static struct pm_step before_ip(struct pm_cursor *c, struct pm_packet *packet, size_t size)
 {
@@ -216,7 +208,7 @@ struct pm_step pm_decode_etherip(struct pm_cursor *c, struct pm_packet *packet)
 
 	if (h && h[0] >> 4 != 3)
 		return pm_end(packet, PM_VERDICT_NON_IP);
-	return before_frame(c, packet, 2);
+	return pm_before_frame(c, packet, 2);
 }
 
 /*
@@ -248,7 +240,7 @@ static struct pm_step l2tp_session(struct pm_cursor *c, struct pm_packet *packet
 		const uint8_t *h = pm_cursor_peek(c, offset, 4);
 
 		if (pm_ethernet_at(c, packet, offset))
-			return before_frame(c, packet, offset);
+			return pm_before_frame(c, packet, offset);
 		if (h && (pm_be32(h) == 0xff030021 || pm_be32(h) == 0xff030057)) {
 			pm_cursor_take(c, offset);
 			return pm_next_ethertype(packet, PM_ETHERTYPE_PPP);
@@ -325,7 +317,7 @@ struct pm_step pm_decode_vxlan(struct pm_cursor *c, struct pm_packet *packet)
 
 	if (h && !(h[0] & NETWORK))
 		return pm_end(packet, PM_VERDICT_NON_IP);
-	return before_frame(c, packet, 8);
+	return pm_before_frame(c, packet, 8);
 }
 
 /* The same with a next protocol in the fourth byte, if a flag says so. */

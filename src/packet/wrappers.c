@@ -5,14 +5,6 @@
  */
 #include "packet-internal.h"
 
-/* @n bytes of no interest, then an Ethernet frame. */
-static struct pm_step ethernet_behind(struct pm_cursor *c, struct pm_packet *packet, size_t n)
-{
-	if (!pm_cursor_take(c, n))
-		return pm_end_short(packet, c);
-	return pm_next_link(packet, PM_LINKTYPE_ETHERNET);
-}
-
 /*
  * PKTAP of Darwin: its own length, what follows and its DLT_ number, in the byte order of the
  * machine, and much more. The length is that of a struct, so one order makes sense.
@@ -112,13 +104,13 @@ struct pm_step pm_decode_ipnet(struct pm_cursor *c, struct pm_packet *packet)
 /* netANALYZER of Hilscher. */
 struct pm_step pm_decode_netanalyzer(struct pm_cursor *c, struct pm_packet *packet)
 {
-	return ethernet_behind(c, packet, 4);
+	return pm_before_frame(c, packet, 4);
 }
 
 /* The same with the preamble. */
 struct pm_step pm_decode_netanalyzer_transparent(struct pm_cursor *c, struct pm_packet *packet)
 {
-	return ethernet_behind(c, packet, 4 + 8);
+	return pm_before_frame(c, packet, 4 + 8);
 }
 
 /* IEEE 802.3br: the preamble's last byte says which part of a preempted frame it is. */
@@ -165,7 +157,7 @@ struct pm_step pm_decode_switch_8(struct pm_cursor *c, struct pm_packet *packet)
 /* Broadcom's other place for it: before all. */
 struct pm_step pm_decode_switch_prepended(struct pm_cursor *c, struct pm_packet *packet)
 {
-	return ethernet_behind(c, packet, 4);
+	return pm_before_frame(c, packet, 4);
 }
 
 /* ERF of Endace: the record's head, extension headers that chain, then as the type says. */
@@ -186,7 +178,7 @@ struct pm_step pm_decode_erf(struct pm_cursor *c, struct pm_packet *packet)
 	case 11:
 	case 16:
 	case 20:
-		return ethernet_behind(c, packet, 2);
+		return pm_before_frame(c, packet, 2);
 	case 1: /* packets over SONET, and the same */
 	case 10:
 	case 15:
