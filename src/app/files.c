@@ -287,6 +287,9 @@ static int read_together(struct file_run *f, struct pm_error *err)
 	};
 	int r = pm_crew_new(&crew, &f->crew);
 
+	/* Whoever closes an interval has the turn, and the others wait: it is not to write too. */
+	if (r == PM_OK && !f->reporter)
+		f->reporter = reporter_start(f->run);
 	f->jobs = 1;
 	if (r < 0) /* one does with less */
 		return 1;
