@@ -62,6 +62,7 @@ static void on_fate(void *ctx, const struct pm_frame_report *report)
 		return;
 	progress_before_output();
 	r = pm_output_frame(run->output, &series->source, report, &err);
+	progress_after_output();
 	if (r < 0) {
 		say_error(&err, r);
 		run->failed = true;
