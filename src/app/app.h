@@ -63,7 +63,7 @@ void say_notice(void *ctx, const char *text);
 /*
  * How far reading files has come, on standard error: drawn on a terminal once a run has lasted a
  * second, or said once a second if it was asked for. Called by the thread that reads, except for
- * progress_hide.
+ * progress_hide and what goes round output.
  */
 void progress_begin(const struct options *options);
 /* Whether it is time for progress_show. Costs a look at the clock, or nothing. */
@@ -72,8 +72,12 @@ bool progress_due(void);
 void progress_show(const struct pm_capture *capture, uint64_t counted);
 /* Erases the line, if one is drawn: before anything else is written to standard error. */
 void progress_hide(void);
-/* The same before a record is written, which may go to the same terminal. */
+/*
+ * The same before a record is written, which may go to the same terminal; no line is drawn until it
+ * has been. In pairs.
+ */
 void progress_before_output(void);
+void progress_after_output(void);
 /* Erases the line for good; where it was said, once more how far it has come. Again: nothing. */
 void progress_end(const struct pm_capture *capture, uint64_t counted);
 

@@ -62,6 +62,7 @@ static void on_fate(void *ctx, const struct pm_frame_report *report)
 		return;
 	progress_before_output();
 	r = pm_output_frame(run->output, &series->source, report, &err);
+	progress_after_output();
 	if (r < 0) {
 		say_error(&err, r);
 		run->failed = true;
@@ -287,6 +288,9 @@ static int read_together(struct file_run *f, struct pm_error *err)
 	};
 	int r = pm_crew_new(&crew, &f->crew);
 
+	/* Whoever closes an interval has the turn, and the others wait: it is not to write too. */
+	if (r == PM_OK && !f->reporter)
+		f->reporter = reporter_start(f->run);
 	f->jobs = 1;
 	if (r < 0) /* one does with less */
 		return 1;

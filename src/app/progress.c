@@ -6,6 +6,7 @@
  */
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,9 @@ static struct {
 	double rate;
 	atomic_int shown; /* columns of the line that stands on the terminal */
 } progress;
+
+/* While records go to the terminal: another thread may be writing them. */
+static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
 
 static int64_t now_ns(void)
 {
@@ -212,13 +216,18 @@ static void draw(const struct line *line, int room)
 {
 	char text[2 * LINE_MAX_SIZE];
 	int width = (int)(sizeof name - 1 + line->n);
-	int before = atomic_load(&progress.shown);
+	int before;
 
+	/* In the midst of a record there is no place for it. */
+	if (pthread_mutex_trylock(&writing) != 0)
+		return;
+	before = atomic_load(&progress.shown);
 	if (before > width)
 		width = before < room ? before : room;
 	atomic_store(&progress.shown, width);
 	put(text, (size_t)snprintf(text, sizeof text, "\r%s%-*s", name,
 				   width - (int)(sizeof name - 1), line->text));
+	pthread_mutex_unlock(&writing);
 }
 
 bool progress_due(void)
@@ -264,8 +273,16 @@ void progress_hide(void)
 
 void progress_before_output(void)
 {
+	if (!progress.beside)
+		return;
+	pthread_mutex_lock(&writing);
+	progress_hide();
+}
+
+void progress_after_output(void)
+{
 	if (progress.beside)
-		progress_hide();
+		pthread_mutex_unlock(&writing);
 }
 
 void progress_end(const struct pm_capture *capture, uint64_t counted)

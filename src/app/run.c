@@ -21,6 +21,7 @@ bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source 
 		progress_before_output();
 		if (r == PM_OK)
 			r = pm_output_record(run->output, record, &err);
+		progress_after_output();
 		pm_record_free(record);
 	}
 	if (r == PM_OK)
@@ -98,7 +99,7 @@ void run_flush(struct run *run)
 
 	progress_before_output();
 	r = pm_output_flush(run->output, &err);
-
+	progress_after_output();
 	if (r < 0)
 		output_failed(run, &err, r);
 }
