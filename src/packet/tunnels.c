@@ -310,7 +310,7 @@ struct pm_step pm_decode_l2tp(struct pm_cursor *c, struct pm_packet *packet)
 }
 
 /* Flags (1), of which one must be set, reserved (3), network (3), reserved (1). */
-struct pm_step pm_decode_vxlan(struct pm_cursor *c, struct pm_packet *packet)
+static struct pm_step vxlan(struct pm_cursor *c, struct pm_packet *packet)
 {
 	enum { NETWORK = 0x08 };
 	const uint8_t *h = pm_cursor_peek(c, 0, 1);
@@ -318,6 +318,11 @@ struct pm_step pm_decode_vxlan(struct pm_cursor *c, struct pm_packet *packet)
 	if (h && !(h[0] & NETWORK))
 		return pm_end(packet, PM_VERDICT_NON_IP);
 	return pm_before_frame(c, packet, 8);
+}
+
+struct pm_step pm_decode_vxlan(struct pm_cursor *c, struct pm_packet *packet)
+{
+	return vxlan(c, packet);
 }
 
 /* The same with a next protocol in the fourth byte, if a flag says so. */
@@ -330,7 +335,7 @@ struct pm_step pm_decode_vxlan_gpe(struct pm_cursor *c, struct pm_packet *packet
 	if (h && h[0] & VERSION)
 		return pm_end(packet, PM_VERDICT_NON_IP);
 	if (!h || !(h[0] & NEXT))
-		return pm_decode_vxlan(c, packet);
+		return vxlan(c, packet);
 	pm_cursor_take(c, 8);
 	return pm_next_gpe(packet, h[3]);
 }

@@ -170,6 +170,31 @@ struct pm_step pm_decode_wifi_mesh_aggregate(struct pm_cursor *c, struct pm_pack
 }
 
 /*
+ * Version 0 (1), another byte, the size of all (2) and at least four bytes more, as radiotap and
+ * PPI begin: steps past it and lends it. NULL: it is not there, and the verdict is given.
+ */
+static const uint8_t *sized_header(struct pm_cursor *c, struct pm_packet *packet, size_t *ret_size)
+{
+	const uint8_t *h = pm_cursor_peek(c, 0, 4);
+	size_t size = h ? pm_le16(h + 2) : 4;
+
+	if (h && h[0] != 0) {
+		pm_end(packet, PM_VERDICT_NON_IP);
+		return NULL;
+	}
+	if (h && size < 8) {
+		pm_end(packet, PM_VERDICT_MALFORMED);
+		return NULL;
+	}
+	h = pm_cursor_take(c, size);
+	if (!h)
+		pm_end_short(packet, c);
+	else
+		*ret_size = size;
+	return h;
+}
+
+/*
  * The flags of a radiotap header of @size bytes, 0 if it has none. Only the first word of presence
  * counts: further ones are about single antennas, or vendors' own. Fields are aligned to their
  * size.
@@ -201,22 +226,12 @@ static uint8_t radiotap_flags(const uint8_t *h, size_t size)
 struct pm_step pm_decode_radiotap(struct pm_cursor *c, struct pm_packet *packet)
 {
 	enum { HAS_CHECK_SEQUENCE = 0x10, PADDED = 0x20 };
-	const uint8_t *h = pm_cursor_peek(c, 0, 4);
 	size_t size;
+	const uint8_t *h = sized_header(c, packet, &size);
 	uint8_t flags;
 
-	if (!h) {
-		pm_cursor_take(c, 4);
-		return pm_end_short(packet, c);
-	}
-	if (h[0] != 0)
-		return pm_end(packet, PM_VERDICT_NON_IP);
-	size = pm_le16(h + 2);
-	if (size < 8)
-		return pm_end(packet, PM_VERDICT_MALFORMED);
-	h = pm_cursor_take(c, size);
 	if (!h)
-		return pm_end_short(packet, c);
+		return (struct pm_step){ NULL };
 	flags = radiotap_flags(h, size);
 	if (flags & HAS_CHECK_SEQUENCE)
 		cut_check_sequence(c, packet);
@@ -246,22 +261,12 @@ static uint16_t ppi_flags(const uint8_t *h, size_t size)
 struct pm_step pm_decode_ppi(struct pm_cursor *c, struct pm_packet *packet)
 {
 	enum { HAS_CHECK_SEQUENCE = 0x0001 };
-	const uint8_t *h = pm_cursor_peek(c, 0, 4);
 	size_t size;
+	const uint8_t *h = sized_header(c, packet, &size);
 	uint32_t linktype;
 
-	if (!h) {
-		pm_cursor_take(c, 4);
-		return pm_end_short(packet, c);
-	}
-	if (h[0] != 0)
-		return pm_end(packet, PM_VERDICT_NON_IP);
-	size = pm_le16(h + 2);
-	if (size < 8)
-		return pm_end(packet, PM_VERDICT_MALFORMED);
-	h = pm_cursor_take(c, size);
 	if (!h)
-		return pm_end_short(packet, c);
+		return (struct pm_step){ NULL };
 	linktype = pm_le32(h + 4);
 	if (linktype == PM_LINKTYPE_WIFI && ppi_flags(h, size) & HAS_CHECK_SEQUENCE)
 		cut_check_sequence(c, packet);
