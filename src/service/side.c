@@ -132,29 +132,23 @@ struct pm_decision pm_side_decide(const struct pm_rules *rules, const struct pm_
 			     dst);
 }
 
-/* The same as decide_labels, of classes, and without the service. */
+/* A class stands for its label: it has the priority, and is 0 where there is none. */
+static inline struct pm_label label_of(uint8_t class)
+{
+	return (struct pm_label){ .service = class, .priority = class };
+}
+
 struct pm_decision pm_side_decide_brief(const struct pm_rules *rules, pm_brief brief)
 {
 	const uint8_t *classes = rules->classes[pm_brief_transport(brief)];
 	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
 	uint8_t src = classes[src_port], dst = classes[dst_port];
-	bool from;
+	struct pm_decision decided;
 
 	if (src == PM_CLASS_ASK || dst == PM_CLASS_ASK)
 		return decision(0, PM_SIDE_NONE, PM_RUNG_N);
-	if (src_port == dst_port)
-		return decision(0, PM_SIDE_BOTH, PM_RUNG_SYMMETRIC);
-	if (!src != !dst)
-		return decision(0, src ? PM_SIDE_SRC : PM_SIDE_DST, PM_RUNG_KNOWN);
-	if (src) {
-		bool group = pm_brief_notes(brief) & PM_NOTE_GROUP;
-
-		from = score((struct pm_label){ .priority = src }, src_port, false) >
-		       score((struct pm_label){ .priority = dst }, dst_port, group);
-		return decision(0, from ? PM_SIDE_SRC : PM_SIDE_DST, PM_RUNG_SCORE);
-	}
-	if ((src_port ^ dst_port) & EPHEMERAL)
-		return decision(0, dst_port & EPHEMERAL ? PM_SIDE_SRC : PM_SIDE_DST,
-				PM_RUNG_EPHEMERAL);
-	return decision(0, PM_SIDE_NONE, PM_RUNG_UNKNOWN);
+	decided = decide_labels(src_port, dst_port, pm_brief_notes(brief) & PM_NOTE_GROUP,
+				label_of(src), label_of(dst));
+	decided.service = 0;
+	return decided;
 }
