@@ -161,7 +161,10 @@ static void mind_progress(const struct file_run *f)
 		progress_show(f->capture, frames_so_far(f));
 }
 
-/* Whether handle_signals has something to do. In turn, where several threads read. */
+/*
+ * Whether handle_signals has something to do. Where several threads read it is asked in turn, now
+ * and then, so that this is the place for progress too.
+ */
 static bool is_due(void *ctx)
 {
 	const struct file_run *f = ctx;
