@@ -30,6 +30,7 @@ struct pm_meter_options {
 	 * does.
 	 */
 	const struct pm_tunnels *tunnels;
+	size_t endpoints; /* learned ones at most; 0: 65,536 */
 	/* asked for the counts of its source number @source when an interval closes; NULL: none */
 	struct pm_capture *capture;
 	size_t source;

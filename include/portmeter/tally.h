@@ -39,6 +39,15 @@ struct pm_port_cell {
 	struct pm_count src[2], dst[2]; /* frames from it, frames to it */
 };
 
+/*
+ * Of a port's frames as a service, those of rungs that do not show from the ports alone; a line of
+ * its own, since most frames are of other rungs.
+ */
+struct pm_port_rungs {
+	uint64_t packets[PM_RUNG_SCORE + 1]; /* by rung, but for PM_RUNG_KNOWN */
+	uint64_t symmetric_bytes;
+};
+
 /* Nothing has been counted there. */
 static inline bool pm_port_is_new(const struct pm_port_cell *cell)
 {
@@ -89,8 +98,8 @@ struct pm_tally_transport {
 	uint16_t *used_ports;
 	uint16_t *used_services;
 	uint32_t n_used_ports, n_used_services;
-	uint64_t *scores;                 /* PM_PORTS: frames whose side it is by its score */
-	bool scored;                      /* there are such */
+	struct pm_port_rungs *rungs;      /* PM_PORTS */
+	bool any_rungs;                   /* there are such frames */
 	void *block;                      /* what holds @ports */
 	bool there;                       /* all of its memory */
 };
@@ -122,6 +131,8 @@ struct pm_given_up {
 	uint64_t fragment_frames;    /* waiting fragments made orphans for want of room */
 	/* frames whose port may lack in a host-scoped service's list */
 	uint64_t service_ports;
+	uint64_t endpoints;  /* learned ones forgotten for want of room */
+	uint64_t handshakes; /* on their way, and forgotten for want of room */
 };
 
 struct pm_interval {
