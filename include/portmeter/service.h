@@ -157,6 +157,31 @@ static inline struct pm_decision pm_decision_unpack(uint32_t packed)
 	return decision;
 }
 
+/* What a conversation did; the client opened it, the server was asked. */
+enum pm_event {
+	/* TCP SYN, SCTP INIT, DCCP Request (a repeated one is none); UDP: first of a new pair */
+	PM_EVENT_ATTEMPT,
+	PM_EVENT_ANSWER,     /* SYN-ACK, INIT-ACK, Response; UDP: the first reply */
+	/* the handshake is complete (ACK, COOKIE-ECHO, DCCP Ack); UDP: with ATTEMPT, none of its own */
+	PM_EVENT_SESSION,
+	PM_EVENT_REFUSAL,    /* TCP RST, SCTP ABORT, DCCP Reset to the attempt */
+	PM_EVENT_UNANSWERED, /* nothing came within 3 s; found out when the interval closes */
+	PM_EVENT_N,
+};
+
+struct pm_evidence {
+	uint8_t event;      /* enum pm_event */
+	uint8_t ip_version; /* 4 or 6 */
+	uint8_t transport;  /* enum pm_transport */
+	bool link_known;    /* @link is the frame's Ethernet source address */
+	uint8_t link[6];
+	uint16_t client_port, server_port;
+	struct pm_address client, server;
+	uint64_t number;    /* of the frame, from 1; UNANSWERED: 0 */
+	int64_t time_ns;
+	uint32_t wire;      /* bytes of the frame */
+};
+
 /* Why a rule stands where it stands among those that cover a port. */
 enum pm_reason {
 	PM_REASON_WINS,      /* nothing outranks it */
