@@ -122,6 +122,7 @@ struct pm_given_up {
 	uint64_t fragment_frames;    /* waiting fragments made orphans for want of room */
 	/* frames whose port may lack in a host-scoped service's list */
 	uint64_t service_ports;
+	uint64_t peers; /* services whose addresses were not told apart; of records only */
 };
 
 struct pm_interval {
@@ -157,8 +158,9 @@ enum pm_role {
 /* A number of distinct addresses. */
 struct pm_distinct {
 	uint64_t count;
-	bool known;     /* else there was no room to tell */
+	bool known;
 	bool estimated; /* beyond PM_DISTINCT_EXACT */
+	bool given_up;  /* not known for want of room */
 };
 
 /* So many are counted exactly; of more, the standard error is 1.04 / sqrt(4096): 1.6 %. */
@@ -321,9 +323,6 @@ PM_API struct pm_talk_count pm_tally_service_talk(const struct pm_tally *tally,
 PM_API struct pm_distinct pm_tally_distinct(const struct pm_tally *tally,
 					    enum pm_transport transport, uint16_t service,
 					    enum pm_role role);
-/* Whether room ran out for the addresses of a service that has none. */
-PM_API bool pm_tally_peers_full(const struct pm_tally *tally);
-
 /*
  * Brings the services up to date, before anybody reads them; counting may go on behind it. Frames
  * whose service shows from the port alone are not counted twice while they come.

@@ -168,6 +168,22 @@ static void count_other(struct pm_meter *meter, const struct pm_packet *packet,
 	}
 }
 
+/* One that counts what the options say. */
+static int tally_make(const struct pm_meter *meter, struct pm_tally **ret_tally)
+{
+	struct pm_tally *tally = NULL;
+	int r = pm_tally_new(meter->rules, &tally);
+
+	if (r == PM_OK && meter->options.allowance)
+		r = pm_tally_talk(tally, meter->options.allowance);
+	if (r < 0) {
+		pm_tally_free(tally);
+		return r;
+	}
+	*ret_tally = tally;
+	return PM_OK;
+}
+
 int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_meter)
 {
 	struct pm_meter *meter;
@@ -187,7 +203,7 @@ int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_m
 	fragments.ctx = meter;
 	r = pm_fragments_new(&fragments, &meter->fragments);
 	if (r == PM_OK)
-		r = pm_tally_new(options->rules, &meter->tally);
+		r = tally_make(meter, &meter->tally);
 	if (r < 0) {
 		pm_meter_free(meter);
 		return r;
@@ -237,7 +253,7 @@ static struct pm_tally *spare_take(struct pm_meter *meter)
 
 	if (meter->n_spare)
 		return meter->spare[--meter->n_spare];
-	if (meter->n_tallies == TALLIES_MAX || pm_tally_new(meter->rules, &fresh) < 0)
+	if (meter->n_tallies == TALLIES_MAX || tally_make(meter, &fresh) < 0)
 		return NULL;
 	meter->n_tallies++;
 	return fresh;
@@ -601,7 +617,7 @@ int pm_meter_reserve(struct pm_meter *meter)
 
 	pthread_mutex_lock(&meter->lock);
 	while (r == PM_OK && meter->n_tallies < TALLIES_MAX) {
-		r = pm_tally_new(meter->rules, &meter->spare[meter->n_spare]);
+		r = tally_make(meter, &meter->spare[meter->n_spare]);
 		if (r == PM_OK) {
 			meter->n_spare++;
 			meter->n_tallies++;
@@ -625,7 +641,7 @@ int pm_meter_new_helper(const struct pm_meter *meter,
 	helper->defer = defer;
 	helper->defer_ctx = ctx;
 	pthread_mutex_init(&helper->lock, NULL);
-	if (pm_tally_new(meter->rules, &helper->tally) < 0) {
+	if (tally_make(meter, &helper->tally) < 0) {
 		pm_meter_free(helper);
 		return PM_E_MEMORY;
 	}

@@ -49,10 +49,11 @@ void pm_set_merge(struct pm_store *store, struct pm_set *into, uint64_t odd,
 		  const struct pm_set *from);
 struct pm_distinct pm_set_count(const struct pm_set *set);
 
-/* The parts of pm_tally_x for conversations; a tally without them is fine. */
+/* The parts of pm_tally_x for conversations. Tallies that count none are fine. */
 void pm_talk_free(struct pm_talk *talk, uint64_t *seen);
-/* Empties, for rules of @services. PM_E_MEMORY: it is empty, and good for the old rules. */
-int pm_talk_reset(struct pm_tally *tally, struct pm_rules *rules);
+void pm_talk_clear(struct pm_tally *tally);
+/* Makes an empty one fit for @rules. PM_E_MEMORY: it is fit for the old ones still. */
+int pm_talk_follow(struct pm_tally *tally, const struct pm_rules *rules);
 /* How much there is to merge. */
 size_t pm_talk_size(const struct pm_talk *talk);
 void pm_talk_merge(struct pm_tally *into, const struct pm_tally *from);
