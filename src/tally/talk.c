@@ -32,7 +32,7 @@ struct pm_talk {
 	size_t n_services; /* of a transport, with the one for no label */
 	struct peers *peers;
 	size_t places, n_peers;
-	bool full;  /* services had no room */
+	bool full;  /* services had no room: what they missed is not made good by room later */
 	bool asked; /* there is something in the filter */
 };
 
@@ -242,10 +242,10 @@ static struct peers *peers_use(struct pm_talk *talk, uint32_t key)
 
 	if (peers)
 		return peers;
-	if (talk->n_peers + 1 > talk->places / 4 * 3 && !peers_grow(talk)) {
-		talk->full = true;
+	if (talk->n_peers + 1 > talk->places / 4 * 3 && !talk->full)
+		talk->full = !peers_grow(talk);
+	if (talk->full)
 		return NULL;
-	}
 	peers = peers_place(talk, talk->peers, talk->places, key);
 	peers->key = key;
 	talk->n_peers++;
@@ -272,6 +272,20 @@ size_t pm_talk_size(const struct pm_talk *talk)
 	return talk ? talk->ports.n_used + talk->n_peers : 0;
 }
 
+/* Services that are not in a full table may have been left out of it. */
+static void peers_doubt(struct pm_talk *into, const struct pm_talk *full)
+{
+	const struct pm_set lost = { .kind = PM_SET_LOST };
+
+	for (size_t i = 0; i < into->places; i++) {
+		struct peers *peers = &into->peers[i];
+
+		for (int role = 0; role < PM_ROLE_N && peers->key; role++)
+			if (!peers_find(full, peers->key))
+				pm_set_merge(&into->store, &peers->of[role], into->odd, &lost);
+	}
+}
+
 void pm_talk_merge(struct pm_tally *into_tally, const struct pm_tally *from_tally)
 {
 	struct pm_talk *into = into_tally->talk;
@@ -281,7 +295,8 @@ void pm_talk_merge(struct pm_tally *into_tally, const struct pm_tally *from_tall
 		return;
 	cells_merge(&into->ports, &from->ports);
 	cells_merge(&into->services, &from->services);
-	into->full |= from->full;
+	if (from->full)
+		peers_doubt(into, from);
 	for (size_t i = 0; i < from->places; i++) {
 		const struct peers *more = &from->peers[i];
 		struct peers *peers = more->key ? peers_use(into, more->key) : NULL;
@@ -289,6 +304,7 @@ void pm_talk_merge(struct pm_tally *into_tally, const struct pm_tally *from_tall
 		for (int role = 0; peers && role < PM_ROLE_N; role++)
 			pm_set_merge(&into->store, &peers->of[role], into->odd, &more->of[role]);
 	}
+	into->full |= from->full;
 }
 
 struct pm_talk_count pm_tally_port_talk(const struct pm_tally *tally, enum pm_transport transport,
