@@ -162,7 +162,7 @@ enum pm_event {
 	/* TCP SYN, SCTP INIT, DCCP Request (a repeated one is none); UDP: first of a new pair */
 	PM_EVENT_ATTEMPT,
 	PM_EVENT_ANSWER,     /* SYN-ACK, INIT-ACK, Response; UDP: the first reply */
-	/* the handshake is complete (ACK, COOKIE-ECHO, DCCP Ack); UDP: with ATTEMPT, none of its own */
+	/* the handshake is complete (ACK, COOKIE-ECHO, DCCP Ack); UDP: none, ATTEMPT is one */
 	PM_EVENT_SESSION,
 	PM_EVENT_REFUSAL,    /* TCP RST, SCTP ABORT, DCCP Reset to the attempt */
 	PM_EVENT_UNANSWERED, /* nothing came within 3 s; found out when the interval closes */

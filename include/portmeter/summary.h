@@ -83,7 +83,7 @@ struct pm_service_row {
 	struct pm_count count, to_service, from_service, symmetric;
 	uint64_t side_by[PM_RUNG_N];    /* packets */
 	uint64_t talk[PM_TALK_N];
-	struct pm_distinct clients, servers; /* addresses; never known in a sum, or without a name */
+	struct pm_distinct clients, servers; /* addresses; not known in a sum or without a name */
 	uint8_t talk_known;             /* which of @talk are: bits 1 << enum pm_talk_figure */
 	uint8_t transport;
 };

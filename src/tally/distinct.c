@@ -134,7 +134,7 @@ void pm_store_clear(struct pm_store *store)
 /* One byte each. */
 #define REGISTER_BITS 12
 #define REGISTERS (1U << REGISTER_BITS)
-/* The most that a register holds: a run of zeros may fill the hash, which never happens by chance. */
+/* The most that a register holds; that zeros fill the whole hash never happens by chance. */
 #define RANK_MAX (64 - REGISTER_BITS)
 
 #define VALUE_BITS 3 /* of the size of a value */

@@ -127,7 +127,8 @@ static struct pm_record *talking_record_new(const struct pm_source *source)
 		for (int figure = 0; figure < PM_TALK_N; figure++)
 			row->talk[figure] = 1000 * (i + 1) + (uint64_t)figure;
 		row->talk_known = row->transport == PM_TRANSPORT_TCP ? 15 : 9;
-		row->clients = (struct pm_distinct){ .count = 4711, .known = true, .estimated = true };
+		row->clients =
+			(struct pm_distinct){ .count = 4711, .known = true, .estimated = true };
 		row->servers = (struct pm_distinct){ .count = 2, .known = i != 1 };
 	}
 	record->unknown.talk_known = 15;
