@@ -133,6 +133,7 @@ struct pm_given_up {
 	uint64_t service_ports;
 	uint64_t endpoints;  /* learned ones forgotten for want of room */
 	uint64_t handshakes; /* on their way, and forgotten for want of room */
+	uint64_t peers; /* services whose addresses were not told apart; of records only */
 };
 
 struct pm_interval {
@@ -142,6 +143,51 @@ struct pm_interval {
 	bool partial;
 	uint64_t late;             /* frames that belong to the interval before */
 };
+
+/* Conversations, by what became of them. */
+struct pm_talk_count {
+	uint64_t sessions;   /* handshakes that were completed; new pairs where there are none */
+	uint64_t attempts;   /* TCP: SYN */
+	uint64_t refused;    /* attempts, by RST and its like */
+	uint64_t unanswered; /* attempts */
+};
+
+static inline void pm_talk_add(struct pm_talk_count *to, const struct pm_talk_count *more)
+{
+	to->sessions += more->sessions;
+	to->attempts += more->attempts;
+	to->refused += more->refused;
+	to->unanswered += more->unanswered;
+}
+
+enum pm_role {
+	PM_ROLE_CLIENT,
+	PM_ROLE_SERVER,
+	PM_ROLE_N,
+};
+
+/* A number of distinct addresses. */
+struct pm_distinct {
+	uint64_t count;
+	bool known;
+	bool estimated; /* beyond PM_DISTINCT_EXACT */
+	bool given_up;  /* not known for want of room */
+};
+
+/* So many are counted exactly; of more, the standard error is 1.04 / sqrt(4096): 1.6 %. */
+#define PM_DISTINCT_EXACT 1024
+
+/* Bytes that all tallies of a run may hold to tell addresses apart. Safe to share by threads. */
+struct pm_allowance;
+#define PM_ALLOWANCE_BYTES ((size_t)16 << 20)
+/* PM_E_MEMORY or 0. */
+PM_API int pm_allowance_new(size_t bytes, struct pm_allowance **ret_allowance);
+PM_API struct pm_allowance *pm_allowance_ref(struct pm_allowance *allowance);
+/* NULL is fine. */
+PM_API void pm_allowance_unref(struct pm_allowance *allowance);
+
+/* Places in a tally's filter of who spoke with whom lately: 32 KiB. */
+#define PM_TALK_SEEN_BITS 12
 
 struct pm_tally {
 	struct pm_rules *rules; /* in force for all of it; a reference of its own */
@@ -165,6 +211,9 @@ struct pm_tally {
 	uint64_t *scoped;
 	size_t scoped_used;
 	struct pm_hash_key key;
+
+	struct pm_talk *talk; /* conversations; NULL: they are not counted */
+	uint64_t *seen;       /* 1 << PM_TALK_SEEN_BITS, see pm_tally_peers; NULL: no addresses */
 };
 
 /* Takes a reference of @rules. PM_E_MEMORY or 0. Memory is touched only as ports are seen. */
@@ -232,6 +281,59 @@ PM_API void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *
 PM_API void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol,
 			     uint32_t wire);
 
+/*
+ * Has an empty tally count conversations too, from now on and over resets; takes a reference of
+ * @allowance, which all tallies that are merged share. Without this call nothing of it is
+ * allocated, and the calls below do nothing. PM_E_MEMORY or 0.
+ */
+PM_API int pm_tally_talk(struct pm_tally *tally, struct pm_allowance *allowance);
+
+/*
+ * Counts what a conversation with @server_port did; @service 0: the port's label for any address.
+ * Rows are made by frames alone: what became of a service that has no frame in the interval does
+ * not show.
+ */
+PM_API void pm_tally_event(struct pm_tally *tally, enum pm_transport transport,
+			   uint16_t server_port, uint16_t service, enum pm_event event);
+
+/* What pm_tally_peers does not know yet. */
+PM_API void pm_tally_peers_add(struct pm_tally *tally, enum pm_transport transport,
+			       uint16_t service_port, uint16_t service, uint64_t client_hash,
+			       uint64_t server_hash);
+
+/*
+ * The two ends of a frame whose side is @service_port; @service as for pm_tally_event, and without
+ * a label nothing is counted. Hashes are keyed ones of addresses, with one key for all tallies that
+ * are merged. The filter only says "there already", so losing an entry costs time alone.
+ */
+static inline void pm_tally_peers(struct pm_tally *tally, enum pm_transport transport,
+				  uint16_t service_port, uint16_t service, uint64_t client_hash,
+				  uint64_t server_hash)
+{
+	uint64_t what = (uint64_t)transport << 32 | (uint64_t)service << 16 | service_port, tag;
+	uint64_t *seen;
+
+	if (!tally->seen)
+		return;
+	/* odd numbers near 2^64 divided by the golden ratio and by the root of 2 */
+	tag = (client_hash + what * UINT64_C(0x9e3779b97f4a7c15)) ^
+	      server_hash * UINT64_C(0xb504f333f9de6485);
+	seen = &tally->seen[tag >> (64 - PM_TALK_SEEN_BITS)];
+	tag |= 1; /* 0 is free */
+	if (*seen == tag)
+		return;
+	*seen = tag;
+	pm_tally_peers_add(tally, transport, service_port, service, client_hash, server_hash);
+}
+
+/* What has been counted; nothing where conversations are not. */
+PM_API struct pm_talk_count pm_tally_port_talk(const struct pm_tally *tally,
+					       enum pm_transport transport, uint16_t port);
+PM_API struct pm_talk_count pm_tally_service_talk(const struct pm_tally *tally,
+						  enum pm_transport transport, uint16_t service);
+PM_API struct pm_distinct pm_tally_distinct(const struct pm_tally *tally,
+					    enum pm_transport transport, uint16_t service,
+					    enum pm_role role);
 /*
  * Brings the services up to date, before anybody reads them; counting may go on behind it. Frames
  * whose service shows from the port alone are not counted twice while they come.

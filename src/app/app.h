@@ -45,6 +45,7 @@ struct options {
 	uint64_t count; /* frames; 0: no limit */
 	size_t jobs;    /* threads that read files */
 	bool progress;  /* said in any case */
+	bool sessions;  /* conversations are counted */
 	struct pm_capture_options capture;
 	struct pm_output_options output;
 };
@@ -122,6 +123,7 @@ int command_explain(const struct options *options);
 struct run {
 	const struct options *options;
 	struct pm_rules *rules;
+	struct pm_allowance *allowance; /* NULL: conversations are not counted */
 	uint64_t generation;
 	struct pm_output *output;
 	char sensor[256], id[17];

@@ -171,6 +171,33 @@ static struct pm_sight sight_of_packet(const struct pm_packet *packet, const uin
 	};
 }
 
+/* Notes who has been served by whom. Addresses are the packet's, as they stand. */
+static inline void count_peers(const struct pm_meter *meter, const struct pm_tally_entry *entry,
+			       uint8_t ip_version, const uint8_t *src, const uint8_t *dst)
+{
+	const struct pm_decision *decision = &entry->decision;
+	bool to = decision->side == PM_SIDE_DST;
+	uint64_t src_hash, dst_hash;
+
+	if (!meter->tally->seen || decision->rung >= PM_RUNG_EPHEMERAL ||
+	    decision->side == PM_SIDE_BOTH)
+		return;
+	src_hash = pm_address_hash(meter->key, ip_version, src, 0);
+	dst_hash = pm_address_hash(meter->key, ip_version, dst, 0);
+	pm_tally_peers(meter->tally, (enum pm_transport)entry->transport,
+		       to ? entry->dst_port : entry->src_port, decision->service,
+		       to ? src_hash : dst_hash, to ? dst_hash : src_hash);
+}
+
+static inline void count_peers_of_brief(const struct pm_meter *meter,
+					const struct pm_tally_entry *entry, pm_brief brief,
+					const uint8_t *bytes)
+{
+	struct pm_sight sight = sight_of_brief(brief, bytes);
+
+	count_peers(meter, entry, sight.ip_version, sight.src, sight.dst);
+}
+
 static struct pm_decision decide(struct pm_meter *meter, struct pm_sight *sight,
 				 const struct pm_fragment_frame *frame)
 {
@@ -216,17 +243,20 @@ static PM_OUT_OF_LINE void count_fully(struct pm_meter *meter, const struct pm_f
 {
 	struct pm_fragment_frame facts = { frame->number, frame->time_ns, frame->wire };
 	struct pm_packet packet, carrier;
-	struct pm_decision decision;
+	struct pm_tally_entry entry;
 
 	decode(meter, frame, &packet, &carrier);
 	pm_tally_frame(meter->tally, packet.ip_version, frame->wire);
 	switch (packet.verdict) {
 	case PM_VERDICT_PORTS:
-		decision = decide_packet(meter, &packet, &carrier, link_of(meter, frame->bytes),
-					 &facts);
-		count_decided(meter, &facts,
-			      (struct pm_tally_entry){ packet.src_port, packet.dst_port, decision,
-						       frame->wire, packet.transport });
+		entry = (struct pm_tally_entry){ .src_port = packet.src_port,
+						 .dst_port = packet.dst_port,
+						 .wire = frame->wire,
+						 .transport = packet.transport };
+		entry.decision = decide_packet(meter, &packet, &carrier,
+					       link_of(meter, frame->bytes), &facts);
+		count_peers(meter, &entry, packet.ip_version, packet.src.bytes, packet.dst.bytes);
+		count_decided(meter, &facts, entry);
 		return;
 	case PM_VERDICT_FRAGMENT:
 		count_later(meter, &packet, &carrier, &facts);
@@ -292,6 +322,7 @@ void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 {
 	struct pm_meter *meter = ctx;
 	struct pm_decision decision;
+	struct pm_tally_entry entry;
 	pm_brief brief;
 
 	begin(meter, frame);
@@ -309,7 +340,9 @@ void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 			&(struct pm_fragment_frame){ frame->number, frame->time_ns, frame->wire });
 	}
 	pm_tally_frame(meter->tally, pm_brief_ip_version(brief), frame->wire);
-	count_ports(meter, entry_of(brief, decision, frame->wire));
+	entry = entry_of(brief, decision, frame->wire);
+	count_peers_of_brief(meter, &entry, brief, frame->bytes);
+	count_ports(meter, entry);
 }
 
 /* Notes a packet for its turn; what has no ports and no fragments is counted at once. */
@@ -420,9 +453,19 @@ void pm_meter_count(struct pm_meter *helper)
 
 	for (size_t i = 0; i < helper->n_items; i++) {
 		const struct pm_item *item = &helper->items[i];
+		const struct pm_packet *packet;
 
-		if (item->brief || (general++)->packet.verdict == PM_VERDICT_PORTS)
+		if (item->brief) {
+			count_peers_of_brief(helper, &item->entry, item->brief, item->bytes);
 			count_ports(helper, item->entry);
+			continue;
+		}
+		packet = &(general++)->packet;
+		if (packet->verdict != PM_VERDICT_PORTS)
+			continue;
+		count_peers(helper, &item->entry, packet->ip_version, packet->src.bytes,
+			    packet->dst.bytes);
+		count_ports(helper, item->entry);
 	}
 	helper->n_items = helper->n_generals = 0;
 }

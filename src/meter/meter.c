@@ -16,11 +16,32 @@
 #define GAP_MAX_NS (UINT64_C(60) * PM_NS_PER_S)
 #define GAP_MAX_RECORDS 600
 
+/* What the frames of a conversation to the evidence's server count for; 0: as its port says. */
+static uint16_t service_of(const struct pm_meter *meter, const struct pm_evidence *evidence)
+{
+	struct pm_packet packet = {
+		.ip_version = evidence->ip_version,
+		.transport = evidence->transport,
+		.dst_port = evidence->server_port,
+		.dst = evidence->server,
+	};
+
+	if (!pm_rules_scoped(meter->rules, (enum pm_transport)evidence->transport,
+			     evidence->server_port))
+		return 0;
+	return pm_side_label(meter->rules, &packet, PM_SIDE_DST);
+}
+
 static void on_event(void *ctx, const struct pm_evidence *evidence)
 {
-	(void)ctx;
-	(void)evidence;
+	struct pm_meter *meter = ctx;
+
+	pm_tally_event(meter->told, (enum pm_transport)evidence->transport, evidence->server_port,
+		       service_of(meter, evidence), (enum pm_event)evidence->event);
 }
+
+static const struct pm_hash_key file_key = { UINT64_C(0x243f6a8885a308d3),
+					     UINT64_C(0x13198a2e03707344) };
 
 /*
  * Files are decided the same in every run, so their key is fixed: who made the file may aim at
@@ -28,16 +49,29 @@ static void on_event(void *ctx, const struct pm_evidence *evidence)
  */
 static int learner_make(struct pm_meter *meter)
 {
-	struct pm_learner_options options = {
-		.endpoints = meter->options.endpoints,
-		.key = { UINT64_C(0x243f6a8885a308d3), UINT64_C(0x13198a2e03707344) },
-		.event = on_event,
-		.ctx = meter,
-	};
+	struct pm_learner_options options = { .endpoints = meter->options.endpoints, .ctx = meter };
 
-	if (meter->options.live)
-		options.key = pm_hash_key_random();
+	meter->key = meter->options.live ? pm_hash_key_random() : file_key;
+	options.key = meter->key;
+	if (meter->options.allowance)
+		options.event = on_event;
 	return pm_learner_new(&options, meter->rules, &meter->learner);
+}
+
+/* One that counts what the options say. */
+static int tally_make(const struct pm_meter *meter, struct pm_tally **ret_tally)
+{
+	struct pm_tally *tally = NULL;
+	int r = pm_tally_new(meter->rules, &tally);
+
+	if (r == PM_OK && meter->options.allowance)
+		r = pm_tally_talk(tally, meter->options.allowance);
+	if (r < 0) {
+		pm_tally_free(tally);
+		return r;
+	}
+	*ret_tally = tally;
+	return PM_OK;
 }
 
 int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_meter)
@@ -61,7 +95,7 @@ int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_m
 	if (r == PM_OK)
 		r = learner_make(meter);
 	if (r == PM_OK)
-		r = pm_tally_new(options->rules, &meter->tally);
+		r = tally_make(meter, &meter->tally);
 	if (r < 0) {
 		pm_meter_free(meter);
 		return r;
@@ -115,7 +149,7 @@ static struct pm_tally *spare_take(struct pm_meter *meter)
 
 	if (meter->n_spare)
 		return meter->spare[--meter->n_spare];
-	if (meter->n_tallies == TALLIES_MAX || pm_tally_new(meter->rules, &fresh) < 0)
+	if (meter->n_tallies == TALLIES_MAX || tally_make(meter, &fresh) < 0)
 		return NULL;
 	meter->n_tallies++;
 	return fresh;
@@ -404,7 +438,7 @@ int pm_meter_reserve(struct pm_meter *meter)
 
 	pthread_mutex_lock(&meter->lock);
 	while (r == PM_OK && meter->n_tallies < TALLIES_MAX) {
-		r = pm_tally_new(meter->rules, &meter->spare[meter->n_spare]);
+		r = tally_make(meter, &meter->spare[meter->n_spare]);
 		if (r == PM_OK) {
 			meter->n_spare++;
 			meter->n_tallies++;
@@ -425,13 +459,14 @@ int pm_meter_new_helper(const struct pm_meter *meter, void (*full)(void *ctx), v
 	helper->rules = pm_rules_ref(meter->rules);
 	helper->linktype = UINT32_MAX;
 	helper->asked = meter->learner;
+	helper->key = meter->key;
 	helper->full = full;
 	helper->full_ctx = ctx;
 	pthread_mutex_init(&helper->lock, NULL);
 	helper->items = malloc(ITEMS_MAX * sizeof *helper->items);
 	helper->generals = malloc(GENERALS_MAX * sizeof *helper->generals);
 	if (!helper->items || !helper->generals ||
-	    pm_tally_new(meter->rules, &helper->tally) < 0) {
+	    tally_make(meter, &helper->tally) < 0) {
 		pm_meter_free(helper);
 		return PM_E_MEMORY;
 	}

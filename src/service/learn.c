@@ -103,10 +103,11 @@ _Static_assert(sizeof(struct opening) == 64, "as much as a line of the cache");
 struct pair {
 	uint64_t tag; /* the same for both directions; 0: free */
 	uint32_t last_s;
-	bool lower_first; /* the endpoint of the lower hash spoke first */
-	bool sure;        /* and it was not when the capture began */
-	bool answered;
-	bool weighed;     /* it has been counted among those that agree, or do not */
+	bool lower_first : 1; /* the endpoint of the lower hash spoke first */
+	bool sure : 1;        /* and it was not when the capture began */
+	bool fresh : 1;       /* nobody has been told of it */
+	bool answered : 1;
+	bool weighed : 1;     /* it has been counted among those that agree, or do not */
 };
 _Static_assert(sizeof(struct pair) == 16, "four in a line of the cache");
 
@@ -742,9 +743,9 @@ static struct pair *pair_see(struct pm_learner *learner, const struct pm_sight *
 		.tag = pair_tag(ends),
 		.last_s = now,
 		.lower_first = src_lower,
+		.fresh = true,
 		.sure = sight->time_ns - learner->start_ns >= WARM_UP_NS,
 	};
-	tell(learner, PM_EVENT_ATTEMPT, sight, true, false);
 	return pair;
 }
 
@@ -846,6 +847,19 @@ static struct pm_decision from_labels(struct pm_learner *learner, const struct p
 	return decided(learner, sight, side, PM_RUNG_LEARNED);
 }
 
+/* Between two of UDP; the first frame is an attempt, at whatever it counts for. */
+static struct pm_decision from_datagram(struct pm_learner *learner, const struct pm_sight *sight,
+					struct ends ends)
+{
+	struct pair *pair = pair_see(learner, sight, ends);
+	struct pm_decision decision = from_labels(learner, sight, ends, pair);
+
+	if (pair->fresh)
+		tell(learner, PM_EVENT_ATTEMPT, sight, decision.side != PM_SIDE_SRC, false);
+	pair->fresh = false;
+	return decision;
+}
+
 struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm_sight *sight)
 {
 	struct ends ends;
@@ -866,7 +880,7 @@ struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm
 	ends.dst = pm_address_hash(learner->key, sight->ip_version, sight->dst,
 				   sight->dst_port | (uint64_t)sight->transport << 16);
 	if (is_udp(sight->transport))
-		return from_labels(learner, sight, ends, pair_see(learner, sight, ends));
+		return from_datagram(learner, sight, ends);
 	side = from_setup(learner, sight, ends);
 	if (side != PM_SIDE_NONE)
 		return decided(learner, sight, side, PM_RUNG_HANDSHAKE);

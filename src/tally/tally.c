@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "portmeter/tally.h"
+#include "tally-internal.h"
 
 /* Slots of the set of host-scoped labels; it is filled to half, so that probes stay short. */
 #define SCOPED_SLOTS ((size_t)1 << 17)
@@ -103,6 +103,7 @@ void pm_tally_free(struct pm_tally *tally)
 	if (!tally)
 		return;
 	services_free(tally);
+	pm_talk_free(tally->talk, tally->seen);
 	for (int t = 0; t < PM_TRANSPORT_N; t++) {
 		free(tally->transports[t].block);
 		free(tally->transports[t].used_ports);
@@ -143,6 +144,7 @@ int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules)
 	if (tally->scoped_used)
 		memset(tally->scoped, 0, SCOPED_SLOTS * sizeof *tally->scoped);
 	tally->scoped_used = 0;
+	pm_talk_clear(tally);
 	tally->interval = no_frames;
 	memset(&tally->capture, 0, sizeof tally->capture);
 	memset(&tally->given_up, 0, sizeof tally->given_up);
@@ -156,8 +158,11 @@ int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules)
 	if (rules == old)
 		return PM_OK;
 	r = services_make(&fresh, rules);
+	if (r == PM_OK)
+		r = pm_talk_follow(tally, rules);
 	if (r < 0) {
 		services_free(&fresh);
+		pm_rules_unref(fresh.rules);
 		return r;
 	}
 	services_free(tally);
@@ -568,6 +573,7 @@ int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from)
 		pm_count_add(&into->facets[f], from->facets[f]);
 	for (int t = 0; t < PM_TRANSPORT_N; t++)
 		transport_merge(&into->transports[t], &from->transports[t]);
+	pm_talk_merge(into, from);
 	for (size_t slot = 0; from->scoped_used && slot < SCOPED_SLOTS; slot++)
 		if (from->scoped[slot])
 			scoped_add(into, from->scoped[slot]);
@@ -586,5 +592,14 @@ int pm_tally_absorb(struct pm_tally *into, struct pm_tally *from)
 			from->transports[t] = into->transports[t];
 			into->transports[t] = more;
 		}
+	if (pm_talk_size(from->talk) > pm_talk_size(into->talk)) {
+		struct pm_talk *talk = from->talk;
+		uint64_t *seen = from->seen;
+
+		from->talk = into->talk;
+		from->seen = into->seen;
+		into->talk = talk;
+		into->seen = seen;
+	}
 	return pm_tally_merge(into, from);
 }
