@@ -376,7 +376,7 @@ static void a_service_knows_its_conversations(void **state)
 		       refused = 1U << PM_TALK_REFUSED,
 		       unanswered = 1U << PM_TALK_UNANSWERED;
 	static const uint64_t tcp[PM_TALK_N] = { 2, 3, 1, 1 }, udp[PM_TALK_N] = { 1, 0, 0, 0 },
-			      none[PM_TALK_N] = { 3, 1, 0, 2 };
+			      none[PM_TALK_N] = { 3, 1, 0, 0 };
 	struct pm_tally *tally = tally_new();
 	const struct pm_service_row *row;
 	struct pm_record *record;
