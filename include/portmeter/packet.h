@@ -60,20 +60,22 @@ struct pm_address {
 
 /*
  * A keyed hash (pm_fold) of an address of @ip_version 4 or 6, whose 4 or 16 bytes stand at
- * @address, and of @more below 2^24: a port, a transport.
+ * @address. It tells addresses apart; for a place in a table take pm_endpoint_hash of it.
  */
-static inline uint64_t pm_address_hash(struct pm_hash_key key, uint8_t ip_version,
-				       const uint8_t *address, uint64_t more)
+static inline uint64_t pm_host_hash(struct pm_hash_key key, uint8_t ip_version,
+				    const uint8_t *address)
 {
-	uint64_t hash = key.k0;
-
-	more |= (uint64_t)ip_version << 60;
 	if (ip_version == 4)
-		more ^= (uint64_t)pm_be32(address) << 24;
-	else
-		hash ^= pm_fold(pm_be64(address) ^ key.k0, pm_be64(address + 8) ^ key.k1);
-	/* Multiplied twice: once leaves too little of the upper bits in the lower ones. */
-	return pm_fold(pm_fold(hash ^ more, key.k1 | 1), UINT64_C(0x9e3779b97f4a7c15));
+		return pm_fold(pm_be32(address) ^ key.k0, key.k1 | 1);
+	return pm_fold(pm_fold(pm_be64(address) ^ key.k1, pm_be64(address + 8) ^ key.k0) ^ key.k0,
+		       key.k1 | 1);
+}
+
+/* The same of a port of that address; every bit of it is good. */
+static inline uint64_t pm_endpoint_hash(uint64_t host, uint8_t transport, uint16_t port)
+{
+	/* an odd number near 2^64 divided by the golden ratio */
+	return pm_fold(host ^ ((uint64_t)transport << 16 | port), UINT64_C(0x9e3779b97f4a7c15));
 }
 
 /* Notes on a packet; bits of pm_packet.notes. */
@@ -224,6 +226,14 @@ static inline uint8_t pm_brief_ip_version(pm_brief brief)
 static inline size_t pm_brief_network(pm_brief brief)
 {
 	return 14 + 4 * (size_t)(brief >> 60);
+}
+
+/* The same for any packet with ports, for those who want it; the addresses stand elsewhere. */
+static inline pm_brief pm_brief_of(const struct pm_packet *packet)
+{
+	return (uint64_t)packet->src_port << 16 | packet->dst_port |
+	       (uint64_t)packet->transport << 32 | (uint64_t)packet->notes << 40 |
+	       (uint64_t)packet->tcp_flags << 48 | (uint64_t)packet->ip_version << 56;
 }
 
 /* What TCP's flags say; those that no one sends together say nothing. */

@@ -193,15 +193,15 @@ struct pm_evidence {
  */
 struct pm_sight {
 	const uint8_t *src, *dst; /* addresses: 4 bytes of IPv4, or 16 of IPv6 */
+	uint64_t src_host, dst_host; /* pm_host_hash of them */
 	const uint8_t *link;      /* Ethernet source address; NULL: none */
-	/* NULL: there is a brief, and no more need be known to walk the ladder */
+	/* NULL: no more need be known to walk the ladder than the brief */
 	const struct pm_packet *packet;
-	pm_brief brief;
-	uint8_t ip_version, transport, setup, notes;
-	uint16_t src_port, dst_port;
-	uint32_t wire; /* bytes */
+	pm_brief brief; /* of a packet that has none: pm_brief_of */
 	uint64_t number;
 	int64_t time_ns;
+	uint32_t wire; /* bytes */
+	uint8_t setup; /* enum pm_setup */
 };
 
 /*

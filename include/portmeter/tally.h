@@ -187,7 +187,7 @@ PM_API struct pm_allowance *pm_allowance_ref(struct pm_allowance *allowance);
 PM_API void pm_allowance_unref(struct pm_allowance *allowance);
 
 /* Places in a tally's filter of who spoke with whom lately: 32 KiB. */
-#define PM_TALK_SEEN_BITS 12
+#define PM_TALK_SEEN_BITS 14
 
 struct pm_tally {
 	struct pm_rules *rules; /* in force for all of it; a reference of its own */
@@ -213,7 +213,7 @@ struct pm_tally {
 	struct pm_hash_key key;
 
 	struct pm_talk *talk; /* conversations; NULL: they are not counted */
-	uint64_t *seen;       /* 1 << PM_TALK_SEEN_BITS, see pm_tally_peers; NULL: no addresses */
+	uint64_t *seen;       /* 1 << PM_TALK_SEEN_BITS, pairs of ends met; NULL: no addresses */
 };
 
 /* Takes a reference of @rules. PM_E_MEMORY or 0. Memory is touched only as ports are seen. */
@@ -263,6 +263,8 @@ struct pm_tally_entry {
 	struct pm_decision decision;
 	uint32_t wire;     /* bytes */
 	uint8_t transport; /* enum pm_transport */
+	/* keyed hashes of the addresses, to count clients and servers; 0, both: not known */
+	uint64_t src_host, dst_host;
 };
 
 /* Fetches what pm_tally_ports will touch; worth it some frames ahead. */
@@ -296,35 +298,14 @@ PM_API int pm_tally_talk(struct pm_tally *tally, struct pm_allowance *allowance)
 PM_API void pm_tally_event(struct pm_tally *tally, enum pm_transport transport,
 			   uint16_t server_port, uint16_t service, enum pm_event event);
 
-/* What pm_tally_peers does not know yet. */
-PM_API void pm_tally_peers_add(struct pm_tally *tally, enum pm_transport transport,
-			       uint16_t service_port, uint16_t service, uint64_t client_hash,
-			       uint64_t server_hash);
-
 /*
  * The two ends of a frame whose side is @service_port; @service as for pm_tally_event, and without
  * a label nothing is counted. Hashes are keyed ones of addresses, with one key for all tallies that
- * are merged. The filter only says "there already", so losing an entry costs time alone.
+ * are merged.
  */
-static inline void pm_tally_peers(struct pm_tally *tally, enum pm_transport transport,
-				  uint16_t service_port, uint16_t service, uint64_t client_hash,
-				  uint64_t server_hash)
-{
-	uint64_t what = (uint64_t)transport << 32 | (uint64_t)service << 16 | service_port, tag;
-	uint64_t *seen;
-
-	if (!tally->seen)
-		return;
-	/* odd numbers near 2^64 divided by the golden ratio and by the root of 2 */
-	tag = (client_hash + what * UINT64_C(0x9e3779b97f4a7c15)) ^
-	      server_hash * UINT64_C(0xb504f333f9de6485);
-	seen = &tally->seen[tag >> (64 - PM_TALK_SEEN_BITS)];
-	tag |= 1; /* 0 is free */
-	if (*seen == tag)
-		return;
-	*seen = tag;
-	pm_tally_peers_add(tally, transport, service_port, service, client_hash, server_hash);
-}
+PM_API void pm_tally_peers(struct pm_tally *tally, enum pm_transport transport,
+			   uint16_t service_port, uint16_t service, uint64_t client_hash,
+			   uint64_t server_hash);
 
 /* What has been counted; nothing where conversations are not. */
 PM_API struct pm_talk_count pm_tally_port_talk(const struct pm_tally *tally,

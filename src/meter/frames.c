@@ -38,11 +38,11 @@ PM_OUT_OF_LINE void pm_meter_catch_up(struct pm_meter *meter)
 	meter->n_ahead = 0;
 }
 
-static inline void count_ports(struct pm_meter *meter, struct pm_tally_entry entry)
+static inline void count_ports(struct pm_meter *meter, const struct pm_tally_entry *entry)
 {
-	pm_tally_prefetch(meter->tally, (enum pm_transport)entry.transport, entry.src_port,
-			  entry.dst_port);
-	meter->ahead[meter->n_ahead++] = entry;
+	pm_tally_prefetch(meter->tally, (enum pm_transport)entry->transport, entry->src_port,
+			  entry->dst_port);
+	meter->ahead[meter->n_ahead++] = *entry;
 	if (meter->n_ahead == AHEAD)
 		pm_meter_catch_up(meter);
 }
@@ -51,7 +51,7 @@ static inline void count_ports(struct pm_meter *meter, struct pm_tally_entry ent
 static void count_decided(struct pm_meter *meter, const struct pm_fragment_frame *frame,
 			  struct pm_tally_entry entry)
 {
-	count_ports(meter, entry);
+	count_ports(meter, &entry);
 	if (meter->options.frame)
 		report(meter, frame,
 		       &(struct pm_frame_report){ .verdict = PM_VERDICT_PORTS,
@@ -131,80 +131,53 @@ static void count_later(struct pm_meter *meter, const struct pm_packet *packet,
 	remember(meter, &first, frame->time_ns, decided.note);
 }
 
-/* A frame as the ladder wants it, of a brief that is not 0. */
-static struct pm_sight sight_of_brief(pm_brief brief, const uint8_t *bytes)
+/* Where the addresses of a brief's frame stand; they are of the same size, one behind the other. */
+static inline const uint8_t *src_of_brief(pm_brief brief, const uint8_t *bytes)
 {
-	const uint8_t *ip = bytes + pm_brief_network(brief);
-	uint8_t version = pm_brief_ip_version(brief);
-	uint8_t transport = pm_brief_transport(brief);
+	return bytes + pm_brief_network(brief) + (pm_brief_ip_version(brief) == 4 ? 12 : 8);
+}
 
-	return (struct pm_sight){
-		.src = ip + (version == 4 ? 12 : 8),
-		.dst = ip + (version == 4 ? 16 : 24),
-		.link = bytes + 6,
-		.brief = brief,
-		.ip_version = version,
-		.transport = transport,
-		.setup = transport == PM_TRANSPORT_TCP
-				 ? (uint8_t)pm_tcp_setup(pm_brief_tcp_flags(brief))
-				 : PM_SETUP_NONE,
-		.notes = pm_brief_notes(brief),
+static inline const uint8_t *dst_of_brief(pm_brief brief, const uint8_t *bytes)
+{
+	return bytes + pm_brief_network(brief) + (pm_brief_ip_version(brief) == 4 ? 16 : 24);
+}
+
+/* All but the decision. */
+static inline struct pm_tally_entry entry_of(const struct pm_meter *meter, pm_brief brief,
+					     const uint8_t *bytes, uint32_t wire)
+{
+	uint8_t version = pm_brief_ip_version(brief);
+
+	return (struct pm_tally_entry){
 		.src_port = pm_brief_src_port(brief),
 		.dst_port = pm_brief_dst_port(brief),
+		.wire = wire,
+		.transport = pm_brief_transport(brief),
+		.src_host = pm_host_hash(meter->key, version, src_of_brief(brief, bytes)),
+		.dst_host = pm_host_hash(meter->key, version, dst_of_brief(brief, bytes)),
 	};
 }
 
-/* The same of a packet; @link: where its frame has an Ethernet source address, or NULL. */
-static struct pm_sight sight_of_packet(const struct pm_packet *packet, const uint8_t *link)
+/* What the ladder says of a brief, in its turn. */
+static struct pm_decision decide_brief(struct pm_meter *meter, pm_brief brief, const uint8_t *bytes,
+				       const struct pm_tally_entry *entry, uint64_t number,
+				       int64_t time_ns)
 {
-	return (struct pm_sight){
-		.src = packet->src.bytes,
-		.dst = packet->dst.bytes,
-		.link = link,
-		.packet = packet,
-		.ip_version = packet->ip_version,
-		.transport = packet->transport,
-		.setup = packet->setup,
-		.notes = packet->notes,
-		.src_port = packet->src_port,
-		.dst_port = packet->dst_port,
+	struct pm_sight sight = {
+		.src = src_of_brief(brief, bytes),
+		.dst = dst_of_brief(brief, bytes),
+		.src_host = entry->src_host,
+		.dst_host = entry->dst_host,
+		.link = bytes + 6,
+		.brief = brief,
+		.number = number,
+		.time_ns = time_ns,
+		.wire = entry->wire,
 	};
-}
 
-/* Notes who has been served by whom. Addresses are the packet's, as they stand. */
-static inline void count_peers(const struct pm_meter *meter, const struct pm_tally_entry *entry,
-			       uint8_t ip_version, const uint8_t *src, const uint8_t *dst)
-{
-	const struct pm_decision *decision = &entry->decision;
-	bool to = decision->side == PM_SIDE_DST;
-	uint64_t src_hash, dst_hash;
-
-	if (!meter->tally->seen || decision->rung >= PM_RUNG_EPHEMERAL ||
-	    decision->side == PM_SIDE_BOTH)
-		return;
-	src_hash = pm_address_hash(meter->key, ip_version, src, 0);
-	dst_hash = pm_address_hash(meter->key, ip_version, dst, 0);
-	pm_tally_peers(meter->tally, (enum pm_transport)entry->transport,
-		       to ? entry->dst_port : entry->src_port, decision->service,
-		       to ? src_hash : dst_hash, to ? dst_hash : src_hash);
-}
-
-static inline void count_peers_of_brief(const struct pm_meter *meter,
-					const struct pm_tally_entry *entry, pm_brief brief,
-					const uint8_t *bytes)
-{
-	struct pm_sight sight = sight_of_brief(brief, bytes);
-
-	count_peers(meter, entry, sight.ip_version, sight.src, sight.dst);
-}
-
-static struct pm_decision decide(struct pm_meter *meter, struct pm_sight *sight,
-				 const struct pm_fragment_frame *frame)
-{
-	sight->number = frame->number;
-	sight->time_ns = frame->time_ns;
-	sight->wire = frame->wire;
-	return pm_learner_decide(meter->learner, sight);
+	if (entry->transport == PM_TRANSPORT_TCP)
+		sight.setup = (uint8_t)pm_tcp_setup(pm_brief_tcp_flags(brief));
+	return pm_learner_decide(meter->learner, &sight);
 }
 
 /* What a frame decodes to that has no brief, or whose brief does not say enough. */
@@ -225,13 +198,45 @@ static const uint8_t *link_of(const struct pm_meter *meter, const uint8_t *bytes
 	return !meter->options.tunnels && meter->link == pm_link_find(1) ? bytes + 6 : NULL;
 }
 
-/* In its turn: what a packet with ports counts as, and what later fragments of it will. */
+/* The same of a packet with ports. */
+static struct pm_tally_entry entry_of_packet(const struct pm_meter *meter,
+					     const struct pm_packet *packet, uint32_t wire)
+{
+	uint8_t version = packet->ip_version;
+
+	return (struct pm_tally_entry){
+		.src_port = packet->src_port,
+		.dst_port = packet->dst_port,
+		.wire = wire,
+		.transport = packet->transport,
+		.src_host = pm_host_hash(meter->key, version, packet->src.bytes),
+		.dst_host = pm_host_hash(meter->key, version, packet->dst.bytes),
+	};
+}
+
+/*
+ * In its turn: what a packet with ports counts as, and what later fragments of it will. @link:
+ * where its frame has an Ethernet source address, or NULL.
+ */
 static struct pm_decision decide_packet(struct pm_meter *meter, const struct pm_packet *packet,
-					const struct pm_packet *carrier, const uint8_t *link,
+					const struct pm_packet *carrier,
+					const struct pm_tally_entry *entry, const uint8_t *link,
 					const struct pm_fragment_frame *frame)
 {
-	struct pm_sight sight = sight_of_packet(packet, link);
-	struct pm_decision decision = decide(meter, &sight, frame);
+	const struct pm_sight sight = {
+		.src = packet->src.bytes,
+		.dst = packet->dst.bytes,
+		.src_host = entry->src_host,
+		.dst_host = entry->dst_host,
+		.link = link,
+		.packet = packet,
+		.brief = pm_brief_of(packet),
+		.number = frame->number,
+		.time_ns = frame->time_ns,
+		.wire = frame->wire,
+		.setup = packet->setup,
+	};
+	struct pm_decision decision = pm_learner_decide(meter->learner, &sight);
 
 	remember(meter, packet, frame->time_ns, pm_decision_pack(decision));
 	remember(meter, carrier, frame->time_ns, pm_decision_pack(decision));
@@ -249,13 +254,9 @@ static PM_OUT_OF_LINE void count_fully(struct pm_meter *meter, const struct pm_f
 	pm_tally_frame(meter->tally, packet.ip_version, frame->wire);
 	switch (packet.verdict) {
 	case PM_VERDICT_PORTS:
-		entry = (struct pm_tally_entry){ .src_port = packet.src_port,
-						 .dst_port = packet.dst_port,
-						 .wire = frame->wire,
-						 .transport = packet.transport };
-		entry.decision = decide_packet(meter, &packet, &carrier,
+		entry = entry_of_packet(meter, &packet, frame->wire);
+		entry.decision = decide_packet(meter, &packet, &carrier, &entry,
 					       link_of(meter, frame->bytes), &facts);
-		count_peers(meter, &entry, packet.ip_version, packet.src.bytes, packet.dst.bytes);
 		count_decided(meter, &facts, entry);
 		return;
 	case PM_VERDICT_FRAGMENT:
@@ -300,23 +301,10 @@ static inline pm_brief brief_of(const struct pm_meter *meter, const struct pm_fr
 	pm_brief brief =
 		pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire);
 
-	if (!brief || meter->options.frame || may_be_tunnel(meter, brief) ||
-	    pm_side_asks(meter->rules, brief))
-		return 0;
-	return brief;
+	return brief && !meter->options.frame && !may_be_tunnel(meter, brief) ? brief : 0;
 }
 
 static const struct pm_decision undecided = { .rung = PM_RUNG_N };
-
-static inline struct pm_tally_entry entry_of(pm_brief brief, struct pm_decision decision,
-					     uint32_t wire)
-{
-	return (struct pm_tally_entry){ .src_port = pm_brief_src_port(brief),
-					.dst_port = pm_brief_dst_port(brief),
-					.decision = decision,
-					.wire = wire,
-					.transport = pm_brief_transport(brief) };
-}
 
 void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 {
@@ -331,18 +319,19 @@ void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 		count_fully(meter, frame);
 		return;
 	}
+	entry = entry_of(meter, brief, frame->bytes, frame->wire);
 	decision = pm_learner_glance(meter->learner, brief, frame->number);
 	if (decision.rung == PM_RUNG_N) {
-		struct pm_sight sight = sight_of_brief(brief, frame->bytes);
-
-		decision = decide(
-			meter, &sight,
-			&(struct pm_fragment_frame){ frame->number, frame->time_ns, frame->wire });
+		if (pm_side_asks(meter->rules, brief)) {
+			count_fully(meter, frame);
+			return;
+		}
+		decision = decide_brief(meter, brief, frame->bytes, &entry, frame->number,
+					frame->time_ns);
 	}
+	entry.decision = decision;
 	pm_tally_frame(meter->tally, pm_brief_ip_version(brief), frame->wire);
-	entry = entry_of(brief, decision, frame->wire);
-	count_peers_of_brief(meter, &entry, brief, frame->bytes);
-	count_ports(meter, entry);
+	count_ports(meter, &entry);
 }
 
 /* Notes a packet for its turn; what has no ports and no fragments is counted at once. */
@@ -355,9 +344,7 @@ static PM_OUT_OF_LINE void note_fully(struct pm_meter *helper, struct pm_item *i
 	decode(helper, frame, packet, &general->carrier);
 	pm_tally_frame(helper->tally, packet->ip_version, frame->wire);
 	if (packet->verdict == PM_VERDICT_PORTS) {
-		item->entry = (struct pm_tally_entry){ packet->src_port, packet->dst_port,
-						       undecided, frame->wire,
-						       packet->transport };
+		item->entry = entry_of_packet(helper, packet, frame->wire);
 	} else if (packet->verdict != PM_VERDICT_FRAGMENT) {
 		count_no_port(helper, (enum pm_verdict)packet->verdict, packet->ip_protocol,
 			      &(struct pm_fragment_frame){ frame->number, frame->time_ns,
@@ -373,6 +360,7 @@ static PM_OUT_OF_LINE void note_fully(struct pm_meter *helper, struct pm_item *i
 void pm_meter_note(void *ctx, const struct pm_frame *frame)
 {
 	struct pm_meter *helper = ctx;
+	struct pm_decision decision;
 	struct pm_item *item;
 	pm_brief brief;
 
@@ -382,6 +370,11 @@ void pm_meter_note(void *ctx, const struct pm_frame *frame)
 	if (helper->n_items == 0)
 		helper->generation = pm_learner_generation(helper->asked);
 	brief = brief_of(helper, frame);
+	decision = undecided;
+	if (brief)
+		decision = pm_learner_glance(helper->asked, brief, frame->number);
+	if (decision.rung == PM_RUNG_N && brief && pm_side_asks(helper->rules, brief))
+		brief = 0;
 	item = &helper->items[helper->n_items];
 	item->brief = brief;
 	item->bytes = frame->bytes;
@@ -391,8 +384,8 @@ void pm_meter_note(void *ctx, const struct pm_frame *frame)
 		note_fully(helper, item, frame);
 		return;
 	}
-	item->entry = entry_of(brief, pm_learner_glance(helper->asked, brief, frame->number),
-			       frame->wire);
+	item->entry = entry_of(helper, brief, frame->bytes, frame->wire);
+	item->entry.decision = decision;
 	pm_tally_frame(helper->tally, pm_brief_ip_version(brief), frame->wire);
 	helper->n_items++;
 }
@@ -406,8 +399,9 @@ static void decide_general(struct pm_meter *meter, const struct pm_meter *helper
 
 	switch (packet->verdict) {
 	case PM_VERDICT_PORTS:
-		item->entry.decision = decide_packet(meter, packet, &general->carrier,
-						     link_of(helper, item->bytes), &frame);
+		item->entry.decision =
+			decide_packet(meter, packet, &general->carrier, &item->entry,
+				      link_of(helper, item->bytes), &frame);
 		break;
 	case PM_VERDICT_FRAGMENT:
 		count_later(meter, packet, &general->carrier, &frame);
@@ -436,13 +430,9 @@ void pm_meter_decide(struct pm_meter *meter, struct pm_meter *helper)
 		if (decision->rung != PM_RUNG_N &&
 		    pm_learner_generation(meter->learner) != helper->generation)
 			*decision = pm_learner_glance(meter->learner, item->brief, item->number);
-		if (decision->rung == PM_RUNG_N) {
-			struct pm_sight sight = sight_of_brief(item->brief, item->bytes);
-
-			*decision = decide(meter, &sight,
-					   &(struct pm_fragment_frame){ item->number, item->time_ns,
-									item->entry.wire });
-		}
+		if (decision->rung == PM_RUNG_N)
+			*decision = decide_brief(meter, item->brief, item->bytes, &item->entry,
+						 item->number, item->time_ns);
 	}
 	meter->told = meter->tally;
 }
@@ -453,19 +443,9 @@ void pm_meter_count(struct pm_meter *helper)
 
 	for (size_t i = 0; i < helper->n_items; i++) {
 		const struct pm_item *item = &helper->items[i];
-		const struct pm_packet *packet;
 
-		if (item->brief) {
-			count_peers_of_brief(helper, &item->entry, item->brief, item->bytes);
-			count_ports(helper, item->entry);
-			continue;
-		}
-		packet = &(general++)->packet;
-		if (packet->verdict != PM_VERDICT_PORTS)
-			continue;
-		count_peers(helper, &item->entry, packet->ip_version, packet->src.bytes,
-			    packet->dst.bytes);
-		count_ports(helper, item->entry);
+		if (item->brief || (general++)->packet.verdict == PM_VERDICT_PORTS)
+			count_ports(helper, &item->entry);
 	}
 	helper->n_items = helper->n_generals = 0;
 }

@@ -384,27 +384,30 @@ static struct pm_address address_of(uint8_t ip_version, const uint8_t *bytes)
 static void tell(const struct pm_learner *learner, enum pm_event event,
 		 const struct pm_sight *sight, bool client_is_src, bool turned)
 {
-	struct pm_evidence evidence = {
+	uint8_t version = pm_brief_ip_version(sight->brief);
+	uint16_t src_port = pm_brief_src_port(sight->brief);
+	uint16_t dst_port = pm_brief_dst_port(sight->brief);
+	bool to = client_is_src != turned; /* the frame goes to the service */
+	struct pm_evidence evidence;
+
+	if (!learner->options.event)
+		return;
+	evidence = (struct pm_evidence){
 		.event = (uint8_t)event,
-		.ip_version = sight->ip_version,
-		.transport = sight->transport,
+		.ip_version = version,
+		.transport = pm_brief_transport(sight->brief),
 		.link_known = sight->link != NULL,
+		.client_port = to ? src_port : dst_port,
+		.server_port = to ? dst_port : src_port,
+		.client = address_of(version, to ? sight->src : sight->dst),
+		.server = address_of(version, to ? sight->dst : sight->src),
 		.number = sight->number,
 		.time_ns = sight->time_ns,
 		.wire = sight->wire,
 	};
-	struct pm_address src = address_of(sight->ip_version, sight->src);
-	struct pm_address dst = address_of(sight->ip_version, sight->dst);
-	bool src_is_client = client_is_src != turned;
-
-	evidence.client = src_is_client ? src : dst;
-	evidence.server = src_is_client ? dst : src;
-	evidence.client_port = src_is_client ? sight->src_port : sight->dst_port;
-	evidence.server_port = src_is_client ? sight->dst_port : sight->src_port;
 	if (sight->link)
 		memcpy(evidence.link, sight->link, sizeof evidence.link);
-	if (learner->options.event)
-		learner->options.event(learner->options.ctx, &evidence);
+	learner->options.event(learner->options.ctx, &evidence);
 }
 
 static void tell_unanswered(struct pm_learner *learner, struct opening *opening)
@@ -425,13 +428,34 @@ static void tell_unanswered(struct pm_learner *learner, struct opening *opening)
 		learner->options.event(learner->options.ctx, &evidence);
 }
 
-/* Rules marked initiates=yes turn it round: the service itself opens, from that port. */
+/*
+ * A label that is right more often than what weighing finds: of a service that somebody has looked
+ * at, or in the system range. The registry alone has names for too many ports that clients draw.
+ */
+static inline bool is_strong(uint8_t class, uint16_t port)
+{
+	return class >= PM_CLASS(PM_STRONG) || (class && port < PM_SYSTEM_END);
+}
+
+/* The same where the class is not at hand, or does not say it. */
+static bool is_strong_port(const struct pm_learner *learner, uint8_t transport, uint16_t port)
+{
+	struct pm_label label = learner->rules->labels[transport][port];
+
+	return label.service && is_strong(PM_CLASS(label.priority), port);
+}
+
+/*
+ * Rules marked initiates=yes turn it round: the service itself opens, from that port. But who knocks
+ * at a service from there is a client that has drawn an odd port.
+ */
 static bool is_turned(const struct pm_learner *learner, const struct pm_sight *sight)
 {
-	const struct pm_label *labels = learner->rules->labels[sight->transport];
+	uint8_t transport = pm_brief_transport(sight->brief);
+	const struct pm_label *labels = learner->rules->labels[transport];
 
-	return labels[sight->src_port].flags & PM_LABEL_INITIATES &&
-	       !(labels[sight->dst_port].flags & PM_LABEL_INITIATES);
+	return labels[pm_brief_src_port(sight->brief)].flags & PM_LABEL_INITIATES &&
+	       !is_strong_port(learner, transport, pm_brief_dst_port(sight->brief));
 }
 
 /* Keeps in mind that the source has asked the destination. The opening, new or repeated. */
@@ -458,19 +482,19 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 	*opening = (struct opening){
 		.tag = opening_tag(ends.src, ends.dst),
 		.time_ns = sight->time_ns,
-		.client = address_of(sight->ip_version, sight->src),
-		.server = address_of(sight->ip_version, sight->dst),
-		.client_port = sight->src_port,
-		.server_port = sight->dst_port,
-		.ip_version = sight->ip_version,
-		.transport = sight->transport,
+		.client = address_of(pm_brief_ip_version(sight->brief), sight->src),
+		.server = address_of(pm_brief_ip_version(sight->brief), sight->dst),
+		.client_port = pm_brief_src_port(sight->brief),
+		.server_port = pm_brief_dst_port(sight->brief),
+		.ip_version = pm_brief_ip_version(sight->brief),
+		.transport = pm_brief_transport(sight->brief),
 		.state = OPENING_ASKED,
 		.turned = is_turned(learner, sight),
 		.listed = true,
 	};
 	if (!listed)
 		learner->waiting[learner->n_waiting++] = (uint32_t)(opening - learner->openings);
-	heat(learner, sight->transport, sight->src_port);
+	heat(learner, pm_brief_transport(sight->brief), pm_brief_src_port(sight->brief));
 	tell(learner, PM_EVENT_ATTEMPT, sight, true, opening->turned);
 	return opening;
 }
@@ -498,9 +522,9 @@ void pm_learner_close(struct pm_learner *learner, int64_t time_ns, bool last)
 }
 
 static void note_host(struct pm_learner *learner, const struct pm_sight *sight,
-		      const uint8_t *address, uint64_t role)
+		      uint64_t host, uint64_t role)
 {
-	uint64_t hash = pm_address_hash(learner->key, sight->ip_version, address, 0);
+	uint64_t hash = pm_endpoint_hash(host, 0, 0);
 	uint64_t *word = words_find(&learner->hosts, hash);
 	uint16_t now = minute_of(sight);
 	uint64_t roles = 0;
@@ -515,10 +539,10 @@ static void note_host(struct pm_learner *learner, const struct pm_sight *sight,
 /* @side has served the other. */
 static void note_roles(struct pm_learner *learner, const struct pm_sight *sight, enum pm_side side)
 {
-	if (memcmp(sight->src, sight->dst, sight->ip_version == 4 ? 4 : 16) == 0)
+	if (sight->src_host == sight->dst_host)
 		return;
-	note_host(learner, sight, sight->src, side == PM_SIDE_SRC ? WAS_SERVER : WAS_CLIENT);
-	note_host(learner, sight, sight->dst, side == PM_SIDE_DST ? WAS_SERVER : WAS_CLIENT);
+	note_host(learner, sight, sight->src_host, side == PM_SIDE_SRC ? WAS_SERVER : WAS_CLIENT);
+	note_host(learner, sight, sight->dst_host, side == PM_SIDE_DST ? WAS_SERVER : WAS_CLIENT);
 }
 
 static struct pair *pair_line(const struct pm_learner *learner, uint64_t tag)
@@ -581,9 +605,9 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 		opening->state = OPENING_ANSWERED;
 		pair_opened(learner, sight, ends);
 		if (opening->turned)
-			learn(learner, ends.dst, sight->transport, sight->dst_port, now);
+			learn(learner, ends.dst, pm_brief_transport(sight->brief), pm_brief_dst_port(sight->brief), now);
 		else
-			learn(learner, ends.src, sight->transport, sight->src_port, now);
+			learn(learner, ends.src, pm_brief_transport(sight->brief), pm_brief_src_port(sight->brief), now);
 		note_roles(learner, sight, opening->turned ? PM_SIDE_DST : PM_SIDE_SRC);
 		return opening->turned ? PM_SIDE_DST : PM_SIDE_SRC;
 	case PM_SETUP_RESET:
@@ -603,18 +627,19 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 	}
 }
 
-/* A client's first word after the handshake completes it. */
-static void confirm(struct pm_learner *learner, const struct pm_sight *sight, struct ends ends)
+/* A client's first word after the handshake completes it. True: that was it. */
+static bool confirm(struct pm_learner *learner, const struct pm_sight *sight, struct ends ends)
 {
 	struct opening *opening = opening_find(learner, ends.src, ends.dst, sight->time_ns);
 
 	if (!opening)
-		return;
+		return false;
 	/* Where only one direction is captured, it shows that there was an answer. */
 	if (opening->state != OPENING_ANSWERED && !opening->turned)
-		learn(learner, ends.dst, sight->transport, sight->dst_port, minute_of(sight));
+		learn(learner, ends.dst, pm_brief_transport(sight->brief), pm_brief_dst_port(sight->brief), minute_of(sight));
 	tell(learner, PM_EVENT_SESSION, sight, true, opening->turned);
 	opening->state = OPENING_FREE;
+	return true;
 }
 
 /* The one of both that is alone with it. */
@@ -637,17 +662,25 @@ static enum pm_side from_pair(struct pm_learner *learner, const struct pm_sight 
 	return pair->lower_first == (ends.src < ends.dst) ? PM_SIDE_DST : PM_SIDE_SRC;
 }
 
+/* Whether a port may be that of an endpoint that serves, or of a client that has just opened. */
+static bool is_hot(const struct pm_learner *learner, const struct pm_sight *sight, uint16_t port)
+{
+	return pm_brief_transport(sight->brief) != PM_TRANSPORT_TCP || class_at(learner, port) & HOT;
+}
+
 /* Which of both ends serves. */
 static enum pm_side from_endpoints(struct pm_learner *learner, const struct pm_sight *sight,
 				   struct ends ends)
 {
+	bool src_hot = is_hot(learner, sight, pm_brief_src_port(sight->brief));
+	bool dst_hot = is_hot(learner, sight, pm_brief_dst_port(sight->brief));
 	uint16_t now = minute_of(sight);
-	bool src = serves(learner, ends.src, now), dst = serves(learner, ends.dst, now);
+	bool src = src_hot && serves(learner, ends.src, now);
+	bool dst = dst_hot && serves(learner, ends.dst, now);
 
-	if (sight->setup == PM_SETUP_CONFIRM && (dst || !src || is_turned(learner, sight))) {
-		confirm(learner, sight, ends);
+	if (sight->setup == PM_SETUP_CONFIRM && src_hot &&
+	    (dst || !src || is_turned(learner, sight)) && confirm(learner, sight, ends))
 		dst = dst || serves(learner, ends.dst, now);
-	}
 	return src && dst ? from_pair(learner, sight, ends) : side_of(src, dst);
 }
 
@@ -657,11 +690,11 @@ static enum pm_side from_endpoints(struct pm_learner *learner, const struct pm_s
  * a scanner's, and the caller its victim. @ret_stranger is set if nothing is known.
  */
 static bool is_called_again(struct pm_learner *learner, const struct pm_sight *sight,
-			    uint64_t endpoint, const uint8_t *caller, uint16_t port,
+			    uint64_t endpoint, uint64_t caller, uint16_t port,
 			    uint64_t spoken, bool *ret_stranger)
 {
 	const uint64_t all = CALLED | CALLED_BACK | CALLED_AGAIN;
-	uint64_t hash = pm_address_hash(learner->key, sight->ip_version, caller, 0) ^ endpoint;
+	uint64_t hash = caller ^ endpoint;
 	uint64_t now = (uint64_t)(minute_of(sight) / 4) & 0x7f;
 	uint64_t *word = words_find(&learner->callers, hash);
 
@@ -680,9 +713,9 @@ static bool is_called_again(struct pm_learner *learner, const struct pm_sight *s
 
 /* An address that was seen as a client, and never as a server. */
 static bool is_client(const struct pm_learner *learner, const struct pm_sight *sight,
-		      const uint8_t *address)
+		      uint64_t host)
 {
-	uint64_t hash = pm_address_hash(learner->key, sight->ip_version, address, 0);
+	uint64_t hash = pm_endpoint_hash(host, 0, 0);
 	const uint64_t *word = words_find(&learner->hosts, hash);
 
 	return word && (*word & (WAS_CLIENT | WAS_SERVER)) == WAS_CLIENT &&
@@ -705,21 +738,21 @@ static bool is_passed_over(struct pm_learner *learner)
 static enum pm_side weigh(struct pm_learner *learner, const struct pm_sight *sight,
 			  struct ends ends)
 {
-	bool udp = is_udp(sight->transport), stranger = false, src, dst;
+	bool udp = is_udp(pm_brief_transport(sight->brief)), stranger = false, src, dst;
 	enum pm_side side;
 
 	if (is_passed_over(learner))
 		return PM_SIDE_NONE;
-	src = is_called_again(learner, sight, ends.src, sight->dst, sight->dst_port, CALLED_BACK,
+	src = is_called_again(learner, sight, ends.src, sight->dst_host, pm_brief_dst_port(sight->brief), CALLED_BACK,
 			      &stranger);
-	dst = is_called_again(learner, sight, ends.dst, sight->src, sight->src_port, CALLED,
+	dst = is_called_again(learner, sight, ends.dst, sight->src_host, pm_brief_src_port(sight->brief), CALLED,
 			      &stranger);
 	learner->strangers += stranger;
 	/* Peers of UDP behind one address translator look like that too: their roles say more. */
 	if (!udp && src != dst)
 		return side_of(src, dst);
-	side = side_of(is_client(learner, sight, sight->dst),
-		       is_client(learner, sight, sight->src));
+	side = side_of(is_client(learner, sight, sight->dst_host),
+		       is_client(learner, sight, sight->src_host));
 	return side != PM_SIDE_NONE ? side : side_of(src, dst);
 }
 
@@ -771,23 +804,6 @@ static bool is_trusted(const struct pm_learner *learner)
 	return learner->agree >= TRUST_LEAST && learner->agree >= TRUST_RATIO * learner->disagree;
 }
 
-/*
- * A label that is right more often than what weighing finds: of a service that somebody has looked
- * at, or in the system range. The registry alone has names for too many ports that clients draw.
- */
-static inline bool is_strong(uint8_t class, uint16_t port)
-{
-	return class >= PM_CLASS(PM_STRONG) || (class && port < PM_SYSTEM_END);
-}
-
-/* The same with memory's own table at hand. */
-static bool is_strong_port(const struct pm_learner *learner, uint8_t transport, uint16_t port)
-{
-	struct pm_label label = learner->rules->labels[transport][port];
-
-	return label.service && is_strong(PM_CLASS(label.priority), port);
-}
-
 /* The service's label; a brief leaves that to whoever counts. */
 static struct pm_decision decided(const struct pm_learner *learner, const struct pm_sight *sight,
 				  enum pm_side side, enum pm_rung rung)
@@ -820,8 +836,8 @@ static struct pm_decision from_labels(struct pm_learner *learner, const struct p
 				      struct ends ends, struct pair *pair)
 {
 	struct pm_decision decision = from_ports(learner, sight);
-	bool src = is_strong_port(learner, sight->transport, sight->src_port);
-	bool dst = is_strong_port(learner, sight->transport, sight->dst_port);
+	bool src = is_strong_port(learner, pm_brief_transport(sight->brief), pm_brief_src_port(sight->brief));
+	bool dst = is_strong_port(learner, pm_brief_transport(sight->brief), pm_brief_dst_port(sight->brief));
 	bool src_first = pair && pair->lower_first == (ends.src < ends.dst);
 	enum pm_side asked = src_first ? PM_SIDE_DST : PM_SIDE_SRC, side;
 
@@ -834,7 +850,7 @@ static struct pm_decision from_labels(struct pm_learner *learner, const struct p
 			note_roles(learner, sight, (enum pm_side)decision.side);
 		return decision;
 	}
-	if (sight->notes & PM_NOTE_GROUP && is_udp(sight->transport))
+	if (pm_brief_notes(sight->brief) & PM_NOTE_GROUP && is_udp(pm_brief_transport(sight->brief)))
 		side = decision.rung == PM_RUNG_SCORE ? PM_SIDE_NONE : PM_SIDE_DST;
 	else if (pair && pair->sure && is_trusted(learner))
 		side = asked;
@@ -862,6 +878,7 @@ static struct pm_decision from_datagram(struct pm_learner *learner, const struct
 
 struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm_sight *sight)
 {
+	uint8_t transport = pm_brief_transport(sight->brief);
 	struct ends ends;
 	enum pm_side side;
 
@@ -870,16 +887,14 @@ struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm
 		learner->start_ns = sight->time_ns;
 	}
 	/* Port 0 is no endpoint; but who asks from it asks someone. */
-	if (sight->src_port == 0 || sight->dst_port == 0) {
-		if (sight->setup == PM_SETUP_OPEN && sight->dst_port != 0)
+	if (pm_brief_src_port(sight->brief) == 0 || pm_brief_dst_port(sight->brief) == 0) {
+		if (sight->setup == PM_SETUP_OPEN && pm_brief_dst_port(sight->brief) != 0)
 			return decided(learner, sight, PM_SIDE_DST, PM_RUNG_HANDSHAKE);
 		return from_ports(learner, sight);
 	}
-	ends.src = pm_address_hash(learner->key, sight->ip_version, sight->src,
-				   sight->src_port | (uint64_t)sight->transport << 16);
-	ends.dst = pm_address_hash(learner->key, sight->ip_version, sight->dst,
-				   sight->dst_port | (uint64_t)sight->transport << 16);
-	if (is_udp(sight->transport))
+	ends.src = pm_endpoint_hash(sight->src_host, transport, pm_brief_src_port(sight->brief));
+	ends.dst = pm_endpoint_hash(sight->dst_host, transport, pm_brief_dst_port(sight->brief));
+	if (is_udp(transport))
 		return from_datagram(learner, sight, ends);
 	side = from_setup(learner, sight, ends);
 	if (side != PM_SIDE_NONE)
