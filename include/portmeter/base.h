@@ -20,10 +20,13 @@ extern "C" {
 #define PM_PRINTF(at, first) __attribute__((format(printf, at, first)))
 /* For what few frames need: inlined, it would make every frame save registers. */
 #define PM_OUT_OF_LINE __attribute__((noinline))
+/* For what every frame needs, and where more is known at the place of the call. */
+#define PM_INLINE inline __attribute__((always_inline))
 #else
 #define PM_API
 #define PM_PRINTF(at, first)
 #define PM_OUT_OF_LINE
+#define PM_INLINE inline
 #endif
 
 /* "1.2.3", a static string. */
@@ -148,6 +151,11 @@ static inline uint32_t pm_le32(const uint8_t *bytes)
 {
 	return (uint32_t)bytes[3] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[1] << 8 |
 	       bytes[0];
+}
+
+static inline uint64_t pm_le64(const uint8_t *bytes)
+{
+	return (uint64_t)pm_le32(bytes + 4) << 32 | pm_le32(bytes);
 }
 
 static inline uint8_t pm_cursor_u8(struct pm_cursor *c)

@@ -241,13 +241,51 @@ PM_API void pm_learner_follow(struct pm_learner *learner, const struct pm_rules 
 PM_API struct pm_decision pm_learner_decide(struct pm_learner *learner,
 					    const struct pm_sight *sight);
 /*
- * The same for a brief that is not 0, of frame @number, if it has nothing to do with what is or
- * will be remembered; any thread may ask beside the one that decides. PM_RUNG_N as rung: it may
- * have, show it to pm_learner_decide. The answer holds as long as pm_learner_generation stays what
- * it is.
+ * A byte for each port of TCP, at the same place as long as the learner lives: PM_CLASS_HOT, frames
+ * of that port must be shown to the learner; 0, there is no label; else its priority and 1.
  */
-PM_API struct pm_decision pm_learner_glance(const struct pm_learner *learner, pm_brief brief,
-					    uint64_t number);
+PM_API const uint8_t *pm_learner_classes(const struct pm_learner *learner);
+
+#define PM_CLASS_HOT 0x80
+#define PM_CLASS(priority) ((priority) + 1)
+/* Rules of this priority, the default, and above are somebody's choice, and not the registry's. */
+#define PM_CLASS_STRONG PM_CLASS(50)
+#define PM_SYSTEM_PORTS 1024
+
+/*
+ * Of frames whose labels leave no doubt some are shown, for what they say about hosts: one in eight
+ * at first, then fewer.
+ */
+static inline bool pm_learner_notes(uint64_t number)
+{
+	return (number & (number < 65536 ? 7 : 63)) == 0;
+}
+
+/*
+ * What pm_learner_decide would say to a brief of frame @number, but for the service, if it is one of
+ * the many that have nothing to do with what is or will be remembered: of TCP between two ports of
+ * which one has a label, and one that counts. PM_RUNG_N as rung: it may have, show it. Any thread may
+ * ask beside the one that decides; the answer holds as long as pm_learner_generation is the same.
+ */
+static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_brief brief,
+						   uint64_t number)
+{
+	struct pm_decision decision = { 0, PM_SIDE_NONE, PM_RUNG_N };
+	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
+	uint8_t src = __atomic_load_n(&classes[src_port], __ATOMIC_RELAXED);
+	uint8_t dst = __atomic_load_n(&classes[dst_port], __ATOMIC_RELAXED);
+	uint8_t class = src | dst; /* of the port that has one */
+
+	if (pm_brief_transport(brief) != PM_TRANSPORT_TCP || class & PM_CLASS_HOT ||
+	    pm_brief_tcp_flags(brief) & (PM_TCP_SYN | PM_TCP_RST) || pm_learner_notes(number) ||
+	    !src == !dst ||
+	    (class < PM_CLASS_STRONG && (src ? src_port : dst_port) >= PM_SYSTEM_PORTS))
+		return decision;
+	decision.side = src ? PM_SIDE_SRC : PM_SIDE_DST;
+	decision.rung = PM_RUNG_KNOWN;
+	return decision;
+}
+
 /* Another number each time that there is more to remember than before. Any thread. */
 PM_API uint32_t pm_learner_generation(const struct pm_learner *learner);
 

@@ -38,13 +38,19 @@ PM_OUT_OF_LINE void pm_meter_catch_up(struct pm_meter *meter)
 	meter->n_ahead = 0;
 }
 
-static inline void count_ports(struct pm_meter *meter, const struct pm_tally_entry *entry)
+/* The entry stands behind those that wait to be counted, and joins them. */
+static inline void count_ahead(struct pm_meter *meter, const struct pm_tally_entry *entry)
 {
 	pm_tally_prefetch(meter->tally, (enum pm_transport)entry->transport, entry->src_port,
 			  entry->dst_port);
-	meter->ahead[meter->n_ahead++] = *entry;
-	if (meter->n_ahead == AHEAD)
+	if (++meter->n_ahead == AHEAD)
 		pm_meter_catch_up(meter);
+}
+
+static inline void count_ports(struct pm_meter *meter, const struct pm_tally_entry *entry)
+{
+	meter->ahead[meter->n_ahead] = *entry;
+	count_ahead(meter, entry);
 }
 
 /* A frame with ports, whatever way it took. */
@@ -142,20 +148,21 @@ static inline const uint8_t *dst_of_brief(pm_brief brief, const uint8_t *bytes)
 	return bytes + pm_brief_network(brief) + (pm_brief_ip_version(brief) == 4 ? 16 : 24);
 }
 
-/* All but the decision. */
-static inline struct pm_tally_entry entry_of(const struct pm_meter *meter, pm_brief brief,
-					     const uint8_t *bytes, uint32_t wire)
+/*
+ * All but the decision, field by field where it stays: put together elsewhere it would be copied in
+ * pieces of other sizes than those it was written in, for which processors wait.
+ */
+static PM_INLINE void fill_entry(struct pm_tally_entry *entry, struct pm_hash_key key,
+				 pm_brief brief, const uint8_t *bytes, uint32_t wire)
 {
 	uint8_t version = pm_brief_ip_version(brief);
 
-	return (struct pm_tally_entry){
-		.src_port = pm_brief_src_port(brief),
-		.dst_port = pm_brief_dst_port(brief),
-		.wire = wire,
-		.transport = pm_brief_transport(brief),
-		.src_host = pm_host_hash(meter->key, version, src_of_brief(brief, bytes)),
-		.dst_host = pm_host_hash(meter->key, version, dst_of_brief(brief, bytes)),
-	};
+	entry->src_port = pm_brief_src_port(brief);
+	entry->dst_port = pm_brief_dst_port(brief);
+	entry->wire = wire;
+	entry->transport = pm_brief_transport(brief);
+	entry->src_host = pm_host_hash(key, version, src_of_brief(brief, bytes));
+	entry->dst_host = pm_host_hash(key, version, dst_of_brief(brief, bytes));
 }
 
 /* What the ladder says of a brief, in its turn. */
@@ -195,7 +202,7 @@ static void decode(const struct pm_meter *meter, const struct pm_frame *frame,
 /* The sender's address; an inner packet has none. */
 static const uint8_t *link_of(const struct pm_meter *meter, const uint8_t *bytes)
 {
-	return !meter->options.tunnels && meter->link == pm_link_find(1) ? bytes + 6 : NULL;
+	return !meter->options.tunnels && meter->ethernet ? bytes + 6 : NULL;
 }
 
 /* The same of a packet with ports. */
@@ -286,6 +293,7 @@ static inline void begin(struct pm_meter *meter, const struct pm_frame *frame)
 	if (frame->linktype != meter->linktype) {
 		meter->linktype = frame->linktype;
 		meter->link = pm_link_find(frame->linktype);
+		meter->ethernet = meter->link == pm_link_find(1);
 	}
 	if ((uint64_t)frame->time_ns - (uint64_t)meter->begin >= meter->span)
 		pm_meter_find_interval(meter, frame->time_ns);
@@ -295,43 +303,51 @@ static inline void begin(struct pm_meter *meter, const struct pm_frame *frame)
 		meter->tally->snapped++;
 }
 
-/* 0: the general way. */
-static inline pm_brief brief_of(const struct pm_meter *meter, const struct pm_frame *frame)
+/* Whether a brief says enough of a frame. */
+static inline bool is_enough(const struct pm_meter *meter, pm_brief brief)
 {
-	pm_brief brief =
-		pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire);
-
-	return brief && !meter->options.frame && !may_be_tunnel(meter, brief) ? brief : 0;
+	return brief && !meter->options.frame && !may_be_tunnel(meter, brief);
 }
 
-static const struct pm_decision undecided = { .rung = PM_RUNG_N };
+/* Where the entry's frame has a brief. False: it takes the general way all the same. */
+static PM_INLINE bool count_brief(struct pm_meter *meter, const struct pm_frame *frame,
+				  pm_brief brief)
+{
+	struct pm_tally_entry *entry = &meter->ahead[meter->n_ahead];
+
+	if (!is_enough(meter, brief))
+		return false;
+	fill_entry(entry, meter->key, brief, frame->bytes, frame->wire);
+	entry->decision = pm_learner_glance(meter->classes, brief, frame->number);
+	if (entry->decision.rung == PM_RUNG_N) {
+		if (pm_side_asks(meter->rules, brief))
+			return false;
+		entry->decision = decide_brief(meter, brief, frame->bytes, entry, frame->number,
+					       frame->time_ns);
+	}
+	pm_tally_frame(meter->tally, pm_brief_ip_version(brief), frame->wire);
+	count_ahead(meter, entry);
+	return true;
+}
+
+static PM_OUT_OF_LINE void count_slowly(struct pm_meter *meter, const struct pm_frame *frame)
+{
+	if (!count_brief(meter, frame,
+			 pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire)))
+		count_fully(meter, frame);
+}
 
 void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 {
 	struct pm_meter *meter = ctx;
-	struct pm_decision decision;
-	struct pm_tally_entry entry;
-	pm_brief brief;
+	pm_brief quick = 0;
 
 	begin(meter, frame);
-	brief = brief_of(meter, frame);
-	if (!brief) {
-		count_fully(meter, frame);
-		return;
-	}
-	entry = entry_of(meter, brief, frame->bytes, frame->wire);
-	decision = pm_learner_glance(meter->learner, brief, frame->number);
-	if (decision.rung == PM_RUNG_N) {
-		if (pm_side_asks(meter->rules, brief)) {
-			count_fully(meter, frame);
-			return;
-		}
-		decision = decide_brief(meter, brief, frame->bytes, &entry, frame->number,
-					frame->time_ns);
-	}
-	entry.decision = decision;
-	pm_tally_frame(meter->tally, pm_brief_ip_version(brief), frame->wire);
-	count_ports(meter, &entry);
+	if (meter->ethernet)
+		quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
+	/* Of these the compiler knows where the addresses are. */
+	if (!quick || !count_brief(meter, frame, quick))
+		count_slowly(meter, frame);
 }
 
 /* Notes a packet for its turn; what has no ports and no fragments is counted at once. */
@@ -360,7 +376,7 @@ static PM_OUT_OF_LINE void note_fully(struct pm_meter *helper, struct pm_item *i
 void pm_meter_note(void *ctx, const struct pm_frame *frame)
 {
 	struct pm_meter *helper = ctx;
-	struct pm_decision decision;
+	struct pm_decision decision = { .rung = PM_RUNG_N };
 	struct pm_item *item;
 	pm_brief brief;
 
@@ -369,10 +385,11 @@ void pm_meter_note(void *ctx, const struct pm_frame *frame)
 		helper->full(helper->full_ctx);
 	if (helper->n_items == 0)
 		helper->generation = pm_learner_generation(helper->asked);
-	brief = brief_of(helper, frame);
-	decision = undecided;
+	brief = pm_packet_brief(helper->link, frame->bytes, frame->held, frame->wire);
+	if (!is_enough(helper, brief))
+		brief = 0;
 	if (brief)
-		decision = pm_learner_glance(helper->asked, brief, frame->number);
+		decision = pm_learner_glance(helper->classes, brief, frame->number);
 	if (decision.rung == PM_RUNG_N && brief && pm_side_asks(helper->rules, brief))
 		brief = 0;
 	item = &helper->items[helper->n_items];
@@ -384,7 +401,7 @@ void pm_meter_note(void *ctx, const struct pm_frame *frame)
 		note_fully(helper, item, frame);
 		return;
 	}
-	item->entry = entry_of(helper, brief, frame->bytes, frame->wire);
+	fill_entry(&item->entry, helper->key, brief, frame->bytes, frame->wire);
 	item->entry.decision = decision;
 	pm_tally_frame(helper->tally, pm_brief_ip_version(brief), frame->wire);
 	helper->n_items++;
@@ -429,7 +446,7 @@ void pm_meter_decide(struct pm_meter *meter, struct pm_meter *helper)
 		/* What has been learned since it was noted may concern it. */
 		if (decision->rung != PM_RUNG_N &&
 		    pm_learner_generation(meter->learner) != helper->generation)
-			*decision = pm_learner_glance(meter->learner, item->brief, item->number);
+			*decision = pm_learner_glance(meter->classes, item->brief, item->number);
 		if (decision->rung == PM_RUNG_N)
 			*decision = decide_brief(meter, item->brief, item->bytes, &item->entry,
 						 item->number, item->time_ns);

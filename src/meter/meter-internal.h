@@ -48,6 +48,7 @@ struct pm_meter {
 	struct pm_fragments *fragments;
 	struct pm_learner *learner; /* NULL: of a helper, which asks that of the meter it helps */
 	struct pm_hash_key key;     /* of addresses */
+	const uint8_t *classes;     /* the learner's */
 	struct pm_tally *told;      /* gets what the learner tells */
 	uint64_t frames; /* in tallies that were handed over */
 
@@ -62,6 +63,7 @@ struct pm_meter {
 	uint64_t span;          /* end - begin; 0 when none is open */
 	struct pm_tally *tally; /* NULL only when finished */
 	const struct pm_link *link;
+	bool ethernet; /* it is that */
 	uint32_t linktype;
 	struct pm_capture_counts counted; /* at the last closing */
 

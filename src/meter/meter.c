@@ -50,12 +50,16 @@ static const struct pm_hash_key file_key = { UINT64_C(0x243f6a8885a308d3),
 static int learner_make(struct pm_meter *meter)
 {
 	struct pm_learner_options options = { .endpoints = meter->options.endpoints, .ctx = meter };
+	int r;
 
 	meter->key = meter->options.live ? pm_hash_key_random() : file_key;
 	options.key = meter->key;
 	if (meter->options.allowance)
 		options.event = on_event;
-	return pm_learner_new(&options, meter->rules, &meter->learner);
+	r = pm_learner_new(&options, meter->rules, &meter->learner);
+	if (r == PM_OK)
+		meter->classes = pm_learner_classes(meter->learner);
+	return r;
 }
 
 /* One that counts what the options say. */
@@ -459,6 +463,7 @@ int pm_meter_new_helper(const struct pm_meter *meter, void (*full)(void *ctx), v
 	helper->rules = pm_rules_ref(meter->rules);
 	helper->linktype = UINT32_MAX;
 	helper->asked = meter->learner;
+	helper->classes = meter->classes;
 	helper->key = meter->key;
 	helper->full = full;
 	helper->full_ctx = ctx;

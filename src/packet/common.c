@@ -99,11 +99,15 @@ pm_brief pm_packet_brief(const struct pm_link *link, const uint8_t *bytes, size_
 {
 	const struct pm_cursor c = pm_cursor_init(bytes, held, wire);
 	const uint8_t *h = pm_cursor_peek(&c, 0, ETHERNET + IP4);
+	pm_brief quick;
 	bool group;
 	uint16_t type;
 
 	if (link != pm_link_ethernet || !h)
 		return 0;
+	quick = pm_packet_quick(bytes, held, wire);
+	if (quick)
+		return quick;
 	group = h[0] & 1;
 	type = pm_be16(h + 12);
 	if (type != PM_ETHERTYPE_IP4 && type != PM_ETHERTYPE_IP6)

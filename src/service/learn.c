@@ -34,10 +34,6 @@
  */
 #define TRUST_LEAST 8
 #define TRUST_RATIO 16
-/* Of frames whose labels tell who serves, how many are noted: one in eight at first, then fewer. */
-#define NOTED_EARLY 8
-#define NOTED_LATE 64
-#define EARLY 65536
 /*
  * Weak frames in a row after which it is looked into whether they have anything in common, and of
  * how many one is looked at while they have not: a flood of strangers teaches nothing, and would
@@ -56,9 +52,6 @@ enum {
 	PAIR_WAYS = 4, /* of 16 bytes */
 	OPENING_WAYS = 4,
 };
-
-/* A bit beside a class, which stays below it: frames of the port must be shown to the learner. */
-#define HOT 0x80
 
 /*
  * Tables whose entries fit a word: a tag in the upper bits, which is never 0, and what is known in
@@ -131,7 +124,7 @@ struct pm_learner {
 	uint32_t n_waiting;
 	size_t n_endpoints;
 	size_t n_hot, n_hot_before; /* ports; when they were last marked anew */
-	uint8_t *classes;  /* of TCP's ports, with HOT */
+	uint8_t *classes;  /* of TCP's ports, with PM_CLASS_HOT */
 	uint32_t generation;
 	struct pm_learner_lost lost;
 	bool started;
@@ -206,9 +199,9 @@ static void heat(struct pm_learner *learner, uint8_t transport, uint16_t port)
 {
 	uint8_t class = class_at(learner, port);
 
-	if (transport != PM_TRANSPORT_TCP || class & HOT)
+	if (transport != PM_TRANSPORT_TCP || class & PM_CLASS_HOT)
 		return;
-	__atomic_store_n(&learner->classes[port], class | HOT, __ATOMIC_RELAXED);
+	__atomic_store_n(&learner->classes[port], class | PM_CLASS_HOT, __ATOMIC_RELAXED);
 	learner->n_hot++;
 	__atomic_store_n(&learner->generation, learner->generation + 1, __ATOMIC_RELEASE);
 }
@@ -434,7 +427,7 @@ static void tell_unanswered(struct pm_learner *learner, struct opening *opening)
  */
 static inline bool is_strong(uint8_t class, uint16_t port)
 {
-	return class >= PM_CLASS(PM_STRONG) || (class && port < PM_SYSTEM_END);
+	return class >= PM_CLASS_STRONG || (class && port < PM_SYSTEM_PORTS);
 }
 
 /* The same where the class is not at hand, or does not say it. */
@@ -665,7 +658,7 @@ static enum pm_side from_pair(struct pm_learner *learner, const struct pm_sight 
 /* Whether a port may be that of an endpoint that serves, or of a client that has just opened. */
 static bool is_hot(const struct pm_learner *learner, const struct pm_sight *sight, uint16_t port)
 {
-	return pm_brief_transport(sight->brief) != PM_TRANSPORT_TCP || class_at(learner, port) & HOT;
+	return pm_brief_transport(sight->brief) != PM_TRANSPORT_TCP || class_at(learner, port) & PM_CLASS_HOT;
 }
 
 /* Which of both ends serves. */
@@ -823,11 +816,6 @@ static struct pm_decision from_ports(const struct pm_learner *learner,
 			     : pm_side_decide_brief(learner->rules, sight->brief);
 }
 
-static bool is_noted(uint64_t number)
-{
-	return number % (number < EARLY ? NOTED_EARLY : NOTED_LATE) == 0;
-}
-
 /*
  * Below the handshake and those that it has shown: what labels say if they are strong, and else
  * what earlier conversations do. Where these agree with weak labels, it is those that decide.
@@ -846,7 +834,7 @@ static struct pm_decision from_labels(struct pm_learner *learner, const struct p
 	if (src || dst) {
 		if (pair && src != dst)
 			calibrate(learner, pair, src_first, src ? PM_SIDE_SRC : PM_SIDE_DST);
-		if (is_noted(sight->number))
+		if (pm_learner_notes(sight->number))
 			note_roles(learner, sight, (enum pm_side)decision.side);
 		return decision;
 	}
@@ -905,23 +893,9 @@ struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm
 	return from_labels(learner, sight, ends, NULL);
 }
 
-struct pm_decision pm_learner_glance(const struct pm_learner *learner, pm_brief brief,
-				     uint64_t number)
+const uint8_t *pm_learner_classes(const struct pm_learner *learner)
 {
-	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
-	uint8_t src, dst;
-
-	if (pm_brief_transport(brief) != PM_TRANSPORT_TCP ||
-	    pm_brief_tcp_flags(brief) & (PM_TCP_SYN | PM_TCP_RST) || is_noted(number))
-		return pm_side_undecided();
-	src = class_at(learner, src_port);
-	dst = class_at(learner, dst_port);
-	if ((src | dst) & HOT)
-		return pm_side_undecided();
-	if (!is_strong(src, src_port) && !is_strong(dst, dst_port))
-		return pm_side_undecided();
-	return pm_side_of_classes(src_port, dst_port, pm_brief_notes(brief) & PM_NOTE_GROUP, src,
-				  dst);
+	return learner->classes;
 }
 
 uint32_t pm_learner_generation(const struct pm_learner *learner)

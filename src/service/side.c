@@ -47,7 +47,7 @@ static inline struct pm_decision decision(uint16_t service, enum pm_side side, e
 /* Its parts in the order of their weight; of two different ports never equal. */
 static inline uint32_t score(struct pm_label label, uint16_t port, bool group)
 {
-	return (uint32_t)label.priority << 18 | (uint32_t)(port < PM_SYSTEM_END) << 17 |
+	return (uint32_t)label.priority << 18 | (uint32_t)(port < PM_SYSTEM_PORTS) << 17 |
 	       (uint32_t)group << 16 | (uint32_t)(0xffff - port);
 }
 
@@ -158,24 +158,17 @@ static inline struct pm_label label_of(uint8_t class)
 	return (struct pm_label){ .service = class, .priority = class };
 }
 
-struct pm_decision pm_side_of_classes(uint16_t src_port, uint16_t dst_port, bool group,
-				      uint8_t src, uint8_t dst)
-{
-	struct pm_decision decided =
-		decide_labels(src_port, dst_port, group, label_of(src), label_of(dst));
-
-	decided.service = 0;
-	return decided;
-}
-
 struct pm_decision pm_side_decide_brief(const struct pm_rules *rules, pm_brief brief)
 {
 	const uint8_t *classes = rules->classes[pm_brief_transport(brief)];
 	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
 	uint8_t src = classes[src_port], dst = classes[dst_port];
+	struct pm_decision decided;
 
 	if (src == PM_CLASS_ASK || dst == PM_CLASS_ASK)
-		return pm_side_undecided();
-	return pm_side_of_classes(src_port, dst_port, pm_brief_notes(brief) & PM_NOTE_GROUP, src,
-				  dst);
+		return decision(0, PM_SIDE_NONE, PM_RUNG_N);
+	decided = decide_labels(src_port, dst_port, pm_brief_notes(brief) & PM_NOTE_GROUP,
+				label_of(src), label_of(dst));
+	decided.service = 0;
+	return decided;
 }
