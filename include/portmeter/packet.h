@@ -58,6 +58,11 @@ struct pm_address {
 	uint8_t bytes[16];
 };
 
+#define PM_ADDRESS_TEXT_SIZE 46 /* with the final NUL */
+/* "192.0.2.1", "2001:db8::1" (RFC 5952); @ip_version 4 or 6, of anything else "". */
+PM_API void pm_address_text(int ip_version, const struct pm_address *address,
+			    char ret_text[PM_ADDRESS_TEXT_SIZE]);
+
 /* Notes on a packet; bits of pm_packet.notes. */
 enum {
 	PM_NOTE_FIRST_FRAGMENT = 1 << 0, /* offset 0, more to come */

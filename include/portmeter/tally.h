@@ -100,8 +100,12 @@ struct pm_tally_transport {
  * names.
  */
 enum pm_facet {
+	PM_FACET_CLIENT_FROM_SERVICE_PORT,
 	PM_FACET_DCCP_PORT_ZERO,
+	PM_FACET_PORT_CONFLICT,
+	PM_FACET_PORT_SCAN,
 	PM_FACET_SCTP_PORT_ZERO,
+	PM_FACET_SERVICE_ON_UNUSUAL_PORT,
 	PM_FACET_TCP_PORT_ZERO,
 	PM_FACET_UDP_DESTINATION_PORT_ZERO,
 	PM_FACET_UDP_SOURCE_PORT_ZERO,
@@ -109,6 +113,18 @@ enum pm_facet {
 	PM_FACET_UDPLITE_SOURCE_PORT_ZERO,
 	PM_FACET_N,
 };
+
+/* The facet that an anomaly counts as. */
+PM_API enum pm_facet pm_facet_of(enum pm_anomaly anomaly);
+
+/*
+ * A session with a port without label is an anomaly if the port carried as many frames as service
+ * in the interval. A session that says nothing has seven or eight, one with a request and its
+ * answer ten and more.
+ */
+#define PM_UNUSUAL_PACKETS 10
+/* So many ports with sessions keep an example, those whose first one came earliest. */
+#define PM_UNUSUAL_EXAMPLES 64
 
 /* What the capture itself says of the interval. */
 struct pm_capture_figures {
@@ -122,6 +138,7 @@ struct pm_given_up {
 	uint64_t fragment_frames;    /* waiting fragments made orphans for want of room */
 	/* frames whose port may lack in a host-scoped service's list */
 	uint64_t service_ports;
+	uint64_t watched;       /* what was watched for anomalies and forgotten for want of room */
 };
 
 struct pm_interval {
@@ -146,6 +163,9 @@ struct pm_tally {
 	struct pm_count no_port[PM_VERDICT_N];
 	struct pm_count protocols[256]; /* no_port[PM_VERDICT_NO_PORTS_PROTOCOL] by IP protocol */
 	struct pm_count facets[PM_FACET_N];
+	/* The first event of each; ip_version 0: none. Both are settled like the services. */
+	struct pm_evidence examples[PM_FACET_N];
+	struct pm_unusual *unusual; /* sessions with ports that have no label */
 	struct pm_tally_transport transports[PM_TRANSPORT_N];
 
 	/*
@@ -220,6 +240,14 @@ PM_API void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *
 /* A frame without: any verdict but PORTS; @protocol matters for NO_PORTS_PROTOCOL. */
 PM_API void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol,
 			     uint32_t wire);
+
+/*
+ * An event of an anomaly: counts it under its facet, whose example it is unless there is an earlier
+ * one. Of PM_ANOMALY_UNUSUAL_PORT it is noted only: what the port carried shows when the tally is
+ * settled.
+ */
+PM_API void pm_tally_anomaly(struct pm_tally *tally, enum pm_anomaly anomaly,
+			     const struct pm_evidence *evidence);
 
 /*
  * Brings the services up to date, before anybody reads them; counting may go on behind it. Frames

@@ -369,9 +369,10 @@ int pm_record_new(struct pm_tally *tally, const struct pm_source *source,
 	record->snapped = tally->snapped;
 	record->capture = tally->capture;
 	record->given_up = tally->given_up;
-	memcpy(record->facets, tally->facets, sizeof record->facets);
 	record->rules = pm_rules_ref(tally->rules);
 	pm_tally_settle(tally);
+	memcpy(record->facets, tally->facets, sizeof record->facets);
+	memcpy(record->examples, tally->examples, sizeof record->examples);
 	r = gather(record, tally);
 	if (r < 0) {
 		pm_record_free(record);
