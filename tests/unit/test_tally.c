@@ -799,8 +799,23 @@ static void a_service_on_an_unusual_port_has_sessions_and_traffic(void **state)
 	facet_is(tally, PM_FACET_SERVICE_ON_UNUSUAL_PORT, 22, 3);
 	pm_tally_reset(tally, rules);
 	serve(tally, 9002, 12);
+	anomaly(tally, PM_ANOMALY_UNUSUAL_PORT, 1, 9001);
 	pm_tally_settle(tally);
 	facet_is(tally, PM_FACET_SERVICE_ON_UNUSUAL_PORT, 0, 0);
+	pm_tally_free(tally);
+}
+
+static void a_busy_port_leaves_room_for_the_examples_of_others(void **state)
+{
+	struct pm_tally *tally = tally_new();
+
+	(void)state;
+	for (uint64_t n = 1; n <= 1000; n++)
+		anomaly(tally, PM_ANOMALY_UNUSUAL_PORT, n, 9000);
+	anomaly(tally, PM_ANOMALY_UNUSUAL_PORT, 1001, 9001);
+	serve(tally, 9001, 20);
+	pm_tally_settle(tally);
+	facet_is(tally, PM_FACET_SERVICE_ON_UNUSUAL_PORT, 20, 1001);
 	pm_tally_free(tally);
 }
 
@@ -871,6 +886,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(a_full_scoped_list_says_what_it_left_out),
 	cmocka_unit_test(anomalies_count_by_facet_with_their_first_as_example),
 	cmocka_unit_test(a_service_on_an_unusual_port_has_sessions_and_traffic),
+	cmocka_unit_test(a_busy_port_leaves_room_for_the_examples_of_others),
 	cmocka_unit_test(how_events_are_split_among_tallies_does_not_show),
 	cmocka_unit_test(freeing_nothing_is_fine),
 };

@@ -209,6 +209,17 @@ static void a_server_that_is_down_is_no_scan(void **state)
 	end_silent(&f);
 }
 
+static void targets_that_are_tried_again_count_once(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	for (int again = 0; again < 5; again++)
+		fail_ports(&f, TARGETS - 1, 1000, PM_EVENT_REFUSAL);
+	end_silent(&f);
+}
+
 static void each_source_scans_for_itself(void **state)
 {
 	struct fixture f;
@@ -325,6 +336,20 @@ static void who_mostly_succeeds_does_not_scan(void **state)
 	end_silent(&f);
 }
 
+static void a_server_that_is_down_does_not_make_a_proxy_scan(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	for (unsigned i = 0; i < 100; i++)
+		event(&f, PM_EVENT_ANSWER);
+	for (unsigned i = 0; i < 1000; i++)
+		event(&f, PM_EVENT_REFUSAL);
+	fail_hosts(&f, 50, 1, PM_EVENT_UNANSWERED);
+	end_silent(&f);
+}
+
 static void a_scan_that_finds_some_is_one(void **state)
 {
 	struct fixture f;
@@ -365,6 +390,7 @@ static const struct {
 } silences[] = {
 	{ "a server's answers", 53, 40000, .to = { { 198, 51, 100, 1 } } },
 	{ "answers of a service with a label", 5000, 40000, .to = { { 198, 51, 100, 1 } } },
+	{ "answers from the system range", 900, 40000, .to = { { 198, 51, 100, 1 } } },
 	{ "peers on equal ports", 7777, 7777, true, .to = { { 0 } } },
 	{ "traceroute", 45000, 33434, .to = { { 198, 51, 100, 1 } } },
 	{ "traceroute, its last ports", 45000, 33689 - 30, .to = { { 198, 51, 100, 1 } } },
@@ -650,6 +676,56 @@ static void full_tables_say_what_they_gave_up_and_go_on(void **state)
 	end(&f, PM_ANOMALY_PORT_SCAN, 1, TARGETS + 100000 + TARGETS);
 }
 
+static void who_takes_the_place_of_another_inherits_nothing(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	/* More endpoints of a host than there are places, each answered for once by one of two. */
+	for (unsigned i = 1; i < 60000; i++) {
+		f.next.server_port = (uint16_t)i;
+		answer_of(&f, i * 2654435761U >> 31 ? 'A' : 'B');
+	}
+	end_silent(&f);
+	begin(&f);
+	/* More links than there are places, each of one host. */
+	for (unsigned i = 0; i < 60000; i++) {
+		f.next.client = host(&f, i);
+		f.next.link_known = true;
+		memcpy(f.next.link, (uint8_t[6]){ 2, 0, 0, 0, (uint8_t)(i >> 8), (uint8_t)i }, 6);
+		event(&f, PM_EVENT_ATTEMPT);
+	}
+	answer_of(&f, 'A');
+	answer_of(&f, 'B');
+	answer_of(&f, 'A');
+	end(&f, PM_ANOMALY_PORT_CONFLICT, 1, 60003);
+}
+
+static void those_who_are_busy_stay(void **state)
+{
+	struct fixture f;
+	unsigned others = 0;
+
+	(void)state;
+	begin(&f);
+	/* Sixteen scans at once, and so many other sources that they would fill the tables. */
+	for (unsigned i = 0; i < TARGETS; i++) {
+		for (unsigned scan = 0; scan < 16; scan++) {
+			f.next.client = (struct pm_address){ { 192, 0, 2, (uint8_t)scan } };
+			f.next.server_port = 22;
+			f.next.server = host(&f, i);
+			event(&f, PM_EVENT_UNANSWERED);
+		}
+		for (unsigned n = 0; n < 150; n++) {
+			f.next.client = host(&f, 100000 + others++);
+			event(&f, PM_EVENT_UNANSWERED);
+		}
+	}
+	assert_true(pm_watch_given_up(f.watch) > 1000);
+	end(&f, PM_ANOMALY_PORT_SCAN, 16, (TARGETS - 1) * 166 + 1);
+}
+
 static void what_is_long_silent_is_not_given_up(void **state)
 {
 	struct fixture f;
@@ -725,6 +801,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_scan_of_udp_is_one),
 	cmocka_unit_test(some_failures_are_no_scan),
 	cmocka_unit_test(a_server_that_is_down_is_no_scan),
+	cmocka_unit_test(targets_that_are_tried_again_count_once),
 	cmocka_unit_test(each_source_scans_for_itself),
 	cmocka_unit_test(peers_on_ports_of_their_own_are_no_scan),
 	cmocka_unit_test(transports_are_scanned_apart),
@@ -732,6 +809,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_scan_is_over_after_a_minute),
 	cmocka_unit_test(times_out_of_order_and_out_of_the_world_hide_no_scan),
 	cmocka_unit_test(who_mostly_succeeds_does_not_scan),
+	cmocka_unit_test(a_server_that_is_down_does_not_make_a_proxy_scan),
 	cmocka_unit_test(a_scan_that_finds_some_is_one),
 	cmocka_unit_test(an_outage_that_is_over_is_no_scan_any_more),
 	cmocka_unit_test(datagrams_that_ask_nothing_are_no_scan),
@@ -744,6 +822,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_server_behind_routers_is_no_conflict),
 	cmocka_unit_test(a_machine_with_a_few_addresses_is_no_router),
 	cmocka_unit_test(full_tables_say_what_they_gave_up_and_go_on),
+	cmocka_unit_test(who_takes_the_place_of_another_inherits_nothing),
+	cmocka_unit_test(those_who_are_busy_stay),
 	cmocka_unit_test(what_is_long_silent_is_not_given_up),
 	cmocka_unit_test(a_busy_scan_outlives_the_crowd),
 	cmocka_unit_test(same_events_and_key_give_the_same_findings),
