@@ -443,6 +443,15 @@ static bool conflicts(struct pm_watch *watch, const struct pm_evidence *evidence
 	return endpoint->fired;
 }
 
+/* A session that no rule knows; FTP's server opens those for data itself, and is the service. */
+static bool is_unusual(const struct pm_rules *rules, const struct pm_evidence *evidence)
+{
+	const struct pm_label *labels = rules->labels[evidence->transport];
+
+	return !has_label(rules, evidence, evidence->server_port) &&
+	       !(labels[evidence->client_port].flags & PM_LABEL_INITIATES);
+}
+
 static void report(struct pm_watch *watch, enum pm_anomaly anomaly,
 		   const struct pm_evidence *evidence)
 {
@@ -470,7 +479,7 @@ void pm_watch_event(struct pm_watch *watch, const struct pm_rules *rules,
 			report(watch, PM_ANOMALY_PORT_CONFLICT, evidence);
 		break;
 	case PM_EVENT_SESSION:
-		if (!has_label(rules, evidence, evidence->server_port))
+		if (is_unusual(rules, evidence))
 			report(watch, PM_ANOMALY_UNUSUAL_PORT, evidence);
 		break;
 	case PM_EVENT_REFUSAL:

@@ -23,7 +23,7 @@ enum {
 };
 
 static const char rules_text[] = "domain 53/tcp/udp\nhttp 80/tcp\nntp 123/udp\nhttps 443/tcp/udp\n"
-				 "user 5000/tcp/udp\nbound 7000/tcp host=192.0.2.7\n";
+				 "user 5000/tcp/udp\nftp-data 20/tcp initiates=yes\nbound 7000/tcp host=192.0.2.7\n";
 
 static struct pm_rules *rules;
 
@@ -469,6 +469,13 @@ static void a_session_with_a_port_with_label_is_usual(void **state)
 		event(&f, PM_EVENT_ANSWER);
 		event(&f, PM_EVENT_SESSION);
 	}
+	/* FTP's data, which the server sends from port 20 */
+	f.next.client_port = 20;
+	f.next.server_port = 50000;
+	event(&f, PM_EVENT_ATTEMPT);
+	event(&f, PM_EVENT_ANSWER);
+	event(&f, PM_EVENT_SESSION);
+	f.next.client_port = 40000;
 	/* no session: that would be another anomaly at most */
 	f.next.server_port = 9999;
 	event(&f, PM_EVENT_ATTEMPT);
