@@ -170,7 +170,7 @@ enum pm_event {
 	PM_EVENT_ANSWER,     /* SYN-ACK, INIT ACK, Response; UDP: the first reply */
 	PM_EVENT_SESSION,    /* the handshake is complete; UDP has none but ATTEMPT */
 	PM_EVENT_REFUSAL,    /* RST, ABORT or Reset to the attempt */
-	PM_EVENT_UNANSWERED, /* nothing came in time; found when the interval closes, number 0 */
+	PM_EVENT_UNANSWERED, /* nothing came in time; the attempt's frame, found out later */
 	PM_EVENT_N,
 };
 
@@ -182,6 +182,7 @@ struct pm_evidence {
 	uint8_t link[6];
 	uint16_t client_port, server_port;
 	struct pm_address client, server;
+	bool turned;     /* the server opened, or spoke first: the client was asked */
 	uint64_t number; /* of the frame, from 1 */
 	int64_t time_ns;
 	uint32_t wire; /* bytes of the frame */
@@ -290,13 +291,51 @@ static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_br
 PM_API uint32_t pm_learner_generation(const struct pm_learner *learner);
 
 /*
- * When an interval closes, at @time_ns: tells of attempts that nobody has answered. @last: also of
+ * When an interval closes, at @time_ns: tells of attempts that nobody has answered, as is done now
+ * and then before. @last: also of
  * those that are too young to say, since no more frames will come.
  */
 PM_API void pm_learner_close(struct pm_learner *learner, int64_t time_ns, bool last);
 PM_API void pm_learner_lost(struct pm_learner *learner, struct pm_learner_lost *ret_lost);
 /* Endpoints that are learned now. */
 PM_API size_t pm_learner_endpoints(const struct pm_learner *learner);
+/* What a watch looks for. Thresholds and their reasons: docs/format.md, "facets". */
+enum pm_anomaly {
+	PM_ANOMALY_PORT_SCAN,     /* ports of a host, or hosts on a port, that did not answer */
+	PM_ANOMALY_UNUSUAL_PORT,  /* a session with a port without label */
+	PM_ANOMALY_SERVICE_PORT,  /* a client that speaks from port 53, 80 or 443 */
+	PM_ANOMALY_PORT_CONFLICT, /* two link-layer addresses that answer for one endpoint */
+	PM_ANOMALY_N,
+};
+
+/*
+ * One source's anomalies, found in its events as they come. Its tables are bounded: what has been
+ * silent for longest gives way. Same events, same key: same findings. On one thread at a time.
+ */
+struct pm_watch; /* opaque */
+
+struct pm_watch_options {
+	struct pm_hash_key key;
+	/*
+	 * Called for each event that belongs to an anomaly, from the one on that reached its
+	 * threshold; within pm_watch_event. @evidence is the event.
+	 */
+	void (*found)(void *ctx, enum pm_anomaly anomaly, const struct pm_evidence *evidence);
+	void *ctx;
+};
+
+/* PM_E_MEMORY, PM_E_INVALID (no found function) or 0. Memory is touched only as it is needed. */
+PM_API int pm_watch_new(const struct pm_watch_options *options, struct pm_watch **ret_watch);
+/* NULL is fine. */
+PM_API void pm_watch_free(struct pm_watch *watch);
+/*
+ * An event, in the order of the frames; @rules: those in force. Time is theirs, and may jump. Who
+ * opened is the client of what is found, also where the event is turned.
+ */
+PM_API void pm_watch_event(struct pm_watch *watch, const struct pm_rules *rules,
+			   const struct pm_evidence *evidence);
+/* How much that still mattered gave way to newer entries since the last call. */
+PM_API uint64_t pm_watch_given_up(struct pm_watch *watch);
 
 /* Why a rule stands where it stands among those that cover a port. */
 enum pm_reason {

@@ -109,8 +109,12 @@ struct pm_tally_transport {
  * names.
  */
 enum pm_facet {
+	PM_FACET_CLIENT_FROM_SERVICE_PORT,
 	PM_FACET_DCCP_PORT_ZERO,
+	PM_FACET_PORT_CONFLICT,
+	PM_FACET_PORT_SCAN,
 	PM_FACET_SCTP_PORT_ZERO,
+	PM_FACET_SERVICE_ON_UNUSUAL_PORT,
 	PM_FACET_TCP_PORT_ZERO,
 	PM_FACET_UDP_DESTINATION_PORT_ZERO,
 	PM_FACET_UDP_SOURCE_PORT_ZERO,
@@ -118,6 +122,18 @@ enum pm_facet {
 	PM_FACET_UDPLITE_SOURCE_PORT_ZERO,
 	PM_FACET_N,
 };
+
+/* The facet that an anomaly counts as. */
+PM_API enum pm_facet pm_facet_of(enum pm_anomaly anomaly);
+
+/*
+ * A session with a port without label is an anomaly if the port carried as many frames as service
+ * in the interval. A session that says nothing has seven or eight, one with a request and its
+ * answer ten and more.
+ */
+#define PM_UNUSUAL_PACKETS 10
+/* So many ports with sessions keep an example, those whose first one came earliest. */
+#define PM_UNUSUAL_EXAMPLES 64
 
 /* What the capture itself says of the interval. */
 struct pm_capture_figures {
@@ -133,7 +149,8 @@ struct pm_given_up {
 	uint64_t service_ports;
 	uint64_t endpoints;  /* learned ones forgotten for want of room */
 	uint64_t handshakes; /* on their way, and forgotten for want of room */
-	uint64_t peers; /* services whose addresses were not told apart; of records only */
+	uint64_t peers;      /* services whose addresses were not told apart; of records only */
+	uint64_t watched;    /* what was watched for anomalies and forgotten for want of room */
 };
 
 struct pm_interval {
@@ -203,6 +220,9 @@ struct pm_tally {
 	struct pm_count no_port[PM_VERDICT_N];
 	struct pm_count protocols[256]; /* no_port[PM_VERDICT_NO_PORTS_PROTOCOL] by IP protocol */
 	struct pm_count facets[PM_FACET_N];
+	/* The first event of each; ip_version 0: none. Both are settled like the services. */
+	struct pm_evidence examples[PM_FACET_N];
+	struct pm_unusual *unusual; /* sessions with ports that have no label */
 	struct pm_tally_transport transports[PM_TRANSPORT_N];
 
 	/*
@@ -315,6 +335,15 @@ PM_API struct pm_talk_count pm_tally_service_talk(const struct pm_tally *tally,
 PM_API struct pm_distinct pm_tally_distinct(const struct pm_tally *tally,
 					    enum pm_transport transport, uint16_t service,
 					    enum pm_role role);
+
+/*
+ * An event of an anomaly: counts it under its facet, whose example it is unless there is an earlier
+ * one. Of PM_ANOMALY_UNUSUAL_PORT it is noted only: what the port carried shows when the tally is
+ * settled.
+ */
+PM_API void pm_tally_anomaly(struct pm_tally *tally, enum pm_anomaly anomaly,
+			     const struct pm_evidence *evidence);
+
 /*
  * Brings the services up to date, before anybody reads them; counting may go on behind it. Frames
  * whose service shows from the port alone are not counted twice while they come.

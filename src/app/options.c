@@ -96,7 +96,7 @@ void options_help(void)
 	      "  --tunnel outer|inner which IP layer counts, of several (default outer)\n"
 	      "  --tunnel-port KIND=PORT\n"
 	      "                       this UDP port holds such tunnels too: vxlan=8472\n"
-	      "  --no-sessions        do not count sessions, clients and servers\n"
+	      "  --no-sessions        no sessions, clients, servers and anomalies\n"
 	      "\n"
 	      "Output\n"
 	      "  --interval SECONDS   one record each (default 10; 0: one for everything)\n"

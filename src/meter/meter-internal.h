@@ -47,6 +47,7 @@ struct pm_meter {
 	struct pm_rules *rules; /* in force */
 	struct pm_fragments *fragments;
 	struct pm_learner *learner; /* NULL: of a helper, which asks that of the meter it helps */
+	struct pm_watch *watch;     /* NULL: conversations are not counted */
 	struct pm_hash_key key;     /* of addresses */
 	const uint8_t *classes;     /* the learner's */
 	struct pm_tally *told;      /* gets what the learner tells */

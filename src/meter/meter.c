@@ -38,6 +38,14 @@ static void on_event(void *ctx, const struct pm_evidence *evidence)
 
 	pm_tally_event(meter->told, (enum pm_transport)evidence->transport, evidence->server_port,
 		       service_of(meter, evidence), (enum pm_event)evidence->event);
+	pm_watch_event(meter->watch, meter->rules, evidence);
+}
+
+static void on_anomaly(void *ctx, enum pm_anomaly anomaly, const struct pm_evidence *evidence)
+{
+	struct pm_meter *meter = ctx;
+
+	pm_tally_anomaly(meter->told, anomaly, evidence);
 }
 
 static const struct pm_hash_key file_key = { UINT64_C(0x243f6a8885a308d3),
@@ -60,6 +68,18 @@ static int learner_make(struct pm_meter *meter)
 	if (r == PM_OK)
 		meter->classes = pm_learner_classes(meter->learner);
 	return r;
+}
+
+/* Who looks at what the learner tells. */
+static int watch_make(struct pm_meter *meter)
+{
+	const struct pm_watch_options options = {
+		.key = meter->key,
+		.found = on_anomaly,
+		.ctx = meter,
+	};
+
+	return meter->options.allowance ? pm_watch_new(&options, &meter->watch) : PM_OK;
 }
 
 /* One that counts what the options say. */
@@ -99,6 +119,8 @@ int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_m
 	if (r == PM_OK)
 		r = learner_make(meter);
 	if (r == PM_OK)
+		r = watch_make(meter);
+	if (r == PM_OK)
 		r = tally_make(meter, &meter->tally);
 	if (r < 0) {
 		pm_meter_free(meter);
@@ -121,6 +143,7 @@ void pm_meter_free(struct pm_meter *meter)
 		pm_tally_free(meter->spare[i]);
 	pm_fragments_free(meter->fragments);
 	pm_learner_free(meter->learner);
+	pm_watch_free(meter->watch);
 	free(meter->items);
 	free(meter->generals);
 	pm_rules_unref(meter->next_rules);
@@ -217,6 +240,8 @@ static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bo
 	pm_learner_lost(meter->learner, &lost);
 	tally->given_up.endpoints += lost.endpoints;
 	tally->given_up.handshakes += lost.handshakes;
+	if (meter->watch)
+		tally->given_up.watched += pm_watch_given_up(meter->watch);
 	capture_figures(meter, &tally->capture);
 	if (tally->merged == 1) {
 		if (meter->start == START_FIRST_FRAME)

@@ -18,6 +18,8 @@
  * 6298, section 2), the second 2 s later.
  */
 #define ANSWER_NS (INT64_C(3) * PM_NS_PER_S)
+/* How often that is looked for, if no interval closes. */
+#define LOOK_NS (INT64_C(10) * PM_NS_PER_S)
 /* After so long a handshake is over, however it went. */
 #define HANDSHAKE_LIFE_NS (INT64_C(60) * PM_NS_PER_S)
 /* UDP between two that have been silent for so long begins anew: RFC 4787, requirement 5. */
@@ -45,6 +47,7 @@
 enum {
 	ENDPOINTS = 65536,
 	OPENINGS = 16384,
+	WAITING_MAX = 2 * OPENINGS, /* so that half of them at least is free after a look */
 	PAIRS = 65536,
 	CALLERS = 32768,
 	HOSTS = 32768,
@@ -70,17 +73,24 @@ enum opening_state {
 	OPENING_ANSWERED, /* and not confirmed */
 };
 
-/* A handshake: who opened, and whom; one cache line. */
+/* A handshake: who opened, and whom. */
 struct opening {
 	uint64_t tag;
 	int64_t time_ns;
 	struct pm_address client, server;
 	uint16_t client_port, server_port;
 	uint8_t ip_version, transport, state;
-	bool turned; /* the one that opened is the service */
-	bool listed; /* among those that may have to be told */
+	bool turned;     /* the one that opened is the service */
+	uint32_t wire;   /* of the frame that opened, and its number */
+	uint64_t number;
 };
-_Static_assert(sizeof(struct opening) == 64, "as much as a line of the cache");
+_Static_assert(sizeof(struct opening) == 72, "there are many");
+
+/* An opening that may have to be told, unless its place is another's by now. */
+struct waiting {
+	uint64_t number;
+	uint32_t place;
+};
 
 /* What is known of callers. */
 #define CALLED (UINT64_C(1) << 16)       /* it has spoken to the endpoint */
@@ -120,8 +130,9 @@ struct pm_learner {
 	struct words hosts;     /* addresses; known: WAS_ bits, and the minute */
 	struct pair *pairs;
 	struct opening *openings;
-	uint32_t *waiting; /* openings that may have to be told, by index */
+	struct waiting *waiting; /* in the order of frames */
 	uint32_t n_waiting;
+	int64_t looked_ns; /* when those that nobody has answered were looked for */
 	size_t n_endpoints;
 	size_t n_hot, n_hot_before; /* ports; when they were last marked anew */
 	uint8_t *classes;  /* of TCP's ports, with PM_CLASS_HOT */
@@ -237,7 +248,7 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 	learner->options = *options;
 	learner->key = options->key;
 	learner->openings = calloc(OPENINGS, sizeof *learner->openings);
-	learner->waiting = malloc(OPENINGS * sizeof *learner->waiting);
+	learner->waiting = malloc(WAITING_MAX * sizeof *learner->waiting);
 	learner->pairs = calloc(PAIRS, sizeof *learner->pairs);
 	learner->classes = malloc(PM_PORTS);
 	if (words_new(&learner->endpoints, endpoints, 16) < 0 ||
@@ -394,6 +405,7 @@ static void tell(const struct pm_learner *learner, enum pm_event event,
 		.server_port = to ? dst_port : src_port,
 		.client = address_of(version, to ? sight->src : sight->dst),
 		.server = address_of(version, to ? sight->dst : sight->src),
+		.turned = turned,
 		.number = sight->number,
 		.time_ns = sight->time_ns,
 		.wire = sight->wire,
@@ -413,7 +425,10 @@ static void tell_unanswered(struct pm_learner *learner, struct opening *opening)
 		.server_port = opening->turned ? opening->client_port : opening->server_port,
 		.client = opening->turned ? opening->server : opening->client,
 		.server = opening->turned ? opening->client : opening->server,
+		.turned = opening->turned,
+		.number = opening->number,
 		.time_ns = opening->time_ns,
+		.wire = opening->wire,
 	};
 
 	opening->state = OPENING_TOLD;
@@ -451,27 +466,55 @@ static bool is_turned(const struct pm_learner *learner, const struct pm_sight *s
 	       !is_strong_port(learner, transport, pm_brief_dst_port(sight->brief));
 }
 
+/* Tells of attempts that nobody has answered; @all: also of those that are too young to say. */
+static void look(struct pm_learner *learner, int64_t time_ns, bool all)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < learner->n_waiting; i++) {
+		struct waiting waiting = learner->waiting[i];
+		struct opening *opening = &learner->openings[waiting.place];
+
+		if (opening->state != OPENING_ASKED || opening->number != waiting.number)
+			continue;
+		if (all || time_ns - opening->time_ns >= ANSWER_NS)
+			tell_unanswered(learner, opening);
+		else
+			learner->waiting[kept++] = waiting;
+	}
+	learner->n_waiting = kept;
+	learner->looked_ns = time_ns;
+}
+
+/* The same now and then; a time that has jumped back begins anew. */
+static void look_again(struct pm_learner *learner, int64_t time_ns)
+{
+	int64_t since = time_ns - learner->looked_ns;
+
+	if (since >= LOOK_NS || since <= -LOOK_NS || learner->n_waiting == WAITING_MAX)
+		look(learner, time_ns, false);
+}
+
 /* Keeps in mind that the source has asked the destination. The opening, new or repeated. */
 static struct opening *open(struct pm_learner *learner, const struct pm_sight *sight,
 			    struct ends ends)
 {
 	struct opening *opening = opening_find(learner, ends.src, ends.dst, sight->time_ns), *line;
-	bool listed;
 
 	if (opening)
 		return opening;
+	look_again(learner, sight->time_ns);
 	line = opening = opening_line(learner, opening_tag(ends.src, ends.dst));
 	for (int i = 0; i < OPENING_WAYS && !is_over(opening, sight->time_ns); i++)
 		if (is_over(&line[i], sight->time_ns) || line[i].time_ns < opening->time_ns)
 			opening = &line[i];
 	if (opening->state == OPENING_ASKED) {
 		/* nobody has answered it, or there was no room */
-		if (!is_over(opening, sight->time_ns))
+		if (sight->time_ns - opening->time_ns < ANSWER_NS)
 			learner->lost.handshakes++;
 		else
 			tell_unanswered(learner, opening);
 	}
-	listed = opening->listed;
 	*opening = (struct opening){
 		.tag = opening_tag(ends.src, ends.dst),
 		.time_ns = sight->time_ns,
@@ -483,10 +526,13 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 		.transport = pm_brief_transport(sight->brief),
 		.state = OPENING_ASKED,
 		.turned = is_turned(learner, sight),
-		.listed = true,
+		.wire = sight->wire,
+		.number = sight->number,
 	};
-	if (!listed)
-		learner->waiting[learner->n_waiting++] = (uint32_t)(opening - learner->openings);
+	learner->waiting[learner->n_waiting++] = (struct waiting){
+		.number = sight->number,
+		.place = (uint32_t)(opening - learner->openings),
+	};
 	heat(learner, pm_brief_transport(sight->brief), pm_brief_src_port(sight->brief));
 	tell(learner, PM_EVENT_ATTEMPT, sight, true, opening->turned);
 	return opening;
@@ -494,22 +540,7 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 
 void pm_learner_close(struct pm_learner *learner, int64_t time_ns, bool last)
 {
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < learner->n_waiting; i++) {
-		struct opening *opening = &learner->openings[learner->waiting[i]];
-
-		opening->listed = false;
-		if (opening->state != OPENING_ASKED)
-			continue;
-		if (last || time_ns - opening->time_ns >= ANSWER_NS) {
-			tell_unanswered(learner, opening);
-			continue;
-		}
-		opening->listed = true;
-		learner->waiting[kept++] = learner->waiting[i];
-	}
-	learner->n_waiting = kept;
+	look(learner, time_ns, last);
 	if (learner->n_hot > 2 * learner->n_hot_before + 1024)
 		heat_anew(learner);
 }
@@ -859,7 +890,7 @@ static struct pm_decision from_datagram(struct pm_learner *learner, const struct
 	struct pm_decision decision = from_labels(learner, sight, ends, pair);
 
 	if (pair->fresh)
-		tell(learner, PM_EVENT_ATTEMPT, sight, decision.side != PM_SIDE_SRC, false);
+		tell(learner, PM_EVENT_ATTEMPT, sight, true, decision.side == PM_SIDE_SRC);
 	pair->fresh = false;
 	return decision;
 }

@@ -411,9 +411,10 @@ int pm_record_new(struct pm_tally *tally, const struct pm_source *source,
 	record->talk = tally->talk;
 	if (tally->talk) /* of no transport, but of all */
 		record->unknown.talk_known = (1U << PM_TALK_N) - 1;
-	memcpy(record->facets, tally->facets, sizeof record->facets);
 	record->rules = pm_rules_ref(tally->rules);
 	pm_tally_settle(tally);
+	memcpy(record->facets, tally->facets, sizeof record->facets);
+	memcpy(record->examples, tally->examples, sizeof record->examples);
 	r = gather(record, tally);
 	if (r < 0) {
 		pm_record_free(record);

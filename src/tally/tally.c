@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "anomaly.h"
 #include "tally-internal.h"
 
 /* Slots of the set of host-scoped labels; it is filled to half, so that probes stay short. */
@@ -85,6 +86,9 @@ int pm_tally_new(struct pm_rules *rules, struct pm_tally **ret_tally)
 		if (cells_new(tt) < 0 || !tt->used_ports || !tt->rungs)
 			goto out;
 	}
+	tally->unusual = pm_unusual_new();
+	if (!tally->unusual)
+		goto out;
 	r = services_make(tally, rules);
 	if (r < 0)
 		goto out;
@@ -109,6 +113,7 @@ void pm_tally_free(struct pm_tally *tally)
 		free(tally->transports[t].used_ports);
 		free(tally->transports[t].rungs);
 	}
+	pm_unusual_free(tally->unusual);
 	pm_rules_unref(tally->rules);
 	free(tally);
 }
@@ -151,6 +156,7 @@ int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules)
 	memset(tally->no_port, 0, sizeof tally->no_port);
 	memset(tally->protocols, 0, sizeof tally->protocols);
 	memset(tally->facets, 0, sizeof tally->facets);
+	pm_anomaly_clear(tally);
 	memset(tally->by_ip, 0, sizeof tally->by_ip);
 	tally->snapped = 0;
 	tally->seq = 0;
@@ -526,6 +532,7 @@ void pm_tally_settle(struct pm_tally *tally)
 	/* Where labels depend on addresses, each frame has been counted by its service. */
 	for (int t = 0; t < PM_TRANSPORT_N && !tally->scoped; t++)
 		settle(tally->rules, (enum pm_transport)t, &tally->transports[t]);
+	pm_anomaly_settle(tally);
 }
 
 void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol,
@@ -609,6 +616,7 @@ int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from)
 	into->given_up.service_ports += from->given_up.service_ports;
 	into->given_up.endpoints += from->given_up.endpoints;
 	into->given_up.handshakes += from->given_up.handshakes;
+	into->given_up.watched += from->given_up.watched;
 	for (size_t ip = 0; ip < sizeof into->by_ip / sizeof *into->by_ip; ip++)
 		pm_count_add(&into->by_ip[ip], from->by_ip[ip]);
 	into->snapped += from->snapped;
@@ -618,6 +626,7 @@ int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from)
 		pm_count_add(&into->protocols[p], from->protocols[p]);
 	for (int f = 0; f < PM_FACET_N; f++)
 		pm_count_add(&into->facets[f], from->facets[f]);
+	pm_anomaly_merge(into, from);
 	for (int t = 0; t < PM_TRANSPORT_N; t++)
 		transport_merge(&into->transports[t], &from->transports[t]);
 	pm_talk_merge(into, from);

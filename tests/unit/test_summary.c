@@ -551,6 +551,9 @@ static void records_added_up_are_the_record_of_all(void **state)
 		part->capture = (struct pm_capture_figures){ 10, 5, 1, true, seed != 3, true };
 		part->given_up.fragment_frames = seed;
 		part->given_up.peers = 2 * seed;
+		part->given_up.endpoints = 3 * seed;
+		part->given_up.handshakes = 4 * seed;
+		part->given_up.watched = 5 * seed;
 		record = record_of(part);
 		assert_int_equal(pm_record_add(&sum, record), PM_OK);
 		pm_record_free(record); /* a sum stands without the records in it */
@@ -568,6 +571,9 @@ static void records_added_up_are_the_record_of_all(void **state)
 	assert_false(sum->capture.dropped_kernel_known);
 	assert_int_equal(sum->given_up.fragment_frames, 21);
 	assert_int_equal(sum->given_up.peers, 42);
+	assert_int_equal(sum->given_up.endpoints, 63);
+	assert_int_equal(sum->given_up.handshakes, 84);
+	assert_int_equal(sum->given_up.watched, 105);
 	assert_true(sum->talk);
 	pm_record_free(sum);
 	pm_record_free(whole);
@@ -625,6 +631,10 @@ static void ranges_are_those_of_rfc_6335(void **state)
 static void facets_bear_the_names_of_the_record_in_their_order(void **state)
 {
 	static const char *const names[] = {
+		[PM_FACET_CLIENT_FROM_SERVICE_PORT] = "client_from_service_port",
+		[PM_FACET_PORT_CONFLICT] = "port_conflict",
+		[PM_FACET_PORT_SCAN] = "port_scan",
+		[PM_FACET_SERVICE_ON_UNUSUAL_PORT] = "service_on_unusual_port",
 		[PM_FACET_UDP_SOURCE_PORT_ZERO] = "udp_source_port_zero",
 		[PM_FACET_UDP_DESTINATION_PORT_ZERO] = "udp_destination_port_zero",
 		[PM_FACET_UDPLITE_SOURCE_PORT_ZERO] = "udplite_source_port_zero",
