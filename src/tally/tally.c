@@ -461,7 +461,8 @@ void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *entries
 		count(tally, &entries[i]);
 	/* Below those rungs there is no label. */
 	for (size_t i = 0; tally->seen && i < n; i++)
-		if (entries[i].decision.rung < PM_RUNG_EPHEMERAL && entries[i].src_host)
+		if (entries[i].decision.rung < PM_RUNG_EPHEMERAL &&
+		    entries[i].decision.side != PM_SIDE_BOTH && entries[i].src_host)
 			count_ends(tally, &entries[i]);
 	for (size_t i = 0; tally->scoped && i < n; i++)
 		note_scoped(tally, &entries[i]);
