@@ -287,6 +287,9 @@ static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_br
 	return decision;
 }
 
+/* Fetches what pm_learner_decide will look at; worth it some frames ahead. Any thread. */
+PM_API void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t src_host,
+			     uint64_t dst_host);
 /* Another number each time that there is more to remember than before. Any thread. */
 PM_API uint32_t pm_learner_generation(const struct pm_learner *learner);
 

@@ -32,25 +32,25 @@ static void count_no_port(struct pm_meter *meter, enum pm_verdict verdict, uint8
 						  .ip_protocol = protocol });
 }
 
-PM_OUT_OF_LINE void pm_meter_catch_up(struct pm_meter *meter)
+/* Takes the entry and item behind the last ones, which are filled, for noted. */
+static inline void noted(struct pm_meter *meter)
 {
-	pm_tally_ports(meter->tally, meter->ahead, meter->n_ahead);
-	meter->n_ahead = 0;
-}
-
-/* The entry stands behind those that wait to be counted, and joins them. */
-static inline void count_ahead(struct pm_meter *meter, const struct pm_tally_entry *entry)
-{
-	pm_tally_prefetch(meter->tally, (enum pm_transport)entry->transport, entry->src_port,
-			  entry->dst_port);
-	if (++meter->n_ahead == AHEAD)
+	if (++meter->n_items < meter->room)
+		return;
+	if (meter->full)
+		meter->full(meter->full_ctx);
+	else
 		pm_meter_catch_up(meter);
 }
 
-static inline void count_ports(struct pm_meter *meter, const struct pm_tally_entry *entry)
+/* An entry that is decided already. */
+static void count_ports(struct pm_meter *meter, const struct pm_tally_entry *entry)
 {
-	meter->ahead[meter->n_ahead] = *entry;
-	count_ahead(meter, entry);
+	pm_meter_decide(meter, meter);
+	meter->entries[meter->n_items] = *entry;
+	meter->items[meter->n_items].brief = 0;
+	meter->n_decided++;
+	noted(meter);
 }
 
 /* A frame with ports, whatever way it took. */
@@ -257,6 +257,7 @@ static PM_OUT_OF_LINE void count_fully(struct pm_meter *meter, const struct pm_f
 	struct pm_packet packet, carrier;
 	struct pm_tally_entry entry;
 
+	pm_meter_decide(meter, meter);
 	decode(meter, frame, &packet, &carrier);
 	pm_tally_frame(meter->tally, packet.ip_version, frame->wire);
 	switch (packet.verdict) {
@@ -309,31 +310,49 @@ static inline bool is_enough(const struct pm_meter *meter, pm_brief brief)
 	return brief && !meter->options.frame && !may_be_tunnel(meter, brief);
 }
 
-/* Where the entry's frame has a brief. False: it takes the general way all the same. */
-static PM_INLINE bool count_brief(struct pm_meter *meter, const struct pm_frame *frame,
-				  pm_brief brief)
+/*
+ * Notes a frame that has a brief; with @kept its bytes stay where they are until it is counted.
+ * False: it takes the general way all the same.
+ */
+static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *frame,
+				 pm_brief brief, bool kept)
 {
-	struct pm_tally_entry *entry = &meter->ahead[meter->n_ahead];
+	struct pm_tally_entry *entry = &meter->entries[meter->n_items];
+	struct pm_item *item = &meter->items[meter->n_items];
 
 	if (!is_enough(meter, brief))
 		return false;
 	fill_entry(entry, meter->key, brief, frame->bytes, frame->wire);
 	entry->decision = pm_learner_glance(meter->classes, brief, frame->number);
+	item->brief = brief;
+	item->time_ns = frame->time_ns;
+	item->number = frame->number;
+	item->bytes = frame->bytes;
+	if (!kept) {
+		uint8_t *head = meter->heads + meter->n_items * HEAD;
+
+		memcpy(head, frame->bytes, frame->held < HEAD ? frame->held : HEAD);
+		item->bytes = head;
+	}
 	if (entry->decision.rung == PM_RUNG_N) {
 		if (pm_side_asks(meter->rules, brief))
 			return false;
-		entry->decision = decide_brief(meter, brief, frame->bytes, entry, frame->number,
-					       frame->time_ns);
+		pm_learner_fetch(meter->asked, brief, entry->src_host, entry->dst_host);
 	}
 	pm_tally_frame(meter->tally, pm_brief_ip_version(brief), frame->wire);
-	count_ahead(meter, entry);
+	if (!kept)
+		pm_tally_prefetch(meter->tally, (enum pm_transport)entry->transport,
+				  entry->src_port, entry->dst_port);
 	return true;
 }
 
 static PM_OUT_OF_LINE void count_slowly(struct pm_meter *meter, const struct pm_frame *frame)
 {
-	if (!count_brief(meter, frame,
-			 pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire)))
+	pm_brief brief = pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire);
+
+	if (note_brief(meter, frame, brief, false))
+		noted(meter);
+	else
 		count_fully(meter, frame);
 }
 
@@ -346,123 +365,151 @@ void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 	if (meter->ethernet)
 		quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
 	/* Of these the compiler knows where the addresses are. */
-	if (!quick || !count_brief(meter, frame, quick))
+	if (quick && note_brief(meter, frame, quick, false))
+		noted(meter);
+	else
 		count_slowly(meter, frame);
 }
 
 /* Notes a packet for its turn; what has no ports and no fragments is counted at once. */
-static PM_OUT_OF_LINE void note_fully(struct pm_meter *helper, struct pm_item *item,
-				      const struct pm_frame *frame)
+static PM_OUT_OF_LINE void note_fully(struct pm_meter *helper, const struct pm_frame *frame)
 {
 	struct pm_general *general = &helper->generals[helper->n_generals];
 	struct pm_packet *packet = &general->packet;
 
 	decode(helper, frame, packet, &general->carrier);
+	general->frame = (struct pm_fragment_frame){ frame->number, frame->time_ns, frame->wire };
+	general->link = link_of(helper, frame->bytes);
+	general->before = helper->n_items;
 	pm_tally_frame(helper->tally, packet->ip_version, frame->wire);
 	if (packet->verdict == PM_VERDICT_PORTS) {
-		item->entry = entry_of_packet(helper, packet, frame->wire);
-	} else if (packet->verdict != PM_VERDICT_FRAGMENT) {
+		helper->entries[helper->n_items] = entry_of_packet(helper, packet, frame->wire);
+		helper->items[helper->n_items].brief = 0;
+		helper->n_generals++;
+		noted(helper);
+		return;
+	}
+	if (packet->verdict != PM_VERDICT_FRAGMENT) {
 		count_no_port(helper, (enum pm_verdict)packet->verdict, packet->ip_protocol,
-			      &(struct pm_fragment_frame){ frame->number, frame->time_ns,
-							   frame->wire });
+			      &general->frame);
 		if (!((packet->notes | general->carrier.notes) & PM_NOTE_FIRST_FRAGMENT))
 			return;
 	}
-	item->entry.wire = frame->wire;
 	helper->n_generals++;
-	helper->n_items++;
 }
 
 void pm_meter_note(void *ctx, const struct pm_frame *frame)
 {
 	struct pm_meter *helper = ctx;
-	struct pm_decision decision = { .rung = PM_RUNG_N };
-	struct pm_item *item;
-	pm_brief brief;
+	pm_brief quick = 0;
 
 	begin(helper, frame);
-	if (helper->n_items == ITEMS_MAX || helper->n_generals == GENERALS_MAX)
+	if (helper->n_generals == GENERALS_MAX)
 		helper->full(helper->full_ctx);
 	if (helper->n_items == 0)
 		helper->generation = pm_learner_generation(helper->asked);
-	brief = pm_packet_brief(helper->link, frame->bytes, frame->held, frame->wire);
-	if (!is_enough(helper, brief))
-		brief = 0;
-	if (brief)
-		decision = pm_learner_glance(helper->classes, brief, frame->number);
-	if (decision.rung == PM_RUNG_N && brief && pm_side_asks(helper->rules, brief))
-		brief = 0;
-	item = &helper->items[helper->n_items];
-	item->brief = brief;
-	item->bytes = frame->bytes;
-	item->time_ns = frame->time_ns;
-	item->number = frame->number;
-	if (!brief) {
-		note_fully(helper, item, frame);
+	if (helper->ethernet)
+		quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
+	if (quick && note_brief(helper, frame, quick, true)) {
+		noted(helper);
 		return;
 	}
-	fill_entry(&item->entry, helper->key, brief, frame->bytes, frame->wire);
-	item->entry.decision = decision;
-	pm_tally_frame(helper->tally, pm_brief_ip_version(brief), frame->wire);
-	helper->n_items++;
+	quick = pm_packet_brief(helper->link, frame->bytes, frame->held, frame->wire);
+	if (note_brief(helper, frame, quick, true))
+		noted(helper);
+	else
+		note_fully(helper, frame);
 }
 
-/* In turn: a packet that took the general way. */
-static void decide_general(struct pm_meter *meter, const struct pm_meter *helper,
-			   struct pm_item *item, const struct pm_general *general)
+/* In turn: what stands before the item @i, and the item if it is a general one. */
+static const struct pm_general *decide_generals(struct pm_meter *meter, struct pm_meter *helper,
+						const struct pm_general *general, size_t i)
 {
-	const struct pm_packet *packet = &general->packet;
-	struct pm_fragment_frame frame = { item->number, item->time_ns, item->entry.wire };
+	const struct pm_general *end = helper->generals + helper->n_generals;
 
-	switch (packet->verdict) {
-	case PM_VERDICT_PORTS:
-		item->entry.decision =
-			decide_packet(meter, packet, &general->carrier, &item->entry,
-				      link_of(helper, item->bytes), &frame);
-		break;
-	case PM_VERDICT_FRAGMENT:
-		count_later(meter, packet, &general->carrier, &frame);
-		break;
-	default:
-		remember(meter, packet, frame.time_ns, 0);
-		remember(meter, &general->carrier, frame.time_ns, 0);
-		break;
+	for (; general < end && general->before == i; general++) {
+		const struct pm_packet *packet = &general->packet;
+
+		switch (packet->verdict) {
+		case PM_VERDICT_PORTS:
+			helper->entries[i].decision =
+				decide_packet(meter, packet, &general->carrier, &helper->entries[i],
+					      general->link, &general->frame);
+			break;
+		case PM_VERDICT_FRAGMENT:
+			count_later(meter, packet, &general->carrier, &general->frame);
+			break;
+		default:
+			remember(meter, packet, general->frame.time_ns, 0);
+			remember(meter, &general->carrier, general->frame.time_ns, 0);
+			break;
+		}
 	}
+	return general;
 }
 
 void pm_meter_decide(struct pm_meter *meter, struct pm_meter *helper)
 {
 	const struct pm_general *general = helper->generals;
+	size_t i = helper->n_decided;
 
 	meter->told = helper->tally;
-	for (size_t i = 0; i < helper->n_items; i++) {
-		struct pm_item *item = &helper->items[i];
-		struct pm_decision *decision = &item->entry.decision;
+	for (; i < helper->n_items; i++) {
+		const struct pm_item *item = &helper->items[i];
+		struct pm_tally_entry *entry = &helper->entries[i];
 
-		if (!item->brief) {
-			decide_general(meter, helper, item, general++);
+		general = decide_generals(meter, helper, general, i);
+		if (!item->brief)
 			continue;
-		}
 		/* What has been learned since it was noted may concern it. */
-		if (decision->rung != PM_RUNG_N &&
+		if (entry->decision.rung != PM_RUNG_N &&
 		    pm_learner_generation(meter->learner) != helper->generation)
-			*decision = pm_learner_glance(meter->classes, item->brief, item->number);
-		if (decision->rung == PM_RUNG_N)
-			*decision = decide_brief(meter, item->brief, item->bytes, &item->entry,
-						 item->number, item->time_ns);
+			entry->decision =
+				pm_learner_glance(meter->classes, item->brief, item->number);
+		if (entry->decision.rung == PM_RUNG_N)
+			entry->decision = decide_brief(meter, item->brief, item->bytes, entry,
+						       item->number, item->time_ns);
 	}
+	decide_generals(meter, helper, general, i);
+	helper->n_decided = i;
+	helper->generation = pm_learner_generation(meter->learner);
 	meter->told = meter->tally;
 }
 
 void pm_meter_count(struct pm_meter *helper)
 {
-	const struct pm_general *general = helper->generals;
+	struct pm_tally *tally = helper->tally;
+	size_t n = helper->n_items, fetched = 0;
 
-	for (size_t i = 0; i < helper->n_items; i++) {
-		const struct pm_item *item = &helper->items[i];
+	for (size_t i = 0; i < n; i += AHEAD) {
+		size_t end = n - i < AHEAD ? n : i + AHEAD;
 
-		if (item->brief || (general++)->packet.verdict == PM_VERDICT_PORTS)
-			count_ports(helper, &item->entry);
+		for (; fetched < n && fetched < end + AHEAD; fetched++)
+			pm_tally_prefetch(tally,
+					  (enum pm_transport)helper->entries[fetched].transport,
+					  helper->entries[fetched].src_port,
+					  helper->entries[fetched].dst_port);
+		pm_tally_ports(tally, helper->entries + i, end - i);
 	}
-	helper->n_items = helper->n_generals = 0;
+	helper->n_items = helper->n_decided = helper->n_generals = 0;
+}
+
+void pm_meter_catch_up(struct pm_meter *meter)
+{
+	pm_meter_decide(meter, meter);
+	pm_tally_ports(meter->tally, meter->entries, meter->n_items);
+	meter->n_items = meter->n_decided = 0;
+}
+
+int pm_meter_make_room(struct pm_meter *meter, size_t room, bool kept)
+{
+	meter->room = room;
+	meter->entries = malloc(room * sizeof *meter->entries);
+	meter->items = malloc(room * sizeof *meter->items);
+	if (kept)
+		meter->generals = malloc(GENERALS_MAX * sizeof *meter->generals);
+	else
+		meter->heads = calloc(room, HEAD);
+	return meter->entries && meter->items && (meter->generals || meter->heads) ? PM_OK
+										   : PM_E_MEMORY;
 }

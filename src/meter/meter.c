@@ -67,6 +67,7 @@ static int learner_make(struct pm_meter *meter)
 	r = pm_learner_new(&options, meter->rules, &meter->learner);
 	if (r == PM_OK)
 		meter->classes = pm_learner_classes(meter->learner);
+	meter->asked = meter->learner;
 	return r;
 }
 
@@ -117,6 +118,8 @@ int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_m
 	fragments.ctx = meter;
 	r = pm_fragments_new(&fragments, &meter->fragments);
 	if (r == PM_OK)
+		r = pm_meter_make_room(meter, AHEAD, false);
+	if (r == PM_OK)
 		r = learner_make(meter);
 	if (r == PM_OK)
 		r = watch_make(meter);
@@ -144,7 +147,9 @@ void pm_meter_free(struct pm_meter *meter)
 	pm_fragments_free(meter->fragments);
 	pm_learner_free(meter->learner);
 	pm_watch_free(meter->watch);
+	free(meter->entries);
 	free(meter->items);
+	free(meter->heads);
 	free(meter->generals);
 	pm_rules_unref(meter->next_rules);
 	pm_rules_unref(meter->rules);
@@ -232,8 +237,8 @@ static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bo
 	struct pm_learner_lost lost;
 
 	pm_fragments_flush(meter->fragments);
-	pm_learner_close(meter->learner, end, last);
 	pm_meter_catch_up(meter);
+	pm_learner_close(meter->learner, end, last);
 	pm_fragments_given_up(meter->fragments, &datagrams, &fragments);
 	tally->given_up.fragment_datagrams += datagrams;
 	tally->given_up.fragment_frames += fragments;
@@ -493,9 +498,7 @@ int pm_meter_new_helper(const struct pm_meter *meter, void (*full)(void *ctx), v
 	helper->full = full;
 	helper->full_ctx = ctx;
 	pthread_mutex_init(&helper->lock, NULL);
-	helper->items = malloc(ITEMS_MAX * sizeof *helper->items);
-	helper->generals = malloc(GENERALS_MAX * sizeof *helper->generals);
-	if (!helper->items || !helper->generals ||
+	if (pm_meter_make_room(helper, ITEMS_MAX, true) < 0 ||
 	    tally_make(meter, &helper->tally) < 0) {
 		pm_meter_free(helper);
 		return PM_E_MEMORY;
@@ -530,7 +533,6 @@ void pm_meter_absorb(struct pm_meter *meter, struct pm_meter *helper)
 
 	if (helper->absorbed || pm_tally_totals(tally).packets == 0)
 		return;
-	pm_meter_catch_up(helper);
 	/* Part of the same interval, which it neither extends nor joins as one more. */
 	tally->merged = 0;
 	tally->interval.start_ns = PM_TIME_MAX;
