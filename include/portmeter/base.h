@@ -20,10 +20,13 @@ extern "C" {
 #define PM_PRINTF(at, first) __attribute__((format(printf, at, first)))
 /* For what few frames need: inlined, it would make every frame save registers. */
 #define PM_OUT_OF_LINE __attribute__((noinline))
+/* For what every frame needs, and where more is known at the place of the call. */
+#define PM_INLINE inline __attribute__((always_inline))
 #else
 #define PM_API
 #define PM_PRINTF(at, first)
 #define PM_OUT_OF_LINE
+#define PM_INLINE inline
 #endif
 
 /* "1.2.3", a static string. */
@@ -139,10 +142,20 @@ static inline uint16_t pm_le16(const uint8_t *bytes)
 	return (uint16_t)(bytes[1] << 8 | bytes[0]);
 }
 
+static inline uint64_t pm_be64(const uint8_t *bytes)
+{
+	return (uint64_t)pm_be32(bytes) << 32 | pm_be32(bytes + 4);
+}
+
 static inline uint32_t pm_le32(const uint8_t *bytes)
 {
 	return (uint32_t)bytes[3] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[1] << 8 |
 	       bytes[0];
+}
+
+static inline uint64_t pm_le64(const uint8_t *bytes)
+{
+	return (uint64_t)pm_le32(bytes + 4) << 32 | pm_le32(bytes);
 }
 
 static inline uint8_t pm_cursor_u8(struct pm_cursor *c)
@@ -191,6 +204,19 @@ struct pm_hash_key {
 PM_API uint64_t pm_hash(struct pm_hash_key key, const void *bytes, size_t size);
 /* A key from the system's random source; a clock-made one where there is none. */
 PM_API struct pm_hash_key pm_hash_key_random(void);
+
+/*
+ * Both halves of a product, folded: a step of a keyed hash for what is looked up with every frame.
+ * Quicker than pm_hash, and weaker; so only for tables in which many keys in one place cost no more
+ * time than few.
+ */
+static inline uint64_t pm_fold(uint64_t a, uint64_t b)
+{
+	__extension__ typedef unsigned __int128 pm_product;
+	pm_product product = (pm_product)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
 
 /* SHA-256 (FIPS 180-4). Own, because one digest does not merit a crypto library at start-up. */
 struct pm_sha256 {

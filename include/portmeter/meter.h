@@ -30,9 +30,10 @@ struct pm_meter_options {
 	 * does.
 	 */
 	const struct pm_tunnels *tunnels;
+	size_t endpoints; /* learned ones at most; 0: 65,536 */
 	/*
-	 * Borrowed at the start: conversations are counted, and this, which the meters of a run
-	 * share, is for the addresses. NULL: they are not.
+	 * Borrowed at the start: conversations are counted and watched, and this, which the meters
+	 * of a run share, is for the addresses. NULL: they are not.
 	 */
 	struct pm_allowance *allowance;
 	/* asked for the counts of its source number @source when an interval closes; NULL: none */

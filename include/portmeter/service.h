@@ -144,6 +144,12 @@ PM_API struct pm_decision pm_side_decide(const struct pm_rules *rules,
  */
 PM_API struct pm_decision pm_side_decide_brief(const struct pm_rules *rules, pm_brief brief);
 
+/* Whether it takes the whole packet to decide: port 0, or a port that host-scoped rules cover. */
+PM_API bool pm_side_asks(const struct pm_rules *rules, pm_brief brief);
+/* The label of the packet's @side, whatever has decided about that; 0: none. */
+PM_API uint16_t pm_side_label(const struct pm_rules *rules, const struct pm_packet *packet,
+			      enum pm_side side);
+
 static inline uint32_t pm_decision_pack(struct pm_decision decision)
 {
 	return (uint32_t)decision.service << 16 | (uint32_t)decision.side << 8 | decision.rung;
@@ -159,13 +165,12 @@ static inline struct pm_decision pm_decision_unpack(uint32_t packed)
 
 /* What a conversation did; the client opened it, the server was asked. */
 enum pm_event {
-	/* TCP SYN, SCTP INIT, DCCP Request (a repeated one is none); UDP: first of a new pair */
+	/* TCP SYN, SCTP INIT, DCCP Request, but no repeated one; UDP: first frame of a new pair */
 	PM_EVENT_ATTEMPT,
-	PM_EVENT_ANSWER,     /* SYN-ACK, INIT-ACK, Response; UDP: the first reply */
-	/* the handshake is complete (ACK, COOKIE-ECHO, DCCP Ack); UDP: none, ATTEMPT is one */
-	PM_EVENT_SESSION,
-	PM_EVENT_REFUSAL,    /* TCP RST, SCTP ABORT, DCCP Reset to the attempt */
-	PM_EVENT_UNANSWERED, /* nothing came within 3 s; found out when the interval closes */
+	PM_EVENT_ANSWER,     /* SYN-ACK, INIT ACK, Response; UDP: the first reply */
+	PM_EVENT_SESSION,    /* the handshake is complete; UDP has none but ATTEMPT */
+	PM_EVENT_REFUSAL,    /* RST, ABORT or Reset to the attempt */
+	PM_EVENT_UNANSWERED, /* nothing came in time; the attempt's frame, found out later */
 	PM_EVENT_N,
 };
 
@@ -177,10 +182,160 @@ struct pm_evidence {
 	uint8_t link[6];
 	uint16_t client_port, server_port;
 	struct pm_address client, server;
-	uint64_t number;    /* of the frame, from 1; UNANSWERED: 0 */
+	bool turned;     /* the server opened, or spoke first: the client was asked */
+	uint64_t number; /* of the frame, from 1 */
 	int64_t time_ns;
-	uint32_t wire;      /* bytes of the frame */
+	uint32_t wire; /* bytes of the frame */
 };
+
+/*
+ * A frame with ports as the ladder sees it that remembers. What it points at is borrowed for the
+ * call.
+ */
+struct pm_sight {
+	const uint8_t *src, *dst; /* addresses: 4 bytes of IPv4, or 16 of IPv6 */
+	uint64_t src_host, dst_host; /* pm_host_hash of them */
+	const uint8_t *link;      /* Ethernet source address; NULL: none */
+	/* NULL: no more need be known to walk the ladder than the brief */
+	const struct pm_packet *packet;
+	pm_brief brief; /* of a packet that has none: pm_brief_of */
+	uint64_t number;
+	int64_t time_ns;
+	uint32_t wire; /* bytes */
+	uint8_t setup; /* enum pm_setup */
+};
+
+/*
+ * What the ladder remembers, for its rungs `handshake` and `learned`: endpoints that were seen to
+ * serve, handshakes that are on their way, who spoke first to whom. All of it is bounded. The order
+ * of frames matters, so one thread at a time shows them.
+ */
+struct pm_learner; /* opaque */
+
+struct pm_learner_options {
+	size_t endpoints; /* learned ones at most, rounded up to a power of two; 0: 65,536 */
+	/* of all tables: without it nobody can aim at one place; the same, for the same answers */
+	struct pm_hash_key key;
+	/*
+	 * Told of each event, during the call that finds it. @sight: the frame; NULL when none has
+	 * come. NULL: not wanted.
+	 */
+	void (*event)(void *ctx, const struct pm_evidence *evidence);
+	void *ctx;
+};
+
+/* What bounded memory has cost since the last time. */
+struct pm_learner_lost {
+	uint64_t endpoints;  /* learned, and forgotten for want of room */
+	uint64_t handshakes; /* on their way, and forgotten for want of room */
+};
+
+/* PM_E_MEMORY or 0. Memory is touched as it is used, 4 MiB at most with the default. */
+PM_API int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *rules,
+			  struct pm_learner **ret_learner);
+/* NULL is fine. */
+PM_API void pm_learner_free(struct pm_learner *learner);
+/* The rules from here on; those of before are not looked at again. */
+PM_API void pm_learner_follow(struct pm_learner *learner, const struct pm_rules *rules);
+
+/* Walks the whole ladder for the frame, and learns from it. */
+PM_API struct pm_decision pm_learner_decide(struct pm_learner *learner,
+					    const struct pm_sight *sight);
+/*
+ * A byte for each port of TCP, at the same place as long as the learner lives: PM_CLASS_HOT, frames
+ * of that port must be shown to the learner; 0, there is no label; else its priority and 1.
+ */
+PM_API const uint8_t *pm_learner_classes(const struct pm_learner *learner);
+
+#define PM_CLASS_HOT 0x80
+#define PM_CLASS(priority) ((priority) + 1)
+/* Rules of this priority, the default, and above are somebody's choice, and not the registry's. */
+#define PM_CLASS_STRONG PM_CLASS(50)
+#define PM_SYSTEM_PORTS 1024
+
+/*
+ * Of frames whose labels leave no doubt some are shown, for what they say about hosts: one in eight
+ * at first, then fewer.
+ */
+static inline bool pm_learner_notes(uint64_t number)
+{
+	return (number & (number < 65536 ? 7 : 63)) == 0;
+}
+
+/*
+ * What pm_learner_decide would say to a brief of frame @number, but for the service, if it is one of
+ * the many that have nothing to do with what is or will be remembered: of TCP between two ports of
+ * which one has a label, and one that counts. PM_RUNG_N as rung: it may have, show it. Any thread may
+ * ask beside the one that decides; the answer holds as long as pm_learner_generation is the same.
+ */
+static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_brief brief,
+						   uint64_t number)
+{
+	struct pm_decision decision = { 0, PM_SIDE_NONE, PM_RUNG_N };
+	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
+	uint8_t src = __atomic_load_n(&classes[src_port], __ATOMIC_RELAXED);
+	uint8_t dst = __atomic_load_n(&classes[dst_port], __ATOMIC_RELAXED);
+	uint8_t class = src | dst; /* of the port that has one */
+
+	if (pm_brief_transport(brief) != PM_TRANSPORT_TCP || class & PM_CLASS_HOT ||
+	    pm_brief_tcp_flags(brief) & (PM_TCP_SYN | PM_TCP_RST) || pm_learner_notes(number) ||
+	    !src == !dst ||
+	    (class < PM_CLASS_STRONG && (src ? src_port : dst_port) >= PM_SYSTEM_PORTS))
+		return decision;
+	decision.side = src ? PM_SIDE_SRC : PM_SIDE_DST;
+	decision.rung = PM_RUNG_KNOWN;
+	return decision;
+}
+
+/* Another number each time that there is more to remember than before. Any thread. */
+PM_API uint32_t pm_learner_generation(const struct pm_learner *learner);
+
+/*
+ * When an interval closes, at @time_ns: tells of attempts that nobody has answered, as is done now
+ * and then before. @last: also of
+ * those that are too young to say, since no more frames will come.
+ */
+PM_API void pm_learner_close(struct pm_learner *learner, int64_t time_ns, bool last);
+PM_API void pm_learner_lost(struct pm_learner *learner, struct pm_learner_lost *ret_lost);
+/* Endpoints that are learned now. */
+PM_API size_t pm_learner_endpoints(const struct pm_learner *learner);
+/* What a watch looks for. Thresholds and their reasons: docs/format.md, "facets". */
+enum pm_anomaly {
+	PM_ANOMALY_PORT_SCAN,     /* ports of a host, or hosts on a port, that did not answer */
+	PM_ANOMALY_UNUSUAL_PORT,  /* a session with a port without label */
+	PM_ANOMALY_SERVICE_PORT,  /* a client that speaks from port 53, 80 or 443 */
+	PM_ANOMALY_PORT_CONFLICT, /* two link-layer addresses that answer for one endpoint */
+	PM_ANOMALY_N,
+};
+
+/*
+ * One source's anomalies, found in its events as they come. Its tables are bounded: what has been
+ * silent for longest gives way. Same events, same key: same findings. On one thread at a time.
+ */
+struct pm_watch; /* opaque */
+
+struct pm_watch_options {
+	struct pm_hash_key key;
+	/*
+	 * Called for each event that belongs to an anomaly, from the one on that reached its
+	 * threshold; within pm_watch_event. @evidence is the event.
+	 */
+	void (*found)(void *ctx, enum pm_anomaly anomaly, const struct pm_evidence *evidence);
+	void *ctx;
+};
+
+/* PM_E_MEMORY, PM_E_INVALID (no found function) or 0. Memory is touched only as it is needed. */
+PM_API int pm_watch_new(const struct pm_watch_options *options, struct pm_watch **ret_watch);
+/* NULL is fine. */
+PM_API void pm_watch_free(struct pm_watch *watch);
+/*
+ * An event, in the order of the frames; @rules: those in force. Time is theirs, and may jump. Who
+ * opened is the client of what is found, also where the event is turned.
+ */
+PM_API void pm_watch_event(struct pm_watch *watch, const struct pm_rules *rules,
+			   const struct pm_evidence *evidence);
+/* How much that still mattered gave way to newer entries since the last call. */
+PM_API uint64_t pm_watch_given_up(struct pm_watch *watch);
 
 /* Why a rule stands where it stands among those that cover a port. */
 enum pm_reason {

@@ -125,6 +125,7 @@ struct pm_record {
 	struct pm_no_port_row no_port[PM_VERDICT_N + 256];
 	size_t n_no_port;
 	struct pm_count facets[PM_FACET_N];
+	struct pm_evidence examples[PM_FACET_N]; /* ip_version 0: the facet has none */
 	struct pm_other other;
 	bool talk; /* conversations were counted */
 

@@ -39,6 +39,15 @@ struct pm_port_cell {
 	struct pm_count src[2], dst[2]; /* frames from it, frames to it */
 };
 
+/*
+ * Of a port's frames as a service, those of rungs that do not show from the ports alone; a line of
+ * its own, since most frames are of other rungs.
+ */
+struct pm_port_rungs {
+	uint64_t packets[PM_RUNG_SCORE + 1]; /* by rung, but for PM_RUNG_KNOWN */
+	uint64_t symmetric_bytes;
+};
+
 /* Nothing has been counted there. */
 static inline bool pm_port_is_new(const struct pm_port_cell *cell)
 {
@@ -89,8 +98,8 @@ struct pm_tally_transport {
 	uint16_t *used_ports;
 	uint16_t *used_services;
 	uint32_t n_used_ports, n_used_services;
-	uint64_t *scores;                 /* PM_PORTS: frames whose side it is by its score */
-	bool scored;                      /* there are such */
+	struct pm_port_rungs *rungs;      /* PM_PORTS */
+	bool any_rungs;                   /* there are such frames */
 	void *block;                      /* what holds @ports */
 	bool there;                       /* all of its memory */
 };
@@ -100,8 +109,12 @@ struct pm_tally_transport {
  * names.
  */
 enum pm_facet {
+	PM_FACET_CLIENT_FROM_SERVICE_PORT,
 	PM_FACET_DCCP_PORT_ZERO,
+	PM_FACET_PORT_CONFLICT,
+	PM_FACET_PORT_SCAN,
 	PM_FACET_SCTP_PORT_ZERO,
+	PM_FACET_SERVICE_ON_UNUSUAL_PORT,
 	PM_FACET_TCP_PORT_ZERO,
 	PM_FACET_UDP_DESTINATION_PORT_ZERO,
 	PM_FACET_UDP_SOURCE_PORT_ZERO,
@@ -109,6 +122,18 @@ enum pm_facet {
 	PM_FACET_UDPLITE_SOURCE_PORT_ZERO,
 	PM_FACET_N,
 };
+
+/* The facet that an anomaly counts as. */
+PM_API enum pm_facet pm_facet_of(enum pm_anomaly anomaly);
+
+/*
+ * A session with a port without label is an anomaly if the port carried as many frames as service
+ * in the interval. A session that says nothing has seven or eight, one with a request and its
+ * answer ten and more.
+ */
+#define PM_UNUSUAL_PACKETS 10
+/* So many ports with sessions keep an example, those whose first one came earliest. */
+#define PM_UNUSUAL_EXAMPLES 64
 
 /* What the capture itself says of the interval. */
 struct pm_capture_figures {
@@ -122,7 +147,10 @@ struct pm_given_up {
 	uint64_t fragment_frames;    /* waiting fragments made orphans for want of room */
 	/* frames whose port may lack in a host-scoped service's list */
 	uint64_t service_ports;
-	uint64_t peers; /* services whose addresses were not told apart; of records only */
+	uint64_t endpoints;  /* learned ones forgotten for want of room */
+	uint64_t handshakes; /* on their way, and forgotten for want of room */
+	uint64_t peers;      /* services whose addresses were not told apart; of records only */
+	uint64_t watched;    /* what was watched for anomalies and forgotten for want of room */
 };
 
 struct pm_interval {
@@ -176,7 +204,7 @@ PM_API struct pm_allowance *pm_allowance_ref(struct pm_allowance *allowance);
 PM_API void pm_allowance_unref(struct pm_allowance *allowance);
 
 /* Places in a tally's filter of who spoke with whom lately: 32 KiB. */
-#define PM_TALK_SEEN_BITS 12
+#define PM_TALK_SEEN_BITS 14
 
 struct pm_tally {
 	struct pm_rules *rules; /* in force for all of it; a reference of its own */
@@ -192,6 +220,9 @@ struct pm_tally {
 	struct pm_count no_port[PM_VERDICT_N];
 	struct pm_count protocols[256]; /* no_port[PM_VERDICT_NO_PORTS_PROTOCOL] by IP protocol */
 	struct pm_count facets[PM_FACET_N];
+	/* The first event of each; ip_version 0: none. Both are settled like the services. */
+	struct pm_evidence examples[PM_FACET_N];
+	struct pm_unusual *unusual; /* sessions with ports that have no label */
 	struct pm_tally_transport transports[PM_TRANSPORT_N];
 
 	/*
@@ -202,7 +233,7 @@ struct pm_tally {
 	struct pm_hash_key key;
 
 	struct pm_talk *talk; /* conversations; NULL: they are not counted */
-	uint64_t *seen;       /* 1 << PM_TALK_SEEN_BITS, see pm_tally_peers; NULL: no addresses */
+	uint64_t *seen;       /* 1 << PM_TALK_SEEN_BITS, pairs of ends met; NULL: no addresses */
 };
 
 /* Takes a reference of @rules. PM_E_MEMORY or 0. Memory is touched only as ports are seen. */
@@ -252,6 +283,8 @@ struct pm_tally_entry {
 	struct pm_decision decision;
 	uint32_t wire;     /* bytes */
 	uint8_t transport; /* enum pm_transport */
+	/* keyed hashes of the addresses, to count clients and servers; 0, both: not known */
+	uint64_t src_host, dst_host;
 };
 
 /* Fetches what pm_tally_ports will touch; worth it some frames ahead. */
@@ -285,35 +318,14 @@ PM_API int pm_tally_talk(struct pm_tally *tally, struct pm_allowance *allowance)
 PM_API void pm_tally_event(struct pm_tally *tally, enum pm_transport transport,
 			   uint16_t server_port, uint16_t service, enum pm_event event);
 
-/* What pm_tally_peers does not know yet. */
-PM_API void pm_tally_peers_add(struct pm_tally *tally, enum pm_transport transport,
-			       uint16_t service_port, uint16_t service, uint64_t client_hash,
-			       uint64_t server_hash);
-
 /*
  * The two ends of a frame whose side is @service_port; @service as for pm_tally_event, and without
  * a label nothing is counted. Hashes are keyed ones of addresses, with one key for all tallies that
- * are merged. The filter only says "there already", so losing an entry costs time alone.
+ * are merged.
  */
-static inline void pm_tally_peers(struct pm_tally *tally, enum pm_transport transport,
-				  uint16_t service_port, uint16_t service, uint64_t client_hash,
-				  uint64_t server_hash)
-{
-	uint64_t what = (uint64_t)transport << 32 | (uint64_t)service << 16 | service_port, tag;
-	uint64_t *seen;
-
-	if (!tally->seen)
-		return;
-	/* odd numbers near 2^64 divided by the golden ratio and by the root of 2 */
-	tag = (client_hash + what * UINT64_C(0x9e3779b97f4a7c15)) ^
-	      server_hash * UINT64_C(0xb504f333f9de6485);
-	seen = &tally->seen[tag >> (64 - PM_TALK_SEEN_BITS)];
-	tag |= 1; /* 0 is free */
-	if (*seen == tag)
-		return;
-	*seen = tag;
-	pm_tally_peers_add(tally, transport, service_port, service, client_hash, server_hash);
-}
+PM_API void pm_tally_peers(struct pm_tally *tally, enum pm_transport transport,
+			   uint16_t service_port, uint16_t service, uint64_t client_hash,
+			   uint64_t server_hash);
 
 /* What has been counted; nothing where conversations are not. */
 PM_API struct pm_talk_count pm_tally_port_talk(const struct pm_tally *tally,
@@ -323,6 +335,15 @@ PM_API struct pm_talk_count pm_tally_service_talk(const struct pm_tally *tally,
 PM_API struct pm_distinct pm_tally_distinct(const struct pm_tally *tally,
 					    enum pm_transport transport, uint16_t service,
 					    enum pm_role role);
+
+/*
+ * An event of an anomaly: counts it under its facet, whose example it is unless there is an earlier
+ * one. Of PM_ANOMALY_UNUSUAL_PORT it is noted only: what the port carried shows when the tally is
+ * settled.
+ */
+PM_API void pm_tally_anomaly(struct pm_tally *tally, enum pm_anomaly anomaly,
+			     const struct pm_evidence *evidence);
+
 /*
  * Brings the services up to date, before anybody reads them; counting may go on behind it. Frames
  * whose service shows from the port alone are not counted twice while they come.

@@ -96,7 +96,7 @@ void options_help(void)
 	      "  --tunnel outer|inner which IP layer counts, of several (default outer)\n"
 	      "  --tunnel-port KIND=PORT\n"
 	      "                       this UDP port holds such tunnels too: vxlan=8472\n"
-	      "  --no-sessions        do not count sessions, clients and servers\n"
+	      "  --no-sessions        no sessions, clients, servers and anomalies\n"
 	      "\n"
 	      "Output\n"
 	      "  --interval SECONDS   one record each (default 10; 0: one for everything)\n"
@@ -512,7 +512,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 
 	memset(o, 0, sizeof *o);
 	o->interval_ns = 10 * PM_NS_PER_S;
-	o->sessions = false; /* true once the meter tells tallies of conversations */
+	o->sessions = true;
 	o->interfaces = calloc(places, sizeof *o->interfaces);
 	o->files = calloc(places, sizeof *o->files);
 	o->rules = calloc(places, sizeof *o->rules);

@@ -318,12 +318,42 @@ static json_t *no_port_json(const struct pm_no_port_row *row)
 	return object;
 }
 
-static json_t *facet_json(enum pm_facet facet, struct pm_count count)
+static json_t *endpoint_json(uint8_t ip_version, const struct pm_address *address, uint16_t port)
+{
+	char text[PM_ADDRESS_TEXT_SIZE];
+	json_t *object = json_object();
+
+	pm_address_text(ip_version, address, text);
+	pm_json_put(&object, "address", json_string(text));
+	pm_json_put(&object, "port", json_integer(port));
+	return object;
+}
+
+static json_t *example_json(const struct pm_evidence *example, bool live)
 {
 	json_t *object = json_object();
 
+	if (!live && example->number)
+		pm_json_put(&object, "frame", pm_json_count(example->number));
+	pm_json_put(&object, "time", pm_json_time(example->time_ns));
+	pm_json_put(&object, "transport",
+		 json_string(pm_transport_name((enum pm_transport)example->transport)));
+	pm_json_put(&object, "client",
+		 endpoint_json(example->ip_version, &example->client, example->client_port));
+	pm_json_put(&object, "server",
+		 endpoint_json(example->ip_version, &example->server, example->server_port));
+	return object;
+}
+
+static json_t *facet_json(const struct pm_record *record, enum pm_facet facet)
+{
+	const struct pm_evidence *example = &record->examples[facet];
+	json_t *object = json_object();
+
 	pm_json_put(&object, "code", json_string(pm_facet_name(facet)));
-	pm_json_put_count(&object, "", count);
+	pm_json_put_count(&object, "", record->facets[facet]);
+	if (example->ip_version)
+		pm_json_put(&object, "example", example_json(example, record->source->live));
 	return object;
 }
 
@@ -348,8 +378,14 @@ static json_t *given_up_json(const struct pm_given_up *given_up)
 		pm_json_put(&object, "fragment_frames", pm_json_count(given_up->fragment_frames));
 	if (given_up->service_ports)
 		pm_json_put(&object, "service_ports", pm_json_count(given_up->service_ports));
+	if (given_up->endpoints)
+		pm_json_put(&object, "endpoints", pm_json_count(given_up->endpoints));
+	if (given_up->handshakes)
+		pm_json_put(&object, "handshakes", pm_json_count(given_up->handshakes));
 	if (given_up->peers)
 		pm_json_put(&object, "peers", pm_json_count(given_up->peers));
+	if (given_up->watched)
+		pm_json_put(&object, "watched", pm_json_count(given_up->watched));
 	return object;
 }
 
@@ -372,7 +408,7 @@ static void write_head(struct json_writer *w, const struct pm_record *record)
 	pm_json_member(w, "totals", totals_json(record));
 	pm_json_member(w, "capture", capture_json(record));
 	if (given_up->fragment_datagrams || given_up->fragment_frames || given_up->service_ports ||
-	    given_up->peers)
+	    given_up->endpoints || given_up->handshakes || given_up->peers || given_up->watched)
 		pm_json_member(w, "given_up", given_up_json(given_up));
 }
 
@@ -397,7 +433,7 @@ int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm
 	pm_json_array_begin(&w, "facets");
 	for (int f = 0; f < PM_FACET_N; f++)
 		if (record->facets[f].packets)
-			pm_json_item(&w, facet_json((enum pm_facet)f, record->facets[f]));
+			pm_json_item(&w, facet_json(record, (enum pm_facet)f));
 	pm_json_array_end(&w);
 	pm_json_member(&w, "rules", rules_json(record));
 	pm_json_member(&w, "other", other_json(&record->other, record->talk));

@@ -133,6 +133,29 @@ static int no_port_row(struct pm_output *output, const struct pm_record *record,
 	return pm_json_end(&w, false, err);
 }
 
+static void put_endpoint(struct json_writer *w, const char *which, uint8_t ip_version,
+			 const struct pm_address *address, uint16_t port)
+{
+	char key[64], text[PM_ADDRESS_TEXT_SIZE];
+
+	pm_address_text(ip_version, address, text);
+	snprintf(key, sizeof key, "example_%s_address", which);
+	pm_json_member(w, key, json_string(text));
+	snprintf(key, sizeof key, "example_%s_port", which);
+	pm_json_member(w, key, json_integer(port));
+}
+
+static void put_example(struct json_writer *w, const struct pm_evidence *example, bool live)
+{
+	if (!live && example->number)
+		pm_json_member(w, "example_frame", pm_json_count(example->number));
+	pm_json_member(w, "example_time", pm_json_time(example->time_ns));
+	pm_json_member(w, "example_transport",
+		    json_string(pm_transport_name((enum pm_transport)example->transport)));
+	put_endpoint(w, "client", example->ip_version, &example->client, example->client_port);
+	put_endpoint(w, "server", example->ip_version, &example->server, example->server_port);
+}
+
 static int facet_row(struct pm_output *output, const struct pm_record *record, enum pm_facet facet,
 		     struct pm_error *err)
 {
@@ -141,6 +164,8 @@ static int facet_row(struct pm_output *output, const struct pm_record *record, e
 	row_begin(&w, output, record, "facet");
 	pm_json_member(&w, "code", json_string(pm_facet_name(facet)));
 	put(&w, "", record->facets[facet]);
+	if (record->examples[facet].ip_version)
+		put_example(&w, &record->examples[facet], record->source->live);
 	return pm_json_end(&w, false, err);
 }
 

@@ -215,6 +215,29 @@ static void ports(struct sink *sink, const struct pm_record *record)
 		pm_sink_text(sink, "  (%s more ports)\n", grouped(record->other.ports, name));
 }
 
+/* "192.0.2.1:53", "[2001:db8::1]:53" */
+static void endpoint(struct sink *sink, uint8_t ip_version, const struct pm_address *address,
+		     uint16_t port)
+{
+	char text[PM_ADDRESS_TEXT_SIZE];
+
+	pm_address_text(ip_version, address, text);
+	pm_sink_text(sink, ip_version == 6 ? "[%s]:%u" : "%s:%u", text, port);
+}
+
+static void example_of(struct sink *sink, const struct pm_evidence *example, bool live)
+{
+	char frame[CELL_SIZE];
+
+	pm_sink_text(sink, "; first: %s ",
+		     pm_transport_name((enum pm_transport)example->transport));
+	endpoint(sink, example->ip_version, &example->client, example->client_port);
+	pm_sink_text(sink, " to ");
+	endpoint(sink, example->ip_version, &example->server, example->server_port);
+	if (!live && example->number)
+		pm_sink_text(sink, ", frame %s", grouped(example->number, frame));
+}
+
 static void facets(struct sink *sink, const struct pm_record *record)
 {
 	char packets[CELL_SIZE], bytes[CELL_SIZE];
@@ -223,10 +246,13 @@ static void facets(struct sink *sink, const struct pm_record *record)
 	for (int f = 0; f < PM_FACET_N; f++) {
 		if (!record->facets[f].packets)
 			continue;
-		pm_sink_text(sink, "%s  note: %s: %s packets, %s\n", first ? "\n" : "",
+		pm_sink_text(sink, "%s  note: %s: %s packets, %s", first ? "\n" : "",
 			     pm_facet_name((enum pm_facet)f),
 			     grouped(record->facets[f].packets, packets),
 			     scaled((double)record->facets[f].bytes, "B", bytes));
+		if (record->examples[f].ip_version)
+			example_of(sink, &record->examples[f], record->source->live);
+		pm_sink_text(sink, "\n");
 		first = false;
 	}
 }

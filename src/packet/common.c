@@ -80,8 +80,10 @@ static bool is_tag(uint16_t type)
 static PM_OUT_OF_LINE pm_brief tagged(const struct pm_cursor *c, uint16_t type, bool group)
 {
 	size_t at = ETHERNET;
+	uint64_t tags = 0;
+	pm_brief brief;
 
-	for (int tags = 0; tags < TAGS_MAX && is_tag(type); tags++) {
+	for (; tags < TAGS_MAX && is_tag(type); tags++) {
 		const uint8_t *h = pm_cursor_peek(c, at, TAG + IP4);
 
 		if (!h)
@@ -89,18 +91,23 @@ static PM_OUT_OF_LINE pm_brief tagged(const struct pm_cursor *c, uint16_t type, 
 		type = pm_be16(h + 2);
 		at += TAG;
 	}
-	return ip(c->at + at, c->held - at, c->wire - at, type, group);
+	brief = ip(c->at + at, c->held - at, c->wire - at, type, group);
+	return brief ? brief | tags << 60 : 0;
 }
 
 pm_brief pm_packet_brief(const struct pm_link *link, const uint8_t *bytes, size_t held, size_t wire)
 {
 	const struct pm_cursor c = pm_cursor_init(bytes, held, wire);
 	const uint8_t *h = pm_cursor_peek(&c, 0, ETHERNET + IP4);
+	pm_brief quick;
 	bool group;
 	uint16_t type;
 
 	if (link != pm_link_ethernet || !h)
 		return 0;
+	quick = pm_packet_quick(bytes, held, wire);
+	if (quick)
+		return quick;
 	group = h[0] & 1;
 	type = pm_be16(h + 12);
 	if (type != PM_ETHERTYPE_IP4 && type != PM_ETHERTYPE_IP6)

@@ -25,6 +25,10 @@ const char *pm_range_name(enum pm_range range)
 }
 
 static const char *const facets[] = {
+	[PM_FACET_PORT_SCAN] = "port_scan",
+	[PM_FACET_SERVICE_ON_UNUSUAL_PORT] = "service_on_unusual_port",
+	[PM_FACET_CLIENT_FROM_SERVICE_PORT] = "client_from_service_port",
+	[PM_FACET_PORT_CONFLICT] = "port_conflict",
 	[PM_FACET_UDP_SOURCE_PORT_ZERO] = "udp_source_port_zero",
 	[PM_FACET_UDP_DESTINATION_PORT_ZERO] = "udp_destination_port_zero",
 	[PM_FACET_UDPLITE_SOURCE_PORT_ZERO] = "udplite_source_port_zero",

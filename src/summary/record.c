@@ -159,8 +159,8 @@ static void service_add(struct pm_service_row *row, const struct pm_service_cell
 /* Which figures a transport has. UDP's attempts are its sessions, and nothing refuses them. */
 static const uint8_t talk_known[PM_TRANSPORT_N] = {
 	[PM_TRANSPORT_TCP] = KNOWN(SESSIONS) | KNOWN(SYN) | KNOWN(REFUSED) | KNOWN(UNANSWERED),
-	[PM_TRANSPORT_UDP] = KNOWN(SESSIONS) | KNOWN(UNANSWERED),
-	[PM_TRANSPORT_UDPLITE] = KNOWN(SESSIONS) | KNOWN(UNANSWERED),
+	[PM_TRANSPORT_UDP] = KNOWN(SESSIONS),
+	[PM_TRANSPORT_UDPLITE] = KNOWN(SESSIONS),
 	[PM_TRANSPORT_SCTP] = KNOWN(SESSIONS) | KNOWN(REFUSED) | KNOWN(UNANSWERED),
 	[PM_TRANSPORT_DCCP] = KNOWN(SESSIONS) | KNOWN(REFUSED) | KNOWN(UNANSWERED),
 };
@@ -411,9 +411,10 @@ int pm_record_new(struct pm_tally *tally, const struct pm_source *source,
 	record->talk = tally->talk;
 	if (tally->talk) /* of no transport, but of all */
 		record->unknown.talk_known = (1U << PM_TALK_N) - 1;
-	memcpy(record->facets, tally->facets, sizeof record->facets);
 	record->rules = pm_rules_ref(tally->rules);
 	pm_tally_settle(tally);
+	memcpy(record->facets, tally->facets, sizeof record->facets);
+	memcpy(record->examples, tally->examples, sizeof record->examples);
 	r = gather(record, tally);
 	if (r < 0) {
 		pm_record_free(record);

@@ -246,7 +246,10 @@ static void figures_add(struct pm_record *sum, const struct pm_record *record, b
 	sum->given_up.fragment_datagrams += record->given_up.fragment_datagrams;
 	sum->given_up.fragment_frames += record->given_up.fragment_frames;
 	sum->given_up.service_ports += record->given_up.service_ports;
+	sum->given_up.endpoints += record->given_up.endpoints;
+	sum->given_up.handshakes += record->given_up.handshakes;
 	sum->given_up.peers += record->given_up.peers;
+	sum->given_up.watched += record->given_up.watched;
 }
 
 int pm_record_add(struct pm_record **sum_at, const struct pm_record *record)
@@ -281,8 +284,11 @@ int pm_record_add(struct pm_record **sum_at, const struct pm_record *record)
 	transports_add(sum, record);
 	service_add(&sum->unknown, &record->unknown);
 	no_port_add(sum, record);
-	for (int f = 0; f < PM_FACET_N; f++)
+	for (int f = 0; f < PM_FACET_N; f++) {
 		pm_count_add(&sum->facets[f], record->facets[f]);
+		if (!sum->examples[f].ip_version)
+			sum->examples[f] = record->examples[f];
+	}
 	pm_rules_unref(sum->rules);
 	sum->rules = pm_rules_ref(record->rules);
 	*sum_at = sum;

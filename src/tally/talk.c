@@ -252,12 +252,14 @@ static struct peers *peers_use(struct pm_talk *talk, uint32_t key)
 	return peers;
 }
 
-void pm_tally_peers_add(struct pm_tally *tally, enum pm_transport transport, uint16_t service_port,
-			uint16_t service, uint64_t client_hash, uint64_t server_hash)
+void pm_tally_peers(struct pm_tally *tally, enum pm_transport transport, uint16_t service_port,
+		    uint16_t service, uint64_t client_hash, uint64_t server_hash)
 {
 	struct pm_talk *talk = tally->talk;
 	struct peers *peers;
 
+	if (!tally->seen)
+		return;
 	talk->asked = true;
 	service = service_of(tally, transport, service_port, service);
 	peers = service ? peers_use(talk, peers_key(transport, service)) : NULL;

@@ -329,6 +329,35 @@ static void conversations_count_what_they_have_memory_for(void **state)
 	pm_rules_unref(rules);
 }
 
+static void found(void *ctx, enum pm_anomaly anomaly, const struct pm_evidence *evidence)
+{
+	(void)ctx;
+	(void)anomaly;
+	(void)evidence;
+}
+
+static void a_watch_is_there_or_says_that_memory_is_short(void **state)
+{
+	const struct pm_watch_options options = { .found = found };
+	unsigned long n = 1;
+
+	(void)state;
+	for (bool failed = true; failed; n++) {
+		struct pm_watch *watch = NULL;
+		int r;
+
+		memset(&heap, 0, sizeof heap);
+		heap.fails_at = n;
+		heap.on = true;
+		r = pm_watch_new(&options, &watch);
+		pm_watch_free(watch);
+		heap.on = false;
+		failed = heap.failed;
+		assert_int_equal(r, failed ? PM_E_MEMORY : PM_OK);
+		assert_int_equal(heap.held, 0);
+	}
+}
+
 static void write_file(const char *path, const void *bytes, size_t size)
 {
 	FILE *file = fopen(path, "w");
@@ -376,6 +405,7 @@ int main(void)
 		{ "every allocation may fail: prometheus", every_allocation_may_fail, NULL, NULL, &formats[3] },
 		cmocka_unit_test(the_shipped_rules_load_or_say_that_memory_is_short),
 		cmocka_unit_test(conversations_count_what_they_have_memory_for),
+		cmocka_unit_test(a_watch_is_there_or_says_that_memory_is_short),
 	};
 
 	return cmocka_run_group_tests_name("memory", tests, load, unload);

@@ -330,7 +330,7 @@ static const struct {
 	{ "unknown.refused", "5" },
 	{ "other.sessions", "0" },
 	{ "transports.0.other.sessions", "0" },
-	{ "given_up", "{\"peers\":3}" },
+	{ "given_up", "{\"endpoints\":7,\"handshakes\":8,\"peers\":3}" },
 };
 
 static void json_holds_what_conversations_were(void **state)
@@ -342,6 +342,8 @@ static void json_holds_what_conversations_were(void **state)
 	json_t *line;
 
 	(void)state;
+	record->given_up.endpoints = 7;
+	record->given_up.handshakes = 8;
 	record->given_up.peers = 3;
 	assert_int_equal(pm_output_record(output, record, NULL), PM_OK);
 	pm_record_free(record);
@@ -775,6 +777,104 @@ static void text_says_what_is_odd_about_an_interval(void **state)
 		if (!strstr(text, pieces[i]))
 			fail_msg("\"%s\" is not in:\n%s", pieces[i], text);
 	free(text);
+}
+
+static const struct {
+	const char *name;
+	struct pm_evidence evidence;
+	bool live;
+	const char *json, *row_client, *row_frame, *text;
+} examples[] = {
+	{ "an example names its frame and both ends",
+	  { .ip_version = 4,
+	    .transport = PM_TRANSPORT_TCP,
+	    .client_port = 40000,
+	    .server_port = 23,
+	    .client = { { 192, 0, 2, 1 } },
+	    .server = { { 198, 51, 100, 9 } },
+	    .number = 1234567,
+	    .time_ns = INT64_C(1795329001000000000),
+	    .wire = 60 },
+	  false,
+	  "{\"frame\":1234567,\"time\":\"2026-11-22T06:30:01.000000Z\",\"transport\":\"tcp\","
+	  "\"client\":{\"address\":\"192.0.2.1\",\"port\":40000},"
+	  "\"server\":{\"address\":\"198.51.100.9\",\"port\":23}}",
+	  "\"192.0.2.1\"", "1234567",
+	  "note: port_scan: 1 packets, 60 B; first: tcp 192.0.2.1:40000 to 198.51.100.9:23, frame 1,234,567\n" },
+	{ "one over IPv6, for which no frame stands",
+	  { .ip_version = 6,
+	    .transport = PM_TRANSPORT_UDP,
+	    .client_port = 53,
+	    .server_port = 123,
+	    .client = { { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 } },
+	    .server = { { 0x20, 0x01, 0x0d, 0xb8, [15] = 2 } },
+	    .wire = 60 },
+	  false,
+	  "{\"time\":\"1970-01-01T00:00:00.000000Z\",\"transport\":\"udp\","
+	  "\"client\":{\"address\":\"2001:db8::1\",\"port\":53},"
+	  "\"server\":{\"address\":\"2001:db8::2\",\"port\":123}}",
+	  "\"2001:db8::1\"", NULL,
+	  "note: port_scan: 1 packets, 60 B; first: udp [2001:db8::1]:53 to [2001:db8::2]:123\n" },
+	{ "live, numbers of frames say nothing",
+	  { .ip_version = 4, .transport = PM_TRANSPORT_SCTP, .number = 7, .wire = 60 },
+	  true,
+	  "{\"time\":\"1970-01-01T00:00:00.000000Z\",\"transport\":\"sctp\","
+	  "\"client\":{\"address\":\"0.0.0.0\",\"port\":0},"
+	  "\"server\":{\"address\":\"0.0.0.0\",\"port\":0}}",
+	  "\"0.0.0.0\"", NULL,
+	  "note: port_scan: 1 packets, 60 B; first: sctp 0.0.0.0:0 to 0.0.0.0:0\n" },
+};
+
+/* A record with the anomaly of the row, and what was given up to find it. */
+static void write_anomaly(enum pm_format format, size_t row)
+{
+	struct pm_source source = plain_source();
+	struct pm_output *output = output_open(format);
+	struct pm_tally *tally = NULL;
+	struct pm_record *record = NULL;
+
+	source.live = examples[row].live;
+	assert_int_equal(pm_tally_new(rules, &tally), PM_OK);
+	pm_tally_anomaly(tally, PM_ANOMALY_PORT_SCAN, &examples[row].evidence);
+	tally->given_up.watched = 5;
+	assert_int_equal(pm_record_new(tally, &source, &record), PM_OK);
+	assert_int_equal(pm_output_record(output, record, NULL), PM_OK);
+	pm_output_close(output, NULL);
+	pm_record_free(record);
+	pm_tally_free(tally);
+}
+
+static void facets_show_their_example(void **state)
+{
+	json_t *line, *values[LINES];
+	char *text;
+	size_t n;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(examples); i++) {
+		write_anomaly(PM_FORMAT_JSON, i);
+		line = only_line();
+		member_is(line, "facets.0.code", "\"port_scan\"");
+		member_is(line, "facets.0.packets", "1");
+		member_is(line, "facets.0.example", examples[i].json);
+		member_is(line, "given_up", "{\"watched\":5}");
+		json_decref(line);
+		remove(path);
+		write_anomaly(PM_FORMAT_ROWS, i);
+		n = read_lines(values);
+		assert_int_equal(n, 2);
+		member_is(values[1], "row", "\"facet\"");
+		member_is(values[1], "example_client_address", examples[i].row_client);
+		member_is(values[1], "example_frame", examples[i].row_frame);
+		lines_free(values, n);
+		remove(path);
+		write_anomaly(PM_FORMAT_TEXT, i);
+		text = contents_of(path);
+		if (!strstr(text, examples[i].text))
+			fail_msg("%s: \"%s\" is not in:\n%s", examples[i].name, examples[i].text, text);
+		free(text);
+		remove(path);
+	}
 }
 
 static void a_long_path_is_written_whole(void **state)
@@ -1242,6 +1342,7 @@ static const struct CMUnitTest others[] = {
 	CLEAN(text_is_for_people),
 	CLEAN(text_has_columns_for_conversations),
 	CLEAN(text_says_what_is_odd_about_an_interval),
+	CLEAN(facets_show_their_example),
 	CLEAN(a_long_path_is_written_whole),
 	CLEAN(prometheus_adds_up_and_replaces_its_file),
 	CLEAN(prometheus_adds_up_conversations),

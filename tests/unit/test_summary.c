@@ -373,9 +373,10 @@ static uint64_t sessions_of(unsigned transport, uint16_t port)
 static void a_service_knows_its_conversations(void **state)
 {
 	const unsigned all = (1U << PM_TALK_N) - 1, syn = 1U << PM_TALK_SYN,
-		       refused = 1U << PM_TALK_REFUSED;
+		       refused = 1U << PM_TALK_REFUSED,
+		       unanswered = 1U << PM_TALK_UNANSWERED;
 	static const uint64_t tcp[PM_TALK_N] = { 2, 3, 1, 1 }, udp[PM_TALK_N] = { 1, 0, 0, 0 },
-			      none[PM_TALK_N] = { 3, 1, 0, 2 };
+			      none[PM_TALK_N] = { 3, 1, 0, 0 };
 	struct pm_tally *tally = tally_new();
 	const struct pm_service_row *row;
 	struct pm_record *record;
@@ -402,7 +403,7 @@ static void a_service_knows_its_conversations(void **state)
 	row = service_of(record, PM_TRANSPORT_UDP, "alpha");
 	assert_non_null(row);
 	assert_memory_equal(row->talk, udp, sizeof udp); /* its attempt is its session */
-	assert_int_equal(row->talk_known, all & ~syn & ~refused);
+	assert_int_equal(row->talk_known, all & ~syn & ~refused & ~unanswered);
 	assert_true(row->clients.known && !row->clients.estimated);
 	row = &record->unknown;
 	assert_memory_equal(row->talk, none, sizeof none);
@@ -550,6 +551,9 @@ static void records_added_up_are_the_record_of_all(void **state)
 		part->capture = (struct pm_capture_figures){ 10, 5, 1, true, seed != 3, true };
 		part->given_up.fragment_frames = seed;
 		part->given_up.peers = 2 * seed;
+		part->given_up.endpoints = 3 * seed;
+		part->given_up.handshakes = 4 * seed;
+		part->given_up.watched = 5 * seed;
 		record = record_of(part);
 		assert_int_equal(pm_record_add(&sum, record), PM_OK);
 		pm_record_free(record); /* a sum stands without the records in it */
@@ -567,6 +571,9 @@ static void records_added_up_are_the_record_of_all(void **state)
 	assert_false(sum->capture.dropped_kernel_known);
 	assert_int_equal(sum->given_up.fragment_frames, 21);
 	assert_int_equal(sum->given_up.peers, 42);
+	assert_int_equal(sum->given_up.endpoints, 63);
+	assert_int_equal(sum->given_up.handshakes, 84);
+	assert_int_equal(sum->given_up.watched, 105);
 	assert_true(sum->talk);
 	pm_record_free(sum);
 	pm_record_free(whole);
@@ -624,6 +631,10 @@ static void ranges_are_those_of_rfc_6335(void **state)
 static void facets_bear_the_names_of_the_record_in_their_order(void **state)
 {
 	static const char *const names[] = {
+		[PM_FACET_CLIENT_FROM_SERVICE_PORT] = "client_from_service_port",
+		[PM_FACET_PORT_CONFLICT] = "port_conflict",
+		[PM_FACET_PORT_SCAN] = "port_scan",
+		[PM_FACET_SERVICE_ON_UNUSUAL_PORT] = "service_on_unusual_port",
 		[PM_FACET_UDP_SOURCE_PORT_ZERO] = "udp_source_port_zero",
 		[PM_FACET_UDP_DESTINATION_PORT_ZERO] = "udp_destination_port_zero",
 		[PM_FACET_UDPLITE_SOURCE_PORT_ZERO] = "udplite_source_port_zero",

@@ -1122,6 +1122,176 @@ static void freeing_nothing_is_fine(void **state)
 	pm_tally_free(NULL);
 }
 
+/* An event in frame @number, of which all else follows. */
+static struct pm_evidence evidence_of(uint64_t number, uint16_t server_port)
+{
+	return (struct pm_evidence){ .ip_version = 4,
+				     .transport = PM_TRANSPORT_TCP,
+				     .client_port = 40000,
+				     .server_port = server_port,
+				     .client = { { 192, 0, 2, 1 } },
+				     .server = { { 198, 51, 100, 1 } },
+				     .number = number,
+				     .time_ns = 1000 - (int64_t)number,
+				     .wire = WIRE };
+}
+
+static void anomaly(struct pm_tally *tally, enum pm_anomaly anomaly, uint64_t number, uint16_t port)
+{
+	struct pm_evidence evidence = evidence_of(number, port);
+
+	pm_tally_anomaly(tally, anomaly, &evidence);
+}
+
+static void facet_is(const struct pm_tally *tally, enum pm_facet facet, uint64_t packets,
+		     uint64_t example)
+{
+	assert_int_equal(tally->facets[facet].packets, packets);
+	assert_int_equal(tally->facets[facet].bytes, packets * WIRE);
+	assert_int_equal(tally->examples[facet].ip_version, packets ? 4 : 0);
+	assert_int_equal(tally->examples[facet].number, example);
+}
+
+static void anomalies_count_by_facet_with_their_first_as_example(void **state)
+{
+	static const struct {
+		enum pm_anomaly anomaly;
+		enum pm_facet facet;
+	} rows[] = {
+		{ PM_ANOMALY_PORT_SCAN, PM_FACET_PORT_SCAN },
+		{ PM_ANOMALY_SERVICE_PORT, PM_FACET_CLIENT_FROM_SERVICE_PORT },
+		{ PM_ANOMALY_PORT_CONFLICT, PM_FACET_PORT_CONFLICT },
+	};
+	struct pm_tally *tally = tally_new();
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		anomaly(tally, rows[i].anomaly, 0, 80); /* without a frame: last */
+		facet_is(tally, rows[i].facet, 1, 0);
+		anomaly(tally, rows[i].anomaly, 7, 80);
+		anomaly(tally, rows[i].anomaly, 9, 80);
+		facet_is(tally, rows[i].facet, 3, 7);
+		anomaly(tally, rows[i].anomaly, 5, 80);
+		facet_is(tally, rows[i].facet, 4, 5);
+		assert_int_equal(pm_facet_of(rows[i].anomaly), rows[i].facet);
+	}
+	assert_int_equal(pm_facet_of(PM_ANOMALY_UNUSUAL_PORT), PM_FACET_SERVICE_ON_UNUSUAL_PORT);
+	pm_tally_settle(tally);
+	for (size_t i = 0; i < COUNT(rows); i++)
+		facet_is(tally, rows[i].facet, 4, 5);
+	facet_is(tally, PM_FACET_SERVICE_ON_UNUSUAL_PORT, 0, 0);
+	pm_tally_reset(tally, rules);
+	for (size_t i = 0; i < COUNT(rows); i++)
+		facet_is(tally, rows[i].facet, 0, 0);
+	pm_tally_free(tally);
+}
+
+/* @n frames that the port has as service, both ways. */
+static void serve(struct pm_tally *tally, uint16_t port, int n)
+{
+	for (int i = 0; i < n; i++) {
+		uint16_t to = i % 2 ? 40000 : port, from = i % 2 ? port : 40000;
+
+		count(tally, PM_TRANSPORT_TCP, from, to, WIRE);
+	}
+}
+
+static void a_service_on_an_unusual_port_has_sessions_and_traffic(void **state)
+{
+	struct pm_tally *tally = tally_new();
+
+	(void)state;
+	serve(tally, 9000, 9);
+	anomaly(tally, PM_ANOMALY_UNUSUAL_PORT, 3, 9000); /* too few */
+	serve(tally, 9001, 50);                           /* no session */
+	serve(tally, 9002, 12);
+	anomaly(tally, PM_ANOMALY_UNUSUAL_PORT, 60, 9002);
+	anomaly(tally, PM_ANOMALY_UNUSUAL_PORT, 50, 9002);
+	anomaly(tally, PM_ANOMALY_UNUSUAL_PORT, 5, 9003); /* a session, no frames */
+	anomaly(tally, PM_ANOMALY_UNUSUAL_PORT, 55, 9000);
+	for (int again = 0; again < 2; again++) {
+		pm_tally_settle(tally);
+		facet_is(tally, PM_FACET_SERVICE_ON_UNUSUAL_PORT, 12, 50);
+	}
+	serve(tally, 9000, 1); /* ten by now, and its session comes first */
+	pm_tally_settle(tally);
+	facet_is(tally, PM_FACET_SERVICE_ON_UNUSUAL_PORT, 22, 3);
+	/* the same port of another transport is another port */
+	for (int i = 0; i < 20; i++)
+		count(tally, PM_TRANSPORT_SCTP, 40000, 9002, WIRE);
+	pm_tally_settle(tally);
+	facet_is(tally, PM_FACET_SERVICE_ON_UNUSUAL_PORT, 22, 3);
+	pm_tally_reset(tally, rules);
+	serve(tally, 9002, 12);
+	anomaly(tally, PM_ANOMALY_UNUSUAL_PORT, 1, 9001);
+	pm_tally_settle(tally);
+	facet_is(tally, PM_FACET_SERVICE_ON_UNUSUAL_PORT, 0, 0);
+	pm_tally_free(tally);
+}
+
+static void a_busy_port_leaves_room_for_the_examples_of_others(void **state)
+{
+	struct pm_tally *tally = tally_new();
+
+	(void)state;
+	for (uint64_t n = 1; n <= 1000; n++)
+		anomaly(tally, PM_ANOMALY_UNUSUAL_PORT, n, 9000);
+	anomaly(tally, PM_ANOMALY_UNUSUAL_PORT, 1001, 9001);
+	serve(tally, 9001, 20);
+	pm_tally_settle(tally);
+	facet_is(tally, PM_FACET_SERVICE_ON_UNUSUAL_PORT, 20, 1001);
+	pm_tally_free(tally);
+}
+
+/* Events as a run might have them: more ports than examples are kept of. */
+static void happen(struct pm_tally *tally, uint64_t number)
+{
+	uint16_t port = (uint16_t)(9000 + number * 7 % 150);
+
+	anomaly(tally, PM_ANOMALY_UNUSUAL_PORT, number, port);
+	if (number % 3 == 0)
+		anomaly(tally, (enum pm_anomaly)(number % 2 ? PM_ANOMALY_PORT_SCAN
+							    : PM_ANOMALY_PORT_CONFLICT),
+			number, port);
+	/* few ports carry enough; not the first ones */
+	if (port % 50 == 21)
+		serve(tally, port, 3);
+}
+
+static void how_events_are_split_among_tallies_does_not_show(void **state)
+{
+	struct pm_tally *whole = tally_new(), *parts[3];
+	struct pm_evidence examples[PM_FACET_N];
+
+	(void)state;
+	for (uint64_t n = 1; n <= 1000; n++)
+		happen(whole, n);
+	pm_tally_settle(whole);
+	assert_int_equal(whole->facets[PM_FACET_SERVICE_ON_UNUSUAL_PORT].packets % 3, 0);
+	assert_true(whole->examples[PM_FACET_SERVICE_ON_UNUSUAL_PORT].number > 1);
+	memcpy(examples, whole->examples, sizeof examples);
+	for (int way = 0; way < 6; way++) {
+		for (int i = 0; i < 3; i++)
+			parts[i] = tally_new();
+		for (uint64_t n = 1; n <= 1000; n++)
+			happen(parts[way % 3 == 0   ? n % 3
+				     : way % 3 == 1 ? n / 100 % 3
+						    : (1000 - n) / 334],
+			       n);
+		for (int i = 1; i < 3; i++)
+			assert_int_equal(way < 3 ? pm_tally_merge(parts[0], parts[i])
+						 : pm_tally_absorb(parts[0], parts[i]),
+					 PM_OK);
+		pm_tally_settle(parts[0]);
+		assert_memory_equal(parts[0]->facets, whole->facets, sizeof whole->facets);
+		for (int f = 0; f < PM_FACET_N; f++)
+			assert_int_equal(parts[0]->examples[f].number, examples[f].number);
+		for (int i = 0; i < 3; i++)
+			pm_tally_free(parts[i]);
+	}
+	pm_tally_free(whole);
+}
+
 static const struct CMUnitTest others[] = {
 	cmocka_unit_test(frames_without_ports_count_by_reason_and_protocol),
 	cmocka_unit_test(a_frame_counts_in_the_totals_and_by_ip_version),
@@ -1146,6 +1316,10 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(an_absorbed_part_that_is_larger_is_traded),
 	cmocka_unit_test(conversations_follow_other_rules),
 	cmocka_unit_test(addresses_without_room_are_given_up_and_said_to_be),
+	cmocka_unit_test(anomalies_count_by_facet_with_their_first_as_example),
+	cmocka_unit_test(a_service_on_an_unusual_port_has_sessions_and_traffic),
+	cmocka_unit_test(a_busy_port_leaves_room_for_the_examples_of_others),
+	cmocka_unit_test(how_events_are_split_among_tallies_does_not_show),
 	cmocka_unit_test(freeing_nothing_is_fine),
 };
 
