@@ -203,7 +203,7 @@ PM_API struct pm_allowance *pm_allowance_ref(struct pm_allowance *allowance);
 /* NULL is fine. */
 PM_API void pm_allowance_unref(struct pm_allowance *allowance);
 
-/* Places in a tally's filter of who spoke with whom lately: 32 KiB. */
+/* Places in a tally's filter of who spoke with whom lately: 128 KiB. */
 #define PM_TALK_SEEN_BITS 14
 
 struct pm_tally {
