@@ -217,8 +217,8 @@ struct pm_learner_options {
 	/* of all tables: without it nobody can aim at one place; the same, for the same answers */
 	struct pm_hash_key key;
 	/*
-	 * Told of each event, during the call that finds it. @sight: the frame; NULL when none has
-	 * come. NULL: not wanted.
+	 * Told of each event, during the call that finds it. With ip_version 0 it has neither
+	 * addresses nor a frame: pm_watch_cares says that nobody would look. NULL: not wanted.
 	 */
 	void (*event)(void *ctx, const struct pm_evidence *evidence);
 	void *ctx;
@@ -326,6 +326,17 @@ struct pm_watch_options {
 	void (*found)(void *ctx, enum pm_anomaly anomaly, const struct pm_evidence *evidence);
 	void *ctx;
 };
+
+/*
+ * Whether a watch makes anything of the event. Nearly all that UDP does is of no interest: nobody
+ * can tell what is rightly unanswered.
+ */
+static inline bool pm_watch_cares(enum pm_event event, uint8_t transport, uint16_t client_port)
+{
+	return !pm_transport_source_optional((enum pm_transport)transport) ||
+	       event != PM_EVENT_ATTEMPT || client_port == 53 || client_port == 80 ||
+	       client_port == 443;
+}
 
 /* PM_E_MEMORY, PM_E_INVALID (no found function) or 0. Memory is touched only as it is needed. */
 PM_API int pm_watch_new(const struct pm_watch_options *options, struct pm_watch **ret_watch);

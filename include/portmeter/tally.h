@@ -318,6 +318,10 @@ PM_API int pm_tally_talk(struct pm_tally *tally, struct pm_allowance *allowance)
 PM_API void pm_tally_event(struct pm_tally *tally, enum pm_transport transport,
 			   uint16_t server_port, uint16_t service, enum pm_event event);
 
+/* Fetches what it will touch; worth it some events ahead. */
+PM_API void pm_tally_event_fetch(const struct pm_tally *tally, enum pm_transport transport,
+				 uint16_t server_port);
+
 /*
  * The two ends of a frame whose side is @service_port; @service as for pm_tally_event, and without
  * a label nothing is counted. Hashes are keyed ones of addresses, with one key for all tallies that

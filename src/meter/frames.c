@@ -331,13 +331,18 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 	if (!kept) {
 		uint8_t *head = meter->heads + meter->n_items * HEAD;
 
-		memcpy(head, frame->bytes, frame->held < HEAD ? frame->held : HEAD);
+		/* of a size that is known here it is a few moves */
+		if (frame->held >= HEAD)
+			memcpy(head, frame->bytes, HEAD);
+		else
+			memcpy(head, frame->bytes, frame->held);
 		item->bytes = head;
 	}
 	if (entry->decision.rung == PM_RUNG_N) {
 		if (pm_side_asks(meter->rules, brief))
 			return false;
 		pm_learner_fetch(meter->asked, brief, entry->src_host, entry->dst_host);
+		meter->shown[meter->n_shown++] = (uint16_t)meter->n_items;
 	}
 	pm_tally_frame(meter->tally, pm_brief_ip_version(brief), frame->wire);
 	if (!kept)
@@ -385,6 +390,7 @@ static PM_OUT_OF_LINE void note_fully(struct pm_meter *helper, const struct pm_f
 	if (packet->verdict == PM_VERDICT_PORTS) {
 		helper->entries[helper->n_items] = entry_of_packet(helper, packet, frame->wire);
 		helper->items[helper->n_items].brief = 0;
+		helper->shown[helper->n_shown++] = (uint16_t)helper->n_items;
 		helper->n_generals++;
 		noted(helper);
 		return;
@@ -421,20 +427,20 @@ void pm_meter_note(void *ctx, const struct pm_frame *frame)
 		note_fully(helper, frame);
 }
 
-/* In turn: what stands before the item @i, and the item if it is a general one. */
+/* In turn: what came before the item @i, and the item itself if it is a general one. */
 static const struct pm_general *decide_generals(struct pm_meter *meter, struct pm_meter *helper,
 						const struct pm_general *general, size_t i)
 {
 	const struct pm_general *end = helper->generals + helper->n_generals;
 
-	for (; general < end && general->before == i; general++) {
+	for (; general < end && general->before <= i; general++) {
 		const struct pm_packet *packet = &general->packet;
+		struct pm_tally_entry *entry = &helper->entries[general->before];
 
 		switch (packet->verdict) {
 		case PM_VERDICT_PORTS:
-			helper->entries[i].decision =
-				decide_packet(meter, packet, &general->carrier, &helper->entries[i],
-					      general->link, &general->frame);
+			entry->decision = decide_packet(meter, packet, &general->carrier, entry,
+							general->link, &general->frame);
 			break;
 		case PM_VERDICT_FRAGMENT:
 			count_later(meter, packet, &general->carrier, &general->frame);
@@ -448,30 +454,47 @@ static const struct pm_general *decide_generals(struct pm_meter *meter, struct p
 	return general;
 }
 
+/* In turn: a frame that has a brief. */
+static void decide_item(struct pm_meter *meter, const struct pm_item *item,
+			struct pm_tally_entry *entry)
+{
+	/* What has been learned since it was noted may concern it. */
+	if (entry->decision.rung != PM_RUNG_N)
+		entry->decision = pm_learner_glance(meter->classes, item->brief, item->number);
+	if (entry->decision.rung == PM_RUNG_N)
+		entry->decision = decide_brief(meter, item->brief, item->bytes, entry, item->number,
+					       item->time_ns);
+}
+
+/*
+ * As long as nothing is learned, only those are looked at that were to be shown; from then on, all
+ * that come behind.
+ */
 void pm_meter_decide(struct pm_meter *meter, struct pm_meter *helper)
 {
 	const struct pm_general *general = helper->generals;
-	size_t i = helper->n_decided;
+	size_t i = helper->n_decided, shown = 0;
 
 	meter->told = helper->tally;
-	for (; i < helper->n_items; i++) {
-		const struct pm_item *item = &helper->items[i];
-		struct pm_tally_entry *entry = &helper->entries[i];
-
-		general = decide_generals(meter, helper, general, i);
-		if (!item->brief)
-			continue;
-		/* What has been learned since it was noted may concern it. */
-		if (entry->decision.rung != PM_RUNG_N &&
-		    pm_learner_generation(meter->learner) != helper->generation)
-			entry->decision =
-				pm_learner_glance(meter->classes, item->brief, item->number);
-		if (entry->decision.rung == PM_RUNG_N)
-			entry->decision = decide_brief(meter, item->brief, item->bytes, entry,
-						       item->number, item->time_ns);
+	while (i < helper->n_items) {
+		if (pm_learner_generation(meter->learner) == helper->generation) {
+			while (shown < helper->n_shown && helper->shown[shown] < i)
+				shown++;
+			if (shown == helper->n_shown)
+				break;
+			i = helper->shown[shown];
+		}
+		if (helper->n_generals)
+			general = decide_generals(meter, helper, general, i);
+		if (helper->items[i].brief)
+			decide_item(meter, &helper->items[i], &helper->entries[i]);
+		i++;
 	}
-	decide_generals(meter, helper, general, i);
-	helper->n_decided = i;
+	if (helper->n_generals)
+		decide_generals(meter, helper, general, helper->n_items);
+	pm_meter_count_events(meter);
+	helper->n_decided = helper->n_items;
+	helper->n_shown = 0;
 	helper->generation = pm_learner_generation(meter->learner);
 	meter->told = meter->tally;
 }
@@ -506,10 +529,13 @@ int pm_meter_make_room(struct pm_meter *meter, size_t room, bool kept)
 	meter->room = room;
 	meter->entries = malloc(room * sizeof *meter->entries);
 	meter->items = malloc(room * sizeof *meter->items);
+	meter->shown = malloc(room * sizeof *meter->shown);
 	if (kept)
 		meter->generals = malloc(GENERALS_MAX * sizeof *meter->generals);
 	else
 		meter->heads = calloc(room, HEAD);
-	return meter->entries && meter->items && (meter->generals || meter->heads) ? PM_OK
-										   : PM_E_MEMORY;
+	if (!meter->entries || !meter->items || !meter->shown ||
+	    (!meter->generals && !meter->heads))
+		return PM_E_MEMORY;
+	return PM_OK;
 }

@@ -38,12 +38,18 @@ struct pm_item {
 	uint64_t number;
 };
 
+/* What a conversation has done, to be counted. */
+struct pm_noted_event {
+	uint16_t port; /* the service's */
+	uint8_t transport, event;
+};
+
 /* What a packet means that has no brief. */
 struct pm_general {
 	struct pm_packet packet, carrier;
 	struct pm_fragment_frame frame;
 	const uint8_t *link; /* where its Ethernet source address stands; NULL: it has none */
-	size_t before;       /* the item that it is, or stands before */
+	size_t before;       /* the item that it is, or that it came before */
 };
 
 struct pm_meter {
@@ -78,7 +84,8 @@ struct pm_meter {
 	 */
 	struct pm_tally_entry *entries;
 	struct pm_item *items;
-	size_t room, n_items, n_decided;
+	uint16_t *shown; /* those that are to be shown to the learner, whatever it learns meanwhile */
+	size_t room, n_items, n_decided, n_shown;
 	uint8_t *heads; /* of the items, HEAD bytes each; NULL: their bytes stay where they are */
 
 	/*
@@ -91,6 +98,8 @@ struct pm_meter {
 	size_t n_generals;
 	void (*full)(void *ctx); /* there is no room to note more */
 	void *full_ctx;
+	struct pm_noted_event events[AHEAD]; /* while their counters are being fetched */
+	size_t n_events;
 	bool absorbed; /* what its tally holds has been added to another */
 
 	pthread_mutex_t lock;                      /* of all below */
@@ -120,6 +129,8 @@ static inline void pm_meter_note_time(struct pm_meter *meter, int64_t time_ns)
 void pm_meter_find_interval(struct pm_meter *meter, int64_t time_ns);
 /* Decides and counts what has been noted. Before anything looks at the counters. */
 void pm_meter_catch_up(struct pm_meter *meter);
+/* Counts the events that have been told, in the tally that they were told for. */
+void pm_meter_count_events(struct pm_meter *meter);
 /*
  * For so many frames to be noted; @kept: their bytes stay where they are until they are counted.
  * PM_E_MEMORY or 0; freed with the meter.

@@ -36,9 +36,28 @@ static void on_event(void *ctx, const struct pm_evidence *evidence)
 {
 	struct pm_meter *meter = ctx;
 
-	pm_tally_event(meter->told, (enum pm_transport)evidence->transport, evidence->server_port,
-		       service_of(meter, evidence), (enum pm_event)evidence->event);
-	pm_watch_event(meter->watch, meter->rules, evidence);
+	enum pm_event event = (enum pm_event)evidence->event;
+	enum pm_transport transport = (enum pm_transport)evidence->transport;
+	uint16_t service = service_of(meter, evidence);
+
+	if (service == 0 && meter->n_events < AHEAD) {
+		pm_tally_event_fetch(meter->told, transport, evidence->server_port);
+		meter->events[meter->n_events++] = (struct pm_noted_event){
+			evidence->server_port, evidence->transport, evidence->event
+		};
+	} else {
+		pm_tally_event(meter->told, transport, evidence->server_port, service, event);
+	}
+	if (pm_watch_cares(event, evidence->transport, evidence->client_port))
+		pm_watch_event(meter->watch, meter->rules, evidence);
+}
+
+void pm_meter_count_events(struct pm_meter *meter)
+{
+	for (size_t i = 0; i < meter->n_events; i++)
+		pm_tally_event(meter->told, (enum pm_transport)meter->events[i].transport,
+			       meter->events[i].port, 0, (enum pm_event)meter->events[i].event);
+	meter->n_events = 0;
 }
 
 static void on_anomaly(void *ctx, enum pm_anomaly anomaly, const struct pm_evidence *evidence)
@@ -149,6 +168,7 @@ void pm_meter_free(struct pm_meter *meter)
 	pm_watch_free(meter->watch);
 	free(meter->entries);
 	free(meter->items);
+	free(meter->shown);
 	free(meter->heads);
 	free(meter->generals);
 	pm_rules_unref(meter->next_rules);
@@ -239,6 +259,7 @@ static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bo
 	pm_fragments_flush(meter->fragments);
 	pm_meter_catch_up(meter);
 	pm_learner_close(meter->learner, end, last);
+	pm_meter_count_events(meter);
 	pm_fragments_given_up(meter->fragments, &datagrams, &fragments);
 	tally->given_up.fragment_datagrams += datagrams;
 	tally->given_up.fragment_frames += fragments;

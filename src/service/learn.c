@@ -392,14 +392,27 @@ static void tell(const struct pm_learner *learner, enum pm_event event,
 	uint16_t src_port = pm_brief_src_port(sight->brief);
 	uint16_t dst_port = pm_brief_dst_port(sight->brief);
 	bool to = client_is_src != turned; /* the frame goes to the service */
+	uint8_t transport = pm_brief_transport(sight->brief);
 	struct pm_evidence evidence;
 
 	if (!learner->options.event)
 		return;
+	if (!pm_watch_cares(event, transport, to ? src_port : dst_port) &&
+	    !pm_rules_scoped(learner->rules, (enum pm_transport)transport,
+			     to ? dst_port : src_port)) {
+		/* no more of it is looked at */
+		evidence.ip_version = 0;
+		evidence.event = (uint8_t)event;
+		evidence.transport = transport;
+		evidence.client_port = to ? src_port : dst_port;
+		evidence.server_port = to ? dst_port : src_port;
+		learner->options.event(learner->options.ctx, &evidence);
+		return;
+	}
 	evidence = (struct pm_evidence){
 		.event = (uint8_t)event,
 		.ip_version = version,
-		.transport = pm_brief_transport(sight->brief),
+		.transport = transport,
 		.link_known = sight->link != NULL,
 		.client_port = to ? src_port : dst_port,
 		.server_port = to ? dst_port : src_port,
