@@ -30,6 +30,8 @@ struct pm_meter_options {
 	 * does.
 	 */
 	const struct pm_tunnels *tunnels;
+	/* Frames are counted by endpoint too, so many at once (from 2); 0: they are not. */
+	size_t endpoints;
 	/* asked for the counts of its source number @source when an interval closes; NULL: none */
 	struct pm_capture *capture;
 	size_t source;
@@ -45,7 +47,7 @@ struct pm_meter_options {
 
 struct pm_meter; /* opaque */
 
-/* PM_E_MEMORY, PM_E_INVALID (negative interval, no rules, no closed function) or 0. */
+/* PM_E_MEMORY, PM_E_INVALID (negative interval, no rules, no closed function, 1 endpoint) or 0. */
 PM_API int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_meter);
 /* NULL is fine. What has not been closed and taken is lost: finish first. */
 PM_API void pm_meter_free(struct pm_meter *meter);

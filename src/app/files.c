@@ -78,6 +78,7 @@ static bool add_series(struct file_run *f)
 		.interval_ns = options->interval_ns,
 		.rules = f->run->rules,
 		.tunnels = options->tunnels,
+		.endpoints = options->endpoints,
 		.capture = f->capture,
 		.source = f->n,
 		.closed = on_closed,

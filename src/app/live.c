@@ -239,6 +239,7 @@ static int sensor_open(struct live_run *live, struct sensor *sensor, const char 
 		.live = true,
 		.rules = live->run->rules,
 		.tunnels = options->tunnels,
+		.endpoints = options->endpoints,
 		.closed = on_closed,
 		.frame = options->output.format == PM_FORMAT_FRAMES ? on_fate : NULL,
 		.ctx = sensor,

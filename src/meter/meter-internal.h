@@ -26,7 +26,8 @@ enum start {
 /* What a frame means to the fragment table, to be done when all before it has been. */
 struct pm_deferred {
 	struct pm_packet packet;
-	struct pm_packet carrier;       /* of a later fragment */
+	/* of a later fragment; of a first one, as what its later ones count */
+	struct pm_packet carrier;
 	struct pm_fragment_frame frame; /* of a first one only the time counts */
 	uint32_t note;                  /* of a first one */
 	bool later;
@@ -48,6 +49,7 @@ struct pm_meter {
 	int64_t begin, end, floor;
 	uint64_t span;          /* end - begin; 0 when none is open */
 	struct pm_tally *tally; /* NULL only when finished */
+	bool wholly;            /* all frames take the general way: something wants whole packets */
 	const struct pm_link *link;
 	uint32_t linktype;
 	struct pm_capture_counts counted; /* at the last closing */

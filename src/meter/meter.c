@@ -53,6 +53,14 @@ static inline void count_ports(struct pm_meter *meter, struct pm_tally_entry ent
 		catch_up(meter);
 }
 
+static inline void count_endpoint(struct pm_meter *meter, const struct pm_tally_entry *entry,
+				  uint8_t ip_version, const struct pm_address *src,
+				  const struct pm_address *dst)
+{
+	if (meter->options.endpoints)
+		pm_tally_endpoint(meter->tally, entry, ip_version, src, dst);
+}
+
 static void report_ports(struct pm_meter *meter, const struct pm_fragment_frame *frame,
 			 uint8_t transport, uint16_t src_port, uint16_t dst_port,
 			 struct pm_decision decision)
@@ -70,7 +78,7 @@ static void count_fragment(void *ctx, const struct pm_fragment_frame *frame,
 			   const struct pm_fragment_origin *origin)
 {
 	struct pm_meter *meter = ctx;
-	struct pm_decision decision;
+	struct pm_tally_entry entry;
 
 	if (!origin) {
 		count_no_port(meter, PM_VERDICT_FRAGMENT, 0, frame);
@@ -80,15 +88,16 @@ static void count_fragment(void *ctx, const struct pm_fragment_frame *frame,
 		count_no_port(meter, PM_VERDICT_NO_PORTS_PROTOCOL, origin->ip_protocol, frame);
 		return;
 	}
-	decision = pm_decision_unpack(origin->note);
-	count_ports(meter, (struct pm_tally_entry){ .src_port = origin->src_port,
-						    .dst_port = origin->dst_port,
-						    .decision = decision,
-						    .wire = frame->wire,
-						    .transport = origin->transport });
+	entry = (struct pm_tally_entry){ .src_port = origin->src_port,
+					 .dst_port = origin->dst_port,
+					 .decision = pm_decision_unpack(origin->note),
+					 .wire = frame->wire,
+					 .transport = origin->transport };
+	count_ports(meter, entry);
+	count_endpoint(meter, &entry, origin->ip_version, &origin->src, &origin->dst);
 	if (meter->options.frame)
 		report_ports(meter, frame, origin->transport, origin->src_port, origin->dst_port,
-			     decision);
+			     entry.decision);
 }
 
 /* Service ids hold within one set of rules, and a first fragment outlives its set. */
@@ -101,21 +110,25 @@ static struct pm_decision decide_again(const struct pm_meter *meter, const struc
 	packet.transport = origin->transport;
 	packet.src_port = origin->src_port;
 	packet.dst_port = origin->dst_port;
+	packet.ip_version = origin->ip_version;
+	packet.src = origin->src;
+	packet.dst = origin->dst;
 	return pm_side_decide(meter->rules, &packet);
 }
 
-/* A first fragment tells as what the later ones of its datagram count. */
-static void remember(struct pm_meter *meter, const struct pm_packet *packet, int64_t time_ns,
-		     uint32_t note)
+/* A first fragment tells as what the later ones of its datagram count: itself, or what is in it. */
+static void remember(struct pm_meter *meter, const struct pm_packet *packet,
+		     const struct pm_packet *counts, int64_t time_ns, uint32_t note)
 {
 	if (!(packet->notes & PM_NOTE_FIRST_FRAGMENT))
 		return;
 	if (meter->defer)
 		meter->defer(meter->defer_ctx, &(struct pm_deferred){ .packet = *packet,
+								      .carrier = *counts,
 								      .frame.time_ns = time_ns,
 								      .note = note });
 	else
-		pm_fragments_first(meter->fragments, packet, time_ns, note);
+		pm_fragments_first(meter->fragments, packet, counts, time_ns, note);
 }
 
 /*
@@ -127,7 +140,7 @@ static void count_later(struct pm_meter *meter, const struct pm_packet *packet,
 {
 	const struct pm_fragment_origin *origin;
 	struct pm_fragment_origin decided;
-	struct pm_packet first = *carrier;
+	struct pm_packet counts = *carrier;
 
 	origin = pm_fragments_later(meter->fragments, packet, frame);
 	if (!origin)
@@ -136,12 +149,15 @@ static void count_later(struct pm_meter *meter, const struct pm_packet *packet,
 	if (meter->relabelled && origin->verdict == PM_VERDICT_PORTS)
 		decided.note = pm_decision_pack(decide_again(meter, packet, origin));
 	count_fragment(meter, frame, &decided);
-	first.verdict = decided.verdict;
-	first.ip_protocol = decided.ip_protocol;
-	first.transport = decided.transport;
-	first.src_port = decided.src_port;
-	first.dst_port = decided.dst_port;
-	remember(meter, &first, frame->time_ns, decided.note);
+	counts.verdict = decided.verdict;
+	counts.ip_protocol = decided.ip_protocol;
+	counts.transport = decided.transport;
+	counts.src_port = decided.src_port;
+	counts.dst_port = decided.dst_port;
+	counts.ip_version = decided.ip_version;
+	counts.src = decided.src;
+	counts.dst = decided.dst;
+	remember(meter, carrier, &counts, frame->time_ns, decided.note);
 }
 
 /* All that is not plainly a packet with ports. */
@@ -163,9 +179,25 @@ static void count_other(struct pm_meter *meter, const struct pm_packet *packet,
 	}
 	count_no_port(meter, (enum pm_verdict)packet->verdict, packet->ip_protocol, &facts);
 	if (packet->verdict == PM_VERDICT_NO_PORTS_PROTOCOL) {
-		remember(meter, packet, frame->time_ns, 0);
-		remember(meter, carrier, frame->time_ns, 0);
+		remember(meter, packet, packet, frame->time_ns, 0);
+		remember(meter, carrier, packet, frame->time_ns, 0);
 	}
+}
+
+/* A tally as the options want it. PM_E_MEMORY or 0. */
+static int tally_make(const struct pm_meter *meter, struct pm_tally **ret_tally)
+{
+	struct pm_tally *tally;
+	int r = pm_tally_new(meter->rules, &tally);
+
+	if (r == PM_OK && meter->options.endpoints) {
+		r = pm_tally_by_endpoint(tally, meter->options.endpoints);
+		if (r < 0)
+			pm_tally_free(tally);
+	}
+	if (r == PM_OK)
+		*ret_tally = tally;
+	return r;
 }
 
 int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_meter)
@@ -174,7 +206,8 @@ int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_m
 	struct pm_fragments_options fragments = { .release = count_fragment };
 	int r;
 
-	if (!options->rules || !options->closed || options->interval_ns < 0)
+	if (!options->rules || !options->closed || options->interval_ns < 0 ||
+	    options->endpoints == 1)
 		return PM_E_INVALID;
 	meter = calloc(1, sizeof *meter);
 	if (!meter)
@@ -182,12 +215,13 @@ int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_m
 	meter->options = *options;
 	meter->rules = pm_rules_ref(options->rules);
 	meter->linktype = UINT32_MAX;
+	meter->wholly = options->frame || options->endpoints;
 	pthread_mutex_init(&meter->lock, NULL);
 	fragments.key = pm_hash_key_random();
 	fragments.ctx = meter;
 	r = pm_fragments_new(&fragments, &meter->fragments);
 	if (r == PM_OK)
-		r = pm_tally_new(options->rules, &meter->tally);
+		r = tally_make(meter, &meter->tally);
 	if (r < 0) {
 		pm_meter_free(meter);
 		return r;
@@ -237,7 +271,7 @@ static struct pm_tally *spare_take(struct pm_meter *meter)
 
 	if (meter->n_spare)
 		return meter->spare[--meter->n_spare];
-	if (meter->n_tallies == TALLIES_MAX || pm_tally_new(meter->rules, &fresh) < 0)
+	if (meter->n_tallies == TALLIES_MAX || tally_make(meter, &fresh) < 0)
 		return NULL;
 	meter->n_tallies++;
 	return fresh;
@@ -412,8 +446,8 @@ static PM_OUT_OF_LINE void find_interval(struct pm_meter *meter, int64_t time_ns
 /* A frame that takes the general way; it is in the totals but for its IP version. */
 static PM_OUT_OF_LINE void count_fully(struct pm_meter *meter, const struct pm_frame *frame)
 {
-	struct pm_decision decision;
 	struct pm_packet packet, carrier = { .notes = 0 };
+	struct pm_tally_entry entry;
 
 	if (meter->options.tunnels)
 		pm_packet_decode_inner(meter->options.tunnels, meter->link, frame->bytes,
@@ -425,16 +459,18 @@ static PM_OUT_OF_LINE void count_fully(struct pm_meter *meter, const struct pm_f
 		count_other(meter, &packet, &carrier, frame);
 		return;
 	}
-	decision = pm_side_decide(meter->rules, &packet);
-	count_ports(meter, (struct pm_tally_entry){ packet.src_port, packet.dst_port, decision,
-						    frame->wire, packet.transport });
-	remember(meter, &packet, frame->time_ns, pm_decision_pack(decision));
-	remember(meter, &carrier, frame->time_ns, pm_decision_pack(decision));
+	entry = (struct pm_tally_entry){ packet.src_port, packet.dst_port,
+					 pm_side_decide(meter->rules, &packet), frame->wire,
+					 packet.transport };
+	count_ports(meter, entry);
+	count_endpoint(meter, &entry, packet.ip_version, &packet.src, &packet.dst);
+	remember(meter, &packet, &packet, frame->time_ns, pm_decision_pack(entry.decision));
+	remember(meter, &carrier, &packet, frame->time_ns, pm_decision_pack(entry.decision));
 	if (meter->options.frame)
 		report_ports(
 			meter,
 			&(struct pm_fragment_frame){ frame->number, frame->time_ns, frame->wire },
-			packet.transport, packet.src_port, packet.dst_port, decision);
+			packet.transport, packet.src_port, packet.dst_port, entry.decision);
 }
 
 static inline bool may_be_tunnel(const struct pm_meter *meter, pm_brief brief)
@@ -462,7 +498,7 @@ void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 	if (frame->held < frame->wire)
 		meter->tally->snapped++;
 	brief = pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire);
-	if (brief && !meter->options.frame && !may_be_tunnel(meter, brief)) {
+	if (brief && !meter->wholly && !may_be_tunnel(meter, brief)) {
 		decision = pm_side_decide_brief(meter->rules, brief);
 		if (decision.rung != PM_RUNG_N) {
 			pm_tally_frame(meter->tally, pm_brief_ip_version(brief), frame->wire);
@@ -601,7 +637,7 @@ int pm_meter_reserve(struct pm_meter *meter)
 
 	pthread_mutex_lock(&meter->lock);
 	while (r == PM_OK && meter->n_tallies < TALLIES_MAX) {
-		r = pm_tally_new(meter->rules, &meter->spare[meter->n_spare]);
+		r = tally_make(meter, &meter->spare[meter->n_spare]);
 		if (r == PM_OK) {
 			meter->n_spare++;
 			meter->n_tallies++;
@@ -622,10 +658,11 @@ int pm_meter_new_helper(const struct pm_meter *meter,
 	helper->options = meter->options;
 	helper->rules = pm_rules_ref(meter->rules);
 	helper->linktype = UINT32_MAX;
+	helper->wholly = meter->wholly;
 	helper->defer = defer;
 	helper->defer_ctx = ctx;
 	pthread_mutex_init(&helper->lock, NULL);
-	if (pm_tally_new(meter->rules, &helper->tally) < 0) {
+	if (tally_make(helper, &helper->tally) < 0) {
 		pm_meter_free(helper);
 		return PM_E_MEMORY;
 	}
@@ -676,7 +713,8 @@ void pm_meter_apply(struct pm_meter *meter, const struct pm_deferred *deferred)
 	if (deferred->later)
 		count_later(meter, &deferred->packet, &deferred->carrier, &deferred->frame);
 	else
-		remember(meter, &deferred->packet, deferred->frame.time_ns, deferred->note);
+		remember(meter, &deferred->packet, &deferred->carrier, deferred->frame.time_ns,
+			 deferred->note);
 }
 
 void pm_meter_reach(const struct pm_meter *meter, int64_t *ret_from, uint64_t *ret_span)
