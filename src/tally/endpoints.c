@@ -123,7 +123,15 @@ static bool outweighs(const struct pm_endpoint *a, const struct pm_endpoint *b)
 {
 	uint64_t x = bytes_of(a), y = bytes_of(b);
 
-	return x != y ? x > y : memcmp(a, b, NAME_SIZE) < 0;
+	if (x != y)
+		return x > y;
+	if (a->transport != b->transport)
+		return a->transport < b->transport;
+	if (a->port != b->port)
+		return a->port < b->port;
+	if (a->ip_version != b->ip_version)
+		return a->ip_version < b->ip_version;
+	return memcmp(&a->address, &b->address, sizeof a->address) < 0;
 }
 
 static void swap(struct pm_endpoint *a, struct pm_endpoint *b)
