@@ -156,7 +156,11 @@ static void send(struct run *run, int i)
 static int meter_run(struct run *run)
 {
 	struct pm_meter_options options = {
-		.interval_ns = 4 * SECOND, .rules = run->rules, .closed = on_closed, .ctx = run
+		.interval_ns = 4 * SECOND,
+		.rules = run->rules,
+		.endpoints = 2,
+		.closed = on_closed,
+		.ctx = run,
 	};
 	int r = pm_meter_new(&options, &run->meter);
 
