@@ -273,6 +273,49 @@ static void the_shipped_rules_load_or_say_that_memory_is_short(void **state)
 	}
 }
 
+/* Where there is no memory for more endpoints, the smaller ones give way, and every sum closes. */
+static void a_table_of_endpoints_that_cannot_grow_forgets(void **state)
+{
+	static const struct pm_source source = { .name = "test", .snaplen = -1 };
+	struct pm_rules *rules = traffic_rules(rules_text, 1);
+	unsigned long n = 1;
+
+	(void)state;
+	assert_non_null(rules);
+	for (bool failed = true; failed; n++) {
+		struct pm_tally *tally = NULL;
+		struct pm_record *record;
+
+		memset(&heap, 0, sizeof heap);
+		assert_int_equal(pm_tally_new(rules, &tally), PM_OK);
+		heap.fails_at = n;
+		heap.for_good = true;
+		heap.on = true;
+		if (pm_tally_by_endpoint(tally, 65536) < 0) {
+			assert_null(tally->endpoints);
+			assert_int_equal(heap.held, 0);
+		}
+		for (uint32_t i = 0; tally->endpoints && i < 5000; i++) {
+			struct pm_tally_entry entry = { 40000, 53, { 0, PM_SIDE_DST, PM_RUNG_ZERO }, 60 + i, PM_TRANSPORT_TCP };
+			struct pm_address address = { { 10, 0, (uint8_t)(i >> 8), (uint8_t)i } };
+
+			pm_tally_frame(tally, 4, entry.wire);
+			pm_tally_ports(tally, &entry, 1);
+			pm_tally_endpoint(tally, &entry, 4, &address, &address);
+		}
+		failed = heap.failed;
+		heap.on = false;
+		assert_int_equal(pm_record_new(tally, &source, &record), PM_OK);
+		assert_null(sums_problem(record));
+		if (tally->endpoints)
+			assert_int_equal(record->endpoints_other.forgotten.endpoints != 0, failed);
+		pm_record_free(record);
+		pm_tally_free(tally);
+	}
+	assert_true(n > 8);
+	pm_rules_unref(rules);
+}
+
 static void write_file(const char *path, const void *bytes, size_t size)
 {
 	FILE *file = fopen(path, "w");
@@ -318,6 +361,7 @@ int main(void)
 		{ "every allocation may fail: rows", every_allocation_may_fail, NULL, NULL, &formats[1] },
 		{ "every allocation may fail: text", every_allocation_may_fail, NULL, NULL, &formats[2] },
 		{ "every allocation may fail: prometheus", every_allocation_may_fail, NULL, NULL, &formats[3] },
+		cmocka_unit_test(a_table_of_endpoints_that_cannot_grow_forgets),
 		cmocka_unit_test(the_shipped_rules_load_or_say_that_memory_is_short),
 	};
 
