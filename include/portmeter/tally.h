@@ -162,7 +162,7 @@ struct pm_given_up {
 	uint64_t fragment_frames;    /* waiting fragments made orphans for want of room */
 	/* frames whose port may lack in a host-scoped service's list */
 	uint64_t service_ports;
-	/* endpoints forgotten for want of room; a record's own, of a tally see pm_tally_endpoints */
+	/* endpoints forgotten for want of room; only in records, of a tally: pm_tally_endpoints */
 	uint64_t endpoints;
 };
 

@@ -12,8 +12,8 @@ void pm_endpoints_free(struct pm_endpoints *endpoints);
 size_t pm_endpoints_rows(const struct pm_endpoints *endpoints);
 void pm_endpoints_clear(struct pm_endpoints *endpoints);
 /*
- * Adds all of @from. Their union is cut to the limit at the end, so that it does not matter in which
- * order the endpoints come.
+ * Adds all of @from. Their union is cut to the limit at the end, so that it does not matter in
+ * which order the endpoints come.
  */
 void pm_endpoints_merge(struct pm_endpoints *into, const struct pm_endpoints *from);
 

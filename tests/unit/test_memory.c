@@ -296,9 +296,11 @@ static void a_table_of_endpoints_that_cannot_grow_forgets(void **state)
 			assert_int_equal(heap.held, 0);
 		}
 		for (uint32_t i = 0; tally->endpoints && i < 5000; i++) {
-			struct pm_tally_entry entry = { 40000, 53, { 0, PM_SIDE_DST, PM_RUNG_ZERO }, 60 + i, PM_TRANSPORT_TCP };
+			struct pm_tally_entry entry = { .src_port = 40000, .dst_port = 53 };
 			struct pm_address address = { { 10, 0, (uint8_t)(i >> 8), (uint8_t)i } };
 
+			entry.decision = (struct pm_decision){ 0, PM_SIDE_DST, PM_RUNG_EPHEMERAL };
+			entry.wire = 60 + i;
 			pm_tally_frame(tally, 4, entry.wire);
 			pm_tally_ports(tally, &entry, 1);
 			pm_tally_endpoint(tally, &entry, 4, &address, &address);
