@@ -461,6 +461,42 @@ static void a_full_table_keeps_the_larger_half(void **state)
 	pm_tally_free(tally);
 }
 
+/* Of equal bytes, the name decides: transport, port, IP version, address. */
+static void of_equal_endpoints_the_first_by_name_stays(void **state)
+{
+	static const struct pm_packet order[] = {
+		PACKET(4, TCP, 40000, 90, HOSTS4),
+		PACKET(4, UDP, 40000, 80, .dst = { { 1 } }),
+		PACKET(4, UDP, 40000, 80, .dst = { { 2 } }),
+		PACKET(6, UDP, 40000, 80, .dst = { { 1 } }),
+		PACKET(4, UDP, 40000, 81, .dst = { { 1 } }),
+		PACKET(4, SCTP, 40000, 70, HOSTS4),
+	};
+	struct pm_packet more = udp4(1, 40000, 2, 1);
+
+	(void)state;
+	for (size_t a = 0; a < COUNT(order); a++)
+		for (size_t b = 0; b < COUNT(order); b++) {
+			const struct pm_packet *stays = &order[a < b ? a : b];
+			struct pm_tally *tally;
+			struct pm_endpoints_view view;
+
+			if (a == b)
+				continue;
+			tally = tally_new(2);
+			count(tally, &order[a], 100);
+			count(tally, &order[b], 100);
+			count(tally, &more, 50);
+			assert_true(pm_tally_endpoints(tally, &view));
+			assert_int_equal(view.n, 2);
+			assert_int_equal(view.rows[0].port, stays->dst_port);
+			assert_int_equal(view.rows[0].ip_version, stays->ip_version);
+			assert_memory_equal(&view.rows[0].address, &stays->dst,
+					    sizeof view.rows[0].address);
+			pm_tally_free(tally);
+		}
+}
+
 /* A row that one tally alone holds may be among what the other has forgotten. */
 static void a_merged_row_is_marked_if_the_other_side_forgot(void **state)
 {
@@ -712,32 +748,75 @@ static void a_fragment_counts_for_the_endpoint_of_its_first(void **state)
 	bench_free(&b);
 }
 
-/* An IPv4 datagram in an IPv4 datagram that is in pieces, of which the second comes first. */
+/* Two pieces of an IPv4 datagram with another one in it. */
+struct pieces {
+	uint8_t whole[20 + TRAFFIC_SIZE], piece[TRAFFIC_SIZE];
+	struct pm_frame first, later;
+};
+
+static void pieces_make(struct pieces *p, bool from)
+{
+	p->first = traffic_ip4(p->whole, 4, 0, 0, SECOND);
+	p->later = traffic_ip4(p->piece, 4, 0, 0, SECOND);
+	traffic_ip4(p->whole + 20, 17, from ? 53 : 40000, from ? 40000 : 53, SECOND);
+	p->whole[20 + (from ? 15 : 19)] = 77; /* who serves */
+	put16(p->whole + 2, sizeof p->whole);
+	p->first.held = p->first.wire = sizeof p->whole;
+	traffic_fragment(p->whole, 1, 0, true);
+	traffic_fragment(p->piece, 1, 5, false);
+}
+
 static void a_piece_of_a_tunnel_counts_for_the_endpoint_inside(void **state)
 {
-	uint8_t whole[20 + TRAFFIC_SIZE], piece[TRAFFIC_SIZE];
-	struct pm_frame frame = traffic_ip4(whole, 4, 0, 0, SECOND);
-	struct pm_frame later = traffic_ip4(piece, 4, 0, 0, SECOND);
 	struct pm_tunnels *tunnels;
+	struct pieces p;
 	struct bench b;
 
 	(void)state;
-	traffic_ip4(whole + 20, 17, 40000, 53, SECOND);
-	whole[20 + 19] = 77; /* who is asked */
-	put16(whole + 2, sizeof whole);
-	frame.held = frame.wire = sizeof whole;
-	traffic_fragment(whole, 1, 0, true);
-	traffic_fragment(piece, 1, 5, false);
 	assert_int_equal(pm_tunnels_new(&tunnels), PM_OK);
-	for (int order = 0; order < 2; order++) {
+	for (int i = 0; i < 4; i++) {
+		bool from = i & 1, turned = i & 2;
+
+		pieces_make(&p, from);
 		bench_init(&b, tunnels);
-		pm_meter_frame(b.meter, order ? &later : &frame);
-		pm_meter_frame(b.meter, order ? &frame : &later);
+		pm_meter_frame(b.meter, turned ? &p.later : &p.first);
+		pm_meter_frame(b.meter, turned ? &p.first : &p.later);
 		pm_meter_finish(b.meter, 0, true);
 		assert_int_equal(b.record->n_endpoints, 1);
-		row_is(&b.record->endpoints[0], "198.51.100.77", 53, 2);
+		row_is(&b.record->endpoints[0], from ? "192.0.2.77" : "198.51.100.77", 53, 2);
 		bench_free(&b);
 	}
+	pm_tunnels_free(tunnels);
+}
+
+/* New rules, bound to a host inside of the tunnel: they decide by that host, not by the tunnel's. */
+static void a_piece_of_a_tunnel_is_decided_again_by_what_is_inside(void **state)
+{
+	struct pm_rules *inside = traffic_rules("omega 40000/udp host=192.0.2.1\n"
+						"outside 53/udp host=198.51.100.2\n"
+						"deep 53/udp host=198.51.100.77 priority=90\n", 2);
+	struct pm_tunnels *tunnels;
+	struct pieces p;
+	struct bench b;
+
+	(void)state;
+	assert_non_null(inside);
+	assert_int_equal(pm_tunnels_new(&tunnels), PM_OK);
+	pieces_make(&p, false);
+	bench_init(&b, tunnels);
+	pm_meter_frame(b.meter, &p.first);
+	pm_meter_set_rules(b.meter, inside);
+	pm_meter_cut(b.meter, SECOND);
+	pm_record_free(b.record);
+	b.record = NULL;
+	pm_meter_frame(b.meter, &p.later);
+	pm_meter_finish(b.meter, 0, true);
+	assert_int_equal(b.record->n_services, 1);
+	assert_string_equal(b.record->services[0].service, "deep");
+	row_is(&b.record->endpoints[0], "198.51.100.77", 53, 1);
+	assert_string_equal(b.record->endpoints[0].service, "deep");
+	bench_free(&b);
+	pm_rules_unref(inside);
 	pm_tunnels_free(tunnels);
 }
 
@@ -796,6 +875,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(rows_are_the_same_however_frames_are_split),
 	cmocka_unit_test(what_is_forgotten_depends_on_the_frames_alone),
 	cmocka_unit_test(a_full_table_keeps_the_larger_half),
+	cmocka_unit_test(of_equal_endpoints_the_first_by_name_stays),
 	cmocka_unit_test(a_merged_row_is_marked_if_the_other_side_forgot),
 	cmocka_unit_test(a_reset_tally_has_no_endpoints_and_counts_on),
 	cmocka_unit_test(endpoints_are_counted_only_where_they_are_wanted),
@@ -804,6 +884,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(a_sum_has_the_frames_of_all_endpoints_and_no_rows),
 	cmocka_unit_test(a_fragment_counts_for_the_endpoint_of_its_first),
 	cmocka_unit_test(a_piece_of_a_tunnel_counts_for_the_endpoint_inside),
+	cmocka_unit_test(a_piece_of_a_tunnel_is_decided_again_by_what_is_inside),
 	cmocka_unit_test(a_fragment_behind_new_rules_counts_where_they_see_the_service),
 	cmocka_unit_test(addresses_are_written_as_is_usual),
 };
