@@ -789,12 +789,13 @@ static void a_piece_of_a_tunnel_counts_for_the_endpoint_inside(void **state)
 	pm_tunnels_free(tunnels);
 }
 
-/* New rules, bound to a host inside of the tunnel: they decide by that host, not by the tunnel's. */
+/* New rules that are bound to a host: they decide by the one inside, not by the tunnel's. */
 static void a_piece_of_a_tunnel_is_decided_again_by_what_is_inside(void **state)
 {
 	struct pm_rules *inside = traffic_rules("omega 40000/udp host=192.0.2.1\n"
 						"outside 53/udp host=198.51.100.2\n"
-						"deep 53/udp host=198.51.100.77 priority=90\n", 2);
+						"deep 53/udp host=198.51.100.77 priority=90\n",
+						2);
 	struct pm_tunnels *tunnels;
 	struct pieces p;
 	struct bench b;
