@@ -63,6 +63,26 @@ struct pm_address {
 PM_API void pm_address_text(int ip_version, const struct pm_address *address,
 			    char ret_text[PM_ADDRESS_TEXT_SIZE]);
 
+/*
+ * A keyed hash (pm_fold) of an address of @ip_version 4 or 6, whose 4 or 16 bytes stand at
+ * @address. It tells addresses apart; for a place in a table take pm_endpoint_hash of it.
+ */
+static inline uint64_t pm_host_hash(struct pm_hash_key key, uint8_t ip_version,
+				    const uint8_t *address)
+{
+	if (ip_version == 4)
+		return pm_fold(pm_be32(address) ^ key.k0, key.k1 | 1);
+	return pm_fold(pm_fold(pm_be64(address) ^ key.k1, pm_be64(address + 8) ^ key.k0) ^ key.k0,
+		       key.k1 | 1);
+}
+
+/* The same of a port of that address; every bit of it is good. */
+static inline uint64_t pm_endpoint_hash(uint64_t host, uint8_t transport, uint16_t port)
+{
+	/* an odd number near 2^64 divided by the golden ratio */
+	return pm_fold(host ^ ((uint64_t)transport << 16 | port), UINT64_C(0x9e3779b97f4a7c15));
+}
+
 /* Notes on a packet; bits of pm_packet.notes. */
 enum {
 	PM_NOTE_FIRST_FRAGMENT = 1 << 0, /* offset 0, more to come */
@@ -82,6 +102,19 @@ enum {
 	PM_TCP_ACK = 0x10,
 };
 
+/*
+ * What a packet does to set up or end a conversation: TCP's flags (RFC 9293, section 3.5), the type
+ * of SCTP's first chunk (RFC 9260, section 3.2) and of a DCCP packet (RFC 4340, section 5.1).
+ */
+enum pm_setup {
+	PM_SETUP_NONE,    /* or not known */
+	PM_SETUP_OPEN,    /* SYN; INIT; Request */
+	PM_SETUP_ACCEPT,  /* SYN with ACK; INIT ACK; Response */
+	PM_SETUP_CONFIRM, /* any later ACK; COOKIE ECHO; Ack */
+	PM_SETUP_RESET,   /* RST; ABORT; Reset */
+	PM_SETUP_N,
+};
+
 struct pm_packet {
 	uint8_t verdict;      /* enum pm_verdict */
 	uint8_t ip_version;   /* 4, 6; 0 when no IP header was read whole */
@@ -91,6 +124,7 @@ struct pm_packet {
 	uint16_t dst_port;
 	uint8_t notes;        /* PM_NOTE_ bits */
 	uint8_t tcp_flags;    /* valid with PM_NOTE_TCP_FLAGS */
+	uint8_t setup;        /* enum pm_setup; valid with VERDICT_PORTS */
 	uint16_t vlan;        /* VLAN id of the outermost tag; 0 without one */
 	uint32_t fragment_id; /* IP identification; valid for fragments, first or later */
 	uint8_t fragment_protocol; /* with fragment_id: IPv4's own protocol field, which ip_protocol
@@ -162,7 +196,7 @@ typedef uint64_t pm_brief;
 PM_API pm_brief pm_packet_brief(const struct pm_link *link, const uint8_t *bytes, size_t held,
 				size_t wire);
 
-/* Its parts; as in struct pm_packet. */
+/* Its parts; as in struct pm_packet. The addresses stand behind pm_brief_network bytes. */
 static inline uint16_t pm_brief_src_port(pm_brief brief)
 {
 	return (uint16_t)(brief >> 16);
@@ -190,7 +224,33 @@ static inline uint8_t pm_brief_tcp_flags(pm_brief brief)
 
 static inline uint8_t pm_brief_ip_version(pm_brief brief)
 {
-	return (uint8_t)(brief >> 56);
+	return (uint8_t)(brief >> 56 & 0xf);
+}
+
+/* The bytes of the frame before its IP header. */
+static inline size_t pm_brief_network(pm_brief brief)
+{
+	return 14 + 4 * (size_t)(brief >> 60);
+}
+
+/* The same for any packet with ports, for those who want it; the addresses stand elsewhere. */
+static inline pm_brief pm_brief_of(const struct pm_packet *packet)
+{
+	return (uint64_t)packet->src_port << 16 | packet->dst_port |
+	       (uint64_t)packet->transport << 32 | (uint64_t)packet->notes << 40 |
+	       (uint64_t)packet->tcp_flags << 48 | (uint64_t)packet->ip_version << 56;
+}
+
+/* What TCP's flags say; those that no one sends together say nothing. */
+static inline enum pm_setup pm_tcp_setup(uint8_t flags)
+{
+	if (flags & PM_TCP_RST)
+		return flags & PM_TCP_SYN ? PM_SETUP_NONE : PM_SETUP_RESET;
+	if (flags & PM_TCP_SYN)
+		return flags & PM_TCP_FIN   ? PM_SETUP_NONE
+		       : flags & PM_TCP_ACK ? PM_SETUP_ACCEPT
+					    : PM_SETUP_OPEN;
+	return flags & PM_TCP_ACK ? PM_SETUP_CONFIRM : PM_SETUP_NONE;
 }
 
 /*

@@ -147,6 +147,12 @@ PM_API struct pm_decision pm_side_decide(const struct pm_rules *rules,
  */
 PM_API struct pm_decision pm_side_decide_brief(const struct pm_rules *rules, pm_brief brief);
 
+/* Whether it takes the whole packet to decide: port 0, or a port that host-scoped rules cover. */
+PM_API bool pm_side_asks(const struct pm_rules *rules, pm_brief brief);
+/* The label of the packet's @side, whatever has decided about that; 0: none. */
+PM_API uint16_t pm_side_label(const struct pm_rules *rules, const struct pm_packet *packet,
+			      enum pm_side side);
+
 static inline uint32_t pm_decision_pack(struct pm_decision decision)
 {
 	return (uint32_t)decision.service << 16 | (uint32_t)decision.side << 8 | decision.rung;
@@ -159,6 +165,103 @@ static inline struct pm_decision pm_decision_unpack(uint32_t packed)
 
 	return decision;
 }
+
+/* What a conversation did; the client opened it, the server was asked. */
+enum pm_event {
+	/* TCP SYN, SCTP INIT, DCCP Request, but no repeated one; UDP: first frame of a new pair */
+	PM_EVENT_ATTEMPT,
+	PM_EVENT_ANSWER,     /* SYN-ACK, INIT ACK, Response; UDP: the first reply */
+	PM_EVENT_SESSION,    /* the handshake is complete; UDP has none but ATTEMPT */
+	PM_EVENT_REFUSAL,    /* RST, ABORT or Reset to the attempt */
+	PM_EVENT_UNANSWERED, /* nothing came in time; found when the interval closes, number 0 */
+	PM_EVENT_N,
+};
+
+struct pm_evidence {
+	uint8_t event;      /* enum pm_event */
+	uint8_t ip_version; /* 4 or 6 */
+	uint8_t transport;  /* enum pm_transport */
+	bool link_known;    /* @link is the frame's Ethernet source address */
+	uint8_t link[6];
+	uint16_t client_port, server_port;
+	struct pm_address client, server;
+	uint64_t number; /* of the frame, from 1 */
+	int64_t time_ns;
+	uint32_t wire; /* bytes of the frame */
+};
+
+/*
+ * A frame with ports as the ladder sees it that remembers. What it points at is borrowed for the
+ * call.
+ */
+struct pm_sight {
+	const uint8_t *src, *dst; /* addresses: 4 bytes of IPv4, or 16 of IPv6 */
+	uint64_t src_host, dst_host; /* pm_host_hash of them */
+	const uint8_t *link;      /* Ethernet source address; NULL: none */
+	/* NULL: no more need be known to walk the ladder than the brief */
+	const struct pm_packet *packet;
+	pm_brief brief; /* of a packet that has none: pm_brief_of */
+	uint64_t number;
+	int64_t time_ns;
+	uint32_t wire; /* bytes */
+	uint8_t setup; /* enum pm_setup */
+};
+
+/*
+ * What the ladder remembers, for its rungs `handshake` and `learned`: endpoints that were seen to
+ * serve, handshakes that are on their way, who spoke first to whom. All of it is bounded. The order
+ * of frames matters, so one thread at a time shows them.
+ */
+struct pm_learner; /* opaque */
+
+struct pm_learner_options {
+	size_t endpoints; /* learned ones at most, rounded up to a power of two; 0: 65,536 */
+	/* of all tables: without it nobody can aim at one place; the same, for the same answers */
+	struct pm_hash_key key;
+	/*
+	 * Told of each event, during the call that finds it. @sight: the frame; NULL when none has
+	 * come. NULL: not wanted.
+	 */
+	void (*event)(void *ctx, const struct pm_evidence *evidence);
+	void *ctx;
+};
+
+/* What bounded memory has cost since the last time. */
+struct pm_learner_lost {
+	uint64_t endpoints;  /* learned, and forgotten for want of room */
+	uint64_t handshakes; /* on their way, and forgotten for want of room */
+};
+
+/* PM_E_MEMORY or 0. Memory is touched as it is used, 4 MiB at most with the default. */
+PM_API int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *rules,
+			  struct pm_learner **ret_learner);
+/* NULL is fine. */
+PM_API void pm_learner_free(struct pm_learner *learner);
+/* The rules from here on; those of before are not looked at again. */
+PM_API void pm_learner_follow(struct pm_learner *learner, const struct pm_rules *rules);
+
+/* Walks the whole ladder for the frame, and learns from it. */
+PM_API struct pm_decision pm_learner_decide(struct pm_learner *learner,
+					    const struct pm_sight *sight);
+/*
+ * The same for a brief that is not 0, of frame @number, if it has nothing to do with what is or
+ * will be remembered; any thread may ask beside the one that decides. PM_RUNG_N as rung: it may
+ * have, show it to pm_learner_decide. The answer holds as long as pm_learner_generation stays what
+ * it is.
+ */
+PM_API struct pm_decision pm_learner_glance(const struct pm_learner *learner, pm_brief brief,
+					    uint64_t number);
+/* Another number each time that there is more to remember than before. Any thread. */
+PM_API uint32_t pm_learner_generation(const struct pm_learner *learner);
+
+/*
+ * When an interval closes, at @time_ns: tells of attempts that nobody has answered. @last: also of
+ * those that are too young to say, since no more frames will come.
+ */
+PM_API void pm_learner_close(struct pm_learner *learner, int64_t time_ns, bool last);
+PM_API void pm_learner_lost(struct pm_learner *learner, struct pm_learner_lost *ret_lost);
+/* Endpoints that are learned now. */
+PM_API size_t pm_learner_endpoints(const struct pm_learner *learner);
 
 /* Why a rule stands where it stands among those that cover a port. */
 enum pm_reason {

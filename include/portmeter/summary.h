@@ -53,12 +53,26 @@ PM_API const char *pm_facet_name(enum pm_facet facet);
 /* IANA's short name of an IP protocol in lower case: "icmp"; NULL where it has none. Static. */
 PM_API const char *pm_protocol_name(uint8_t protocol);
 
+/* Figures of conversations, in the order of their members. */
+enum pm_talk_figure {
+	PM_TALK_SESSIONS,
+	PM_TALK_SYN,
+	PM_TALK_REFUSED,
+	PM_TALK_UNANSWERED,
+	PM_TALK_N,
+};
+
+/* "sessions", "syn", "refused", "unanswered"; static. */
+PM_API const char *pm_talk_name(enum pm_talk_figure figure);
+
 struct pm_port_row {
 	const char *service; /* unscoped label; NULL: none */
 	struct pm_count src, dst, as_service;
+	uint64_t sessions;
 	uint16_t port;
 	uint8_t transport; /* enum pm_transport */
 	bool metric;       /* its rule is marked metric=port */
+	bool talk;         /* @sessions is known: it served, in a run that counts conversations */
 };
 
 /* A service, and, without a name, what has no label. */
@@ -68,6 +82,9 @@ struct pm_service_row {
 	size_t n_ports;
 	struct pm_count count, to_service, from_service, symmetric;
 	uint64_t side_by[PM_RUNG_N];    /* packets */
+	uint64_t talk[PM_TALK_N];
+	struct pm_distinct clients, servers; /* addresses; not known in a sum or without a name */
+	uint8_t talk_known;             /* which of @talk are: bits 1 << enum pm_talk_figure */
 	uint8_t transport;
 };
 
@@ -97,7 +114,7 @@ struct pm_no_port_row {
 
 /* What was cut off the rows of ports. */
 struct pm_other {
-	uint64_t ports;
+	uint64_t ports, sessions;
 	struct pm_count src, dst, as_service;
 };
 
@@ -131,6 +148,7 @@ struct pm_record {
 	size_t n_no_port;
 	struct pm_count facets[PM_FACET_N];
 	struct pm_other other;
+	bool talk; /* conversations were counted */
 
 	struct pm_rules *rules; /* a reference; names are borrowed from it, but in a sum */
 	uint16_t *port_pool;    /* what the services' ports point into */

@@ -39,6 +39,15 @@ struct pm_port_cell {
 	struct pm_count src[2], dst[2]; /* frames from it, frames to it */
 };
 
+/*
+ * Of a port's frames as a service, those of rungs that do not show from the ports alone; a line of
+ * its own, since most frames are of other rungs.
+ */
+struct pm_port_rungs {
+	uint64_t packets[PM_RUNG_SCORE + 1]; /* by rung, but for PM_RUNG_KNOWN */
+	uint64_t symmetric_bytes;
+};
+
 /* Nothing has been counted there. */
 static inline bool pm_port_is_new(const struct pm_port_cell *cell)
 {
@@ -89,8 +98,8 @@ struct pm_tally_transport {
 	uint16_t *used_ports;
 	uint16_t *used_services;
 	uint32_t n_used_ports, n_used_services;
-	uint64_t *scores;                 /* PM_PORTS: frames whose side it is by its score */
-	bool scored;                      /* there are such */
+	struct pm_port_rungs *rungs;      /* PM_PORTS */
+	bool any_rungs;                   /* there are such frames */
 	void *block;                      /* what holds @ports */
 	bool there;                       /* all of its memory */
 };
@@ -162,8 +171,10 @@ struct pm_given_up {
 	uint64_t fragment_frames;    /* waiting fragments made orphans for want of room */
 	/* frames whose port may lack in a host-scoped service's list */
 	uint64_t service_ports;
-	/* endpoints forgotten for want of room; only in records, of a tally: pm_tally_endpoints */
-	uint64_t endpoints;
+	uint64_t endpoints;  /* learned ones forgotten for want of room */
+	uint64_t handshakes; /* on their way, and forgotten for want of room */
+	uint64_t peers; /* services whose addresses were not told apart; of records only */
+	uint64_t by_endpoint; /* rows forgotten for want of room; of records only */
 };
 
 struct pm_interval {
@@ -173,6 +184,51 @@ struct pm_interval {
 	bool partial;
 	uint64_t late;             /* frames that belong to the interval before */
 };
+
+/* Conversations, by what became of them. */
+struct pm_talk_count {
+	uint64_t sessions;   /* handshakes that were completed; new pairs where there are none */
+	uint64_t attempts;   /* TCP: SYN */
+	uint64_t refused;    /* attempts, by RST and its like */
+	uint64_t unanswered; /* attempts */
+};
+
+static inline void pm_talk_add(struct pm_talk_count *to, const struct pm_talk_count *more)
+{
+	to->sessions += more->sessions;
+	to->attempts += more->attempts;
+	to->refused += more->refused;
+	to->unanswered += more->unanswered;
+}
+
+enum pm_role {
+	PM_ROLE_CLIENT,
+	PM_ROLE_SERVER,
+	PM_ROLE_N,
+};
+
+/* A number of distinct addresses. */
+struct pm_distinct {
+	uint64_t count;
+	bool known;
+	bool estimated; /* beyond PM_DISTINCT_EXACT */
+	bool given_up;  /* not known for want of room */
+};
+
+/* So many are counted exactly; of more, the standard error is 1.04 / sqrt(4096): 1.6 %. */
+#define PM_DISTINCT_EXACT 1024
+
+/* Bytes that all tallies of a run may hold to tell addresses apart. Safe to share by threads. */
+struct pm_allowance;
+#define PM_ALLOWANCE_BYTES ((size_t)16 << 20)
+/* PM_E_MEMORY or 0. */
+PM_API int pm_allowance_new(size_t bytes, struct pm_allowance **ret_allowance);
+PM_API struct pm_allowance *pm_allowance_ref(struct pm_allowance *allowance);
+/* NULL is fine. */
+PM_API void pm_allowance_unref(struct pm_allowance *allowance);
+
+/* Places in a tally's filter of who spoke with whom lately: 32 KiB. */
+#define PM_TALK_SEEN_BITS 14
 
 struct pm_tally {
 	struct pm_rules *rules; /* in force for all of it; a reference of its own */
@@ -197,6 +253,8 @@ struct pm_tally {
 	size_t scoped_used;
 	struct pm_hash_key key;
 
+	struct pm_talk *talk; /* conversations; NULL: they are not counted */
+	uint64_t *seen;       /* 1 << PM_TALK_SEEN_BITS, pairs of ends met; NULL: no addresses */
 	struct pm_endpoints *endpoints; /* NULL: none are counted; see pm_tally_by_endpoint */
 };
 
@@ -256,6 +314,8 @@ struct pm_tally_entry {
 	struct pm_decision decision;
 	uint32_t wire;     /* bytes */
 	uint8_t transport; /* enum pm_transport */
+	/* keyed hashes of the addresses, to count clients and servers; 0, both: not known */
+	uint64_t src_host, dst_host;
 };
 
 /* Fetches what pm_tally_ports will touch; worth it some frames ahead. */
@@ -282,6 +342,38 @@ PM_API void pm_tally_endpoint(struct pm_tally *tally, const struct pm_tally_entr
 PM_API void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol,
 			     uint32_t wire);
 
+/*
+ * Has an empty tally count conversations too, from now on and over resets; takes a reference of
+ * @allowance, which all tallies that are merged share. Without this call nothing of it is
+ * allocated, and the calls below do nothing. PM_E_MEMORY or 0.
+ */
+PM_API int pm_tally_talk(struct pm_tally *tally, struct pm_allowance *allowance);
+
+/*
+ * Counts what a conversation with @server_port did; @service 0: the port's label for any address.
+ * Rows are made by frames alone: what became of a service that has no frame in the interval does
+ * not show.
+ */
+PM_API void pm_tally_event(struct pm_tally *tally, enum pm_transport transport,
+			   uint16_t server_port, uint16_t service, enum pm_event event);
+
+/*
+ * The two ends of a frame whose side is @service_port; @service as for pm_tally_event, and without
+ * a label nothing is counted. Hashes are keyed ones of addresses, with one key for all tallies that
+ * are merged.
+ */
+PM_API void pm_tally_peers(struct pm_tally *tally, enum pm_transport transport,
+			   uint16_t service_port, uint16_t service, uint64_t client_hash,
+			   uint64_t server_hash);
+
+/* What has been counted; nothing where conversations are not. */
+PM_API struct pm_talk_count pm_tally_port_talk(const struct pm_tally *tally,
+					       enum pm_transport transport, uint16_t port);
+PM_API struct pm_talk_count pm_tally_service_talk(const struct pm_tally *tally,
+						  enum pm_transport transport, uint16_t service);
+PM_API struct pm_distinct pm_tally_distinct(const struct pm_tally *tally,
+					    enum pm_transport transport, uint16_t service,
+					    enum pm_role role);
 /*
  * Brings the services up to date, before anybody reads them; counting may go on behind it. Frames
  * whose service shows from the port alone are not counted twice while they come.

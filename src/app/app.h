@@ -47,6 +47,7 @@ struct options {
 	size_t endpoints; /* how many are kept at once; 0: none are counted */
 	size_t jobs;    /* threads that read files */
 	bool progress;  /* said in any case */
+	bool sessions;  /* conversations are counted */
 	struct pm_capture_options capture;
 	struct pm_output_options output;
 };
@@ -124,6 +125,7 @@ int command_explain(const struct options *options);
 struct run {
 	const struct options *options;
 	struct pm_rules *rules;
+	struct pm_allowance *allowance; /* NULL: conversations are not counted */
 	uint64_t generation;
 	struct pm_output *output;
 	char sensor[256], id[17];

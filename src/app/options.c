@@ -45,6 +45,7 @@ enum {
 	LONG_JOBS,
 	LONG_BLOCK_SIZE,
 	LONG_PROGRESS,
+	LONG_NO_SESSIONS,
 	LONG_LATER, /* known from the design, not built yet */
 };
 
@@ -67,6 +68,7 @@ static const struct option longs[] = {
 	{ "follow", no_argument, NULL, LONG_FOLLOW },
 	{ "reader", required_argument, NULL, LONG_READER },
 	{ "progress", no_argument, NULL, LONG_PROGRESS },
+	{ "no-sessions", no_argument, NULL, LONG_NO_SESSIONS },
 	{ "listen", required_argument, NULL, LONG_LATER },
 	{ "jobs", required_argument, NULL, LONG_JOBS },
 	{ "block-size", required_argument, NULL, LONG_BLOCK_SIZE },
@@ -101,6 +103,7 @@ void options_help(void)
 	      "  --tunnel outer|inner which IP layer counts, of several (default outer)\n"
 	      "  --tunnel-port KIND=PORT\n"
 	      "                       this UDP port holds such tunnels too: vxlan=8472\n"
+	      "  --no-sessions        do not count sessions, clients and servers\n"
 	      "\n"
 	      "Output\n"
 	      "  --interval SECONDS   one record each (default 10; 0: one for everything)\n"
@@ -358,6 +361,9 @@ static int parse_long(int option, const char *text, const char *name, struct opt
 	case LONG_PROGRESS:
 		o->progress = true;
 		return EXIT_DONE;
+	case LONG_NO_SESSIONS:
+		o->sessions = false;
+		return EXIT_DONE;
 	case LONG_READER:
 		o->capture.plain_reader = strcmp(text, "libpcap") == 0;
 		if (o->capture.plain_reader || strcmp(text, "own") == 0)
@@ -541,6 +547,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 
 	memset(o, 0, sizeof *o);
 	o->interval_ns = 10 * PM_NS_PER_S;
+	o->sessions = true;
 	o->interfaces = calloc(places, sizeof *o->interfaces);
 	o->files = calloc(places, sizeof *o->files);
 	o->rules = calloc(places, sizeof *o->rules);

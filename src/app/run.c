@@ -193,8 +193,11 @@ int run(const struct options *options)
 	if (rules_load(options, 1, &run.rules) < 0)
 		return EXIT_RULES;
 	r = pm_output_open(&options->output, &err, &run.output);
+	if (r == PM_OK && options->sessions)
+		r = pm_allowance_new(PM_ALLOWANCE_BYTES, &run.allowance);
 	if (r < 0) {
 		say_error(&err, r);
+		pm_output_close(run.output, NULL);
 		pm_rules_unref(run.rules);
 		return EXIT_FAILED;
 	}
@@ -202,6 +205,7 @@ int run(const struct options *options)
 	run_end_output(&run);
 	if (run.unwritten > 1) /* of the first, the reason has been said */
 		say("%" PRIu64 " records could not be written", run.unwritten);
+	pm_allowance_unref(run.allowance);
 	pm_rules_unref(run.rules);
 	return run.failed ? EXIT_FAILED : code;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Several threads that fill one meter. Blocks of the capture go round in turns, in their order. In
- * its turn a worker finds the frames of its block; then, beside the others, it counts them. Who
- * reads a stream keeps the turn, and the others count what it hands over. The order of fragments is
- * kept: what they mean to the one table is put off until all earlier blocks are done. See
+ * its turn a worker finds the frames of its block; beside the others it notes what they are; when
+ * all blocks before have been, it decides about them; and it counts them, beside the others again.
+ * Who reads a stream keeps the turn, and the others work at what it hands over. See
  * docs/architecture.md.
  */
 #include <pthread.h>
@@ -15,8 +15,6 @@
 
 /* No block at hand. */
 #define IDLE UINT64_MAX
-/* What may be put off before a worker waits for its place in the order. */
-#define DEFERRED_MAX 4096
 /*
  * Frames that are read one by one where blocks end: twice as many each time that less than
  * CALM as many have come in blocks since the last time.
@@ -34,9 +32,7 @@ struct worker {
 	struct pm_crew *crew;
 	struct pm_meter *meter;
 	struct pm_block *block;
-	uint64_t number; /* of the block that is being counted, in the order of all */
-	struct pm_deferred *deferred;
-	size_t n_deferred;
+	uint64_t number; /* of the block at hand, in the order of all; IDLE: there is none */
 	bool asleep;
 	pthread_cond_t wake;
 };
@@ -62,7 +58,8 @@ struct pm_crew {
 	uint64_t next; /* ticket */
 	/* Changed under the lock, but looked at without. */
 	atomic_size_t n_ready;
-	atomic_uint_fast64_t turn; /* ticket */
+	atomic_uint_fast64_t turn;    /* ticket */
+	atomic_uint_fast64_t decided; /* blocks: all before that number are */
 	atomic_bool over;
 
 	/* In turn. */
@@ -76,12 +73,12 @@ struct pm_crew {
 	struct pm_error err;
 };
 
-/* Waits until no worker is at a block before @number. */
-static void wait_for(struct pm_crew *crew, uint64_t number)
+/* Waits until no worker has a block at hand. */
+static void wait_for_all(struct pm_crew *crew)
 {
 	pthread_mutex_lock(&crew->lock);
 	for (size_t i = 0; i < crew->n; i++)
-		while (crew->workers[i].number < number) {
+		while (crew->workers[i].number != IDLE) {
 			crew->waiting++;
 			pthread_cond_wait(&crew->done, &crew->lock);
 			crew->waiting--;
@@ -89,25 +86,43 @@ static void wait_for(struct pm_crew *crew, uint64_t number)
 	pthread_mutex_unlock(&crew->lock);
 }
 
-static void apply_deferred(struct worker *worker)
+/* Waits until all blocks before the worker's are decided about: mostly they are by then. */
+static void wait_for_place(struct worker *worker)
 {
 	struct pm_crew *crew = worker->crew;
 
-	if (worker->n_deferred == 0)
-		return;
-	wait_for(crew, worker->number);
-	for (size_t i = 0; i < worker->n_deferred; i++)
-		pm_meter_apply(crew->options.meter, &worker->deferred[i]);
-	worker->n_deferred = 0;
+	for (int i = 0; i < PATIENCE; i++)
+		if (atomic_load(&crew->decided) == worker->number)
+			return;
+	pthread_mutex_lock(&crew->lock);
+	crew->waiting++;
+	while (crew->decided != worker->number)
+		pthread_cond_wait(&crew->done, &crew->lock);
+	crew->waiting--;
+	pthread_mutex_unlock(&crew->lock);
 }
 
-static void defer(void *ctx, const struct pm_deferred *deferred)
+/* Decides about what the worker has noted, in its place, and counts it. */
+static void decide_and_count(struct worker *worker, bool whole)
 {
-	struct worker *worker = ctx;
+	struct pm_crew *crew = worker->crew;
 
-	if (worker->n_deferred == DEFERRED_MAX)
-		apply_deferred(worker);
-	worker->deferred[worker->n_deferred++] = *deferred;
+	wait_for_place(worker);
+	pm_meter_decide(crew->options.meter, worker->meter);
+	if (whole) {
+		pthread_mutex_lock(&crew->lock);
+		crew->decided++;
+		if (crew->waiting)
+			pthread_cond_broadcast(&crew->done);
+		pthread_mutex_unlock(&crew->lock);
+	}
+	pm_meter_count(worker->meter);
+}
+
+/* There is no room to note all of the block at once. */
+static void on_full(void *ctx)
+{
+	decide_and_count(ctx, false);
 }
 
 static int worker_init(struct pm_crew *crew, struct worker *worker)
@@ -117,12 +132,9 @@ static int worker_init(struct pm_crew *crew, struct worker *worker)
 	worker->crew = crew;
 	worker->number = IDLE;
 	pthread_cond_init(&worker->wake, NULL);
-	worker->deferred = malloc(DEFERRED_MAX * sizeof *worker->deferred);
-	r = worker->deferred ? PM_OK : PM_E_MEMORY;
+	r = pm_block_new(crew->options.capture, &worker->block);
 	if (r == PM_OK)
-		r = pm_block_new(crew->options.capture, &worker->block);
-	if (r == PM_OK)
-		r = pm_meter_new_helper(crew->options.meter, defer, worker, &worker->meter);
+		r = pm_meter_new_helper(crew->options.meter, on_full, worker, &worker->meter);
 	return r;
 }
 
@@ -130,7 +142,6 @@ static void worker_fini(struct worker *worker)
 {
 	pm_meter_free(worker->meter);
 	pm_block_free(worker->block);
-	free(worker->deferred);
 	pthread_cond_destroy(&worker->wake);
 }
 
@@ -212,12 +223,12 @@ static void count_block(struct worker *worker, struct pm_block *block)
 
 	if (pm_meter_follow(worker->meter, options->meter) == PM_OK) {
 		pm_tally_expect(worker->meter->tally, crew->crowds);
-		pm_block_each(block, pm_meter_frame, worker->meter);
-		apply_deferred(worker);
+		pm_block_each(block, pm_meter_note, worker->meter);
 	} else {
-		wait_for(crew, worker->number);
+		wait_for_place(worker);
 		pm_block_each(block, options->frame, options->ctx);
 	}
+	decide_and_count(worker, true);
 	pthread_mutex_lock(&crew->lock);
 	worker->number = IDLE;
 	if (crew->waiting)
@@ -281,7 +292,7 @@ void pm_crew_settle(struct pm_crew *crew)
 	while (crew->n_ready)
 		ready_count(crew->holder);
 	pthread_mutex_unlock(&crew->lock);
-	wait_for(crew, IDLE);
+	wait_for_all(crew);
 	for (size_t i = 0; i < crew->n; i++)
 		pm_meter_absorb(crew->options.meter, crew->workers[i].meter);
 }

@@ -23,20 +23,32 @@ enum start {
 	START_FIRST_FRAME, /* where the input begins */
 };
 
-/* What a frame means to the fragment table, to be done when all before it has been. */
-struct pm_deferred {
-	struct pm_packet packet;
-	/* of a later fragment; of a first one, as what its later ones count */
-	struct pm_packet carrier;
-	struct pm_fragment_frame frame; /* of a first one only the time counts */
-	uint32_t note;                  /* of a first one */
-	bool later;
+/* Frames that a helper notes before they must be decided in their turn. */
+#define ITEMS_MAX 8192
+/* The same for those that take the general way: a packet is larger than a brief. */
+#define GENERALS_MAX 2048
+
+/* A frame that a helper has noted: all that is left to do with it. */
+struct pm_item {
+	struct pm_tally_entry entry; /* PM_RUNG_N as rung: not decided yet */
+	pm_brief brief;              /* 0: a general frame, the next one */
+	const uint8_t *bytes;
+	int64_t time_ns;
+	uint64_t number;
+};
+
+/* What a packet means that has no brief. */
+struct pm_general {
+	struct pm_packet packet, carrier;
 };
 
 struct pm_meter {
 	struct pm_meter_options options;
 	struct pm_rules *rules; /* in force */
 	struct pm_fragments *fragments;
+	struct pm_learner *learner; /* NULL: of a helper, which asks that of the meter it helps */
+	struct pm_hash_key key;     /* of addresses */
+	struct pm_tally *told;      /* gets what the learner tells */
 	uint64_t frames; /* in tallies that were handed over */
 
 	/*
@@ -61,9 +73,17 @@ struct pm_meter {
 	struct pm_tally_entry ahead[AHEAD];
 	size_t n_ahead;
 
-	/* One that helps another has no fragments of its own; NULL: it has. */
-	void (*defer)(void *ctx, const struct pm_deferred *deferred);
-	void *defer_ctx;
+	/*
+	 * One that helps another has neither fragments nor a learner of its own: it notes, and what
+	 * it has noted is decided in turn. NULL: it helps nobody.
+	 */
+	const struct pm_learner *asked;
+	uint32_t generation; /* of the learner, before the first item was noted */
+	struct pm_item *items;
+	struct pm_general *generals;
+	size_t n_items, n_generals;
+	void (*full)(void *ctx); /* there is no room to note more */
+	void *full_ctx;
 	bool absorbed; /* what its tally holds has been added to another */
 
 	pthread_mutex_t lock;                      /* of all below */
@@ -75,9 +95,33 @@ struct pm_meter {
 	uint64_t seq;
 };
 
-/* One to help @meter: it counts, within the same interval, and neither closes nor reports. */
-int pm_meter_new_helper(const struct pm_meter *meter,
-			void (*defer)(void *ctx, const struct pm_deferred *deferred), void *ctx,
+/* The true bounds of the running interval, which one of its frames may move. */
+static inline void pm_meter_note_time(struct pm_meter *meter, int64_t time_ns)
+{
+	struct pm_interval *interval = &meter->tally->interval;
+
+	if (time_ns > interval->last_ns)
+		interval->last_ns = time_ns;
+	if (time_ns < interval->first_ns)
+		interval->first_ns = time_ns;
+}
+
+/*
+ * For a frame that is not of the running interval: makes that the one which it counts in
+ * (docs/format.md, "Intervals"). A late frame belongs elsewhere and moves no bound.
+ */
+void pm_meter_find_interval(struct pm_meter *meter, int64_t time_ns);
+/* Counts what was decided ahead. Before anything looks at the counters. */
+void pm_meter_catch_up(struct pm_meter *meter);
+/* For the fragment table: counts a later one as its first was; without one it is an orphan. */
+void pm_meter_count_fragment(void *meter, const struct pm_fragment_frame *frame,
+			     const struct pm_fragment_origin *origin);
+
+/*
+ * One to help @meter: it notes and counts, within the same interval, and neither closes nor
+ * reports. @full: called when it has noted as much as it can; must have that decided and counted.
+ */
+int pm_meter_new_helper(const struct pm_meter *meter, void (*full)(void *ctx), void *ctx,
 			struct pm_meter **ret_helper);
 /* Makes all tallies that a meter may use, before helpers take the memory. PM_E_MEMORY or 0. */
 int pm_meter_reserve(struct pm_meter *meter);
@@ -88,7 +132,13 @@ int pm_meter_reserve(struct pm_meter *meter);
 int pm_meter_follow(struct pm_meter *helper, const struct pm_meter *meter);
 /* Adds what the helper has counted. */
 void pm_meter_absorb(struct pm_meter *meter, struct pm_meter *helper);
-void pm_meter_apply(struct pm_meter *meter, const struct pm_deferred *deferred);
+/*
+ * The frames of a helper: noted beside all others, whose bytes then stay where they are; decided in
+ * their order, by one helper at a time; counted beside all others.
+ */
+void pm_meter_note(void *helper, const struct pm_frame *frame);
+void pm_meter_decide(struct pm_meter *meter, struct pm_meter *helper);
+void pm_meter_count(struct pm_meter *helper);
 /*
  * The times, from *@ret_from to before that + *@ret_span, of frames that neither close nor open an
  * interval.

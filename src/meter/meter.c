@@ -15,199 +15,75 @@
  */
 #define GAP_MAX_NS (UINT64_C(60) * PM_NS_PER_S)
 #define GAP_MAX_RECORDS 600
-static void report(struct pm_meter *meter, const struct pm_fragment_frame *frame,
-		   const struct pm_frame_report *fate)
-{
-	struct pm_frame_report whole = *fate;
 
-	whole.number = frame->number;
-	whole.time_ns = frame->time_ns;
-	whole.wire = frame->wire;
-	whole.rules = meter->rules;
-	meter->options.frame(meter->options.ctx, &whole);
+/* What the frames of a conversation to the evidence's server count for; 0: as its port says. */
+static uint16_t service_of(const struct pm_meter *meter, const struct pm_evidence *evidence)
+{
+	struct pm_packet packet = {
+		.ip_version = evidence->ip_version,
+		.transport = evidence->transport,
+		.dst_port = evidence->server_port,
+		.dst = evidence->server,
+	};
+
+	if (!pm_rules_scoped(meter->rules, (enum pm_transport)evidence->transport,
+			     evidence->server_port))
+		return 0;
+	return pm_side_label(meter->rules, &packet, PM_SIDE_DST);
 }
 
-static void count_no_port(struct pm_meter *meter, enum pm_verdict verdict, uint8_t protocol,
-			  const struct pm_fragment_frame *frame)
-{
-	pm_tally_no_port(meter->tally, verdict, protocol, frame->wire);
-	if (meter->options.frame)
-		report(meter, frame,
-		       &(struct pm_frame_report){ .verdict = (uint8_t)verdict,
-						  .ip_protocol = protocol });
-}
-
-/* Counts what was decided ahead. Before anything looks at the counters. */
-static PM_OUT_OF_LINE void catch_up(struct pm_meter *meter)
-{
-	pm_tally_ports(meter->tally, meter->ahead, meter->n_ahead);
-	meter->n_ahead = 0;
-}
-
-static inline void count_ports(struct pm_meter *meter, struct pm_tally_entry entry)
-{
-	pm_tally_prefetch(meter->tally, (enum pm_transport)entry.transport, entry.src_port,
-			  entry.dst_port);
-	meter->ahead[meter->n_ahead++] = entry;
-	if (meter->n_ahead == AHEAD)
-		catch_up(meter);
-}
-
-static inline void count_endpoint(struct pm_meter *meter, const struct pm_tally_entry *entry,
-				  uint8_t ip_version, const struct pm_address *src,
-				  const struct pm_address *dst)
-{
-	if (meter->options.endpoints)
-		pm_tally_endpoint(meter->tally, entry, ip_version, src, dst);
-}
-
-static void report_ports(struct pm_meter *meter, const struct pm_fragment_frame *frame,
-			 uint8_t transport, uint16_t src_port, uint16_t dst_port,
-			 struct pm_decision decision)
-{
-	report(meter, frame,
-	       &(struct pm_frame_report){ .verdict = PM_VERDICT_PORTS,
-					  .transport = transport,
-					  .src_port = src_port,
-					  .dst_port = dst_port,
-					  .decision = decision });
-}
-
-/* A later fragment is counted as its first was; without one it is an orphan. */
-static void count_fragment(void *ctx, const struct pm_fragment_frame *frame,
-			   const struct pm_fragment_origin *origin)
+static void on_event(void *ctx, const struct pm_evidence *evidence)
 {
 	struct pm_meter *meter = ctx;
-	struct pm_tally_entry entry;
 
-	if (!origin) {
-		count_no_port(meter, PM_VERDICT_FRAGMENT, 0, frame);
-		return;
-	}
-	if (origin->verdict != PM_VERDICT_PORTS) {
-		count_no_port(meter, PM_VERDICT_NO_PORTS_PROTOCOL, origin->ip_protocol, frame);
-		return;
-	}
-	entry = (struct pm_tally_entry){ .src_port = origin->src_port,
-					 .dst_port = origin->dst_port,
-					 .decision = pm_decision_unpack(origin->note),
-					 .wire = frame->wire,
-					 .transport = origin->transport };
-	count_ports(meter, entry);
-	count_endpoint(meter, &entry, origin->ip_version, &origin->src, &origin->dst);
-	if (meter->options.frame)
-		report_ports(meter, frame, origin->transport, origin->src_port, origin->dst_port,
-			     entry.decision);
+	pm_tally_event(meter->told, (enum pm_transport)evidence->transport, evidence->server_port,
+		       service_of(meter, evidence), (enum pm_event)evidence->event);
 }
 
-/* Service ids hold within one set of rules, and a first fragment outlives its set. */
-static struct pm_decision decide_again(const struct pm_meter *meter, const struct pm_packet *later,
-				       const struct pm_fragment_origin *origin)
-{
-	struct pm_packet packet = *later;
-
-	packet.verdict = PM_VERDICT_PORTS;
-	packet.transport = origin->transport;
-	packet.src_port = origin->src_port;
-	packet.dst_port = origin->dst_port;
-	packet.ip_version = origin->ip_version;
-	packet.src = origin->src;
-	packet.dst = origin->dst;
-	return pm_side_decide(meter->rules, &packet);
-}
-
-/* A first fragment tells as what the later ones of its datagram count: itself, or what is in it. */
-static void remember(struct pm_meter *meter, const struct pm_packet *packet,
-		     const struct pm_packet *counts, int64_t time_ns, uint32_t note)
-{
-	if (!(packet->notes & PM_NOTE_FIRST_FRAGMENT))
-		return;
-	if (meter->defer)
-		meter->defer(meter->defer_ctx, &(struct pm_deferred){ .packet = *packet,
-								      .carrier = *counts,
-								      .frame.time_ns = time_ns,
-								      .note = note });
-	else
-		pm_fragments_first(meter->fragments, packet, counts, time_ns, note);
-}
+static const struct pm_hash_key file_key = { UINT64_C(0x243f6a8885a308d3),
+					     UINT64_C(0x13198a2e03707344) };
 
 /*
- * A later fragment. If it is inside of a datagram that is fragmented itself, that one's later
- * fragments count as it does; they remain orphans if it has to wait.
+ * Files are decided the same in every run, so their key is fixed: who made the file may aim at
+ * places of the tables, where others then give way. From a wire nobody can.
  */
-static void count_later(struct pm_meter *meter, const struct pm_packet *packet,
-			const struct pm_packet *carrier, const struct pm_fragment_frame *frame)
+static int learner_make(struct pm_meter *meter)
 {
-	const struct pm_fragment_origin *origin;
-	struct pm_fragment_origin decided;
-	struct pm_packet counts = *carrier;
+	struct pm_learner_options options = { .endpoints = meter->options.endpoints, .ctx = meter };
 
-	origin = pm_fragments_later(meter->fragments, packet, frame);
-	if (!origin)
-		return;
-	decided = *origin;
-	if (meter->relabelled && origin->verdict == PM_VERDICT_PORTS)
-		decided.note = pm_decision_pack(decide_again(meter, packet, origin));
-	count_fragment(meter, frame, &decided);
-	counts.verdict = decided.verdict;
-	counts.ip_protocol = decided.ip_protocol;
-	counts.transport = decided.transport;
-	counts.src_port = decided.src_port;
-	counts.dst_port = decided.dst_port;
-	counts.ip_version = decided.ip_version;
-	counts.src = decided.src;
-	counts.dst = decided.dst;
-	remember(meter, carrier, &counts, frame->time_ns, decided.note);
+	meter->key = meter->options.live ? pm_hash_key_random() : file_key;
+	options.key = meter->key;
+	if (meter->options.allowance)
+		options.event = on_event;
+	return pm_learner_new(&options, meter->rules, &meter->learner);
 }
 
-/* All that is not plainly a packet with ports. */
-static void count_other(struct pm_meter *meter, const struct pm_packet *packet,
-			const struct pm_packet *carrier, const struct pm_frame *frame)
-{
-	struct pm_fragment_frame facts = { frame->number, frame->time_ns, frame->wire };
-
-	if (packet->verdict == PM_VERDICT_FRAGMENT && meter->defer) {
-		meter->defer(meter->defer_ctx, &(struct pm_deferred){ .packet = *packet,
-								      .carrier = *carrier,
-								      .frame = facts,
-								      .later = true });
-		return;
-	}
-	if (packet->verdict == PM_VERDICT_FRAGMENT) {
-		count_later(meter, packet, carrier, &facts);
-		return;
-	}
-	count_no_port(meter, (enum pm_verdict)packet->verdict, packet->ip_protocol, &facts);
-	if (packet->verdict == PM_VERDICT_NO_PORTS_PROTOCOL) {
-		remember(meter, packet, packet, frame->time_ns, 0);
-		remember(meter, carrier, packet, frame->time_ns, 0);
-	}
-}
-
-/* A tally as the options want it. PM_E_MEMORY or 0. */
+/* One that counts what the options say. */
 static int tally_make(const struct pm_meter *meter, struct pm_tally **ret_tally)
 {
-	struct pm_tally *tally;
+	struct pm_tally *tally = NULL;
 	int r = pm_tally_new(meter->rules, &tally);
 
-	if (r == PM_OK && meter->options.endpoints) {
-		r = pm_tally_by_endpoint(tally, meter->options.endpoints);
-		if (r < 0)
-			pm_tally_free(tally);
+	if (r == PM_OK && meter->options.allowance)
+		r = pm_tally_talk(tally, meter->options.allowance);
+	if (r == PM_OK && meter->options.by_endpoint)
+		r = pm_tally_by_endpoint(tally, meter->options.by_endpoint);
+	if (r < 0) {
+		pm_tally_free(tally);
+		return r;
 	}
-	if (r == PM_OK)
-		*ret_tally = tally;
-	return r;
+	*ret_tally = tally;
+	return PM_OK;
 }
 
 int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_meter)
 {
 	struct pm_meter *meter;
-	struct pm_fragments_options fragments = { .release = count_fragment };
+	struct pm_fragments_options fragments = { .release = pm_meter_count_fragment };
 	int r;
 
 	if (!options->rules || !options->closed || options->interval_ns < 0 ||
-	    options->endpoints == 1)
+	    options->by_endpoint == 1)
 		return PM_E_INVALID;
 	meter = calloc(1, sizeof *meter);
 	if (!meter)
@@ -215,17 +91,20 @@ int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_m
 	meter->options = *options;
 	meter->rules = pm_rules_ref(options->rules);
 	meter->linktype = UINT32_MAX;
-	meter->wholly = options->frame || options->endpoints;
+	meter->wholly = options->frame || options->by_endpoint;
 	pthread_mutex_init(&meter->lock, NULL);
 	fragments.key = pm_hash_key_random();
 	fragments.ctx = meter;
 	r = pm_fragments_new(&fragments, &meter->fragments);
+	if (r == PM_OK)
+		r = learner_make(meter);
 	if (r == PM_OK)
 		r = tally_make(meter, &meter->tally);
 	if (r < 0) {
 		pm_meter_free(meter);
 		return r;
 	}
+	meter->told = meter->tally;
 	meter->n_tallies = 1;
 	*ret_meter = meter;
 	return PM_OK;
@@ -241,6 +120,9 @@ void pm_meter_free(struct pm_meter *meter)
 	for (size_t i = 0; i < meter->n_spare; i++)
 		pm_tally_free(meter->spare[i]);
 	pm_fragments_free(meter->fragments);
+	pm_learner_free(meter->learner);
+	free(meter->items);
+	free(meter->generals);
 	pm_rules_unref(meter->next_rules);
 	pm_rules_unref(meter->rules);
 	pthread_mutex_destroy(&meter->lock);
@@ -287,6 +169,7 @@ static void fall_back(struct pm_meter *meter, struct pm_rules *rules)
 	else
 		meter->next_rules = meter->rules;
 	meter->rules = pm_rules_ref(rules);
+	pm_learner_follow(meter->learner, meter->rules);
 }
 
 /*
@@ -299,7 +182,7 @@ static void go_on_with(struct pm_meter *meter, struct pm_tally *tally)
 
 	if (meter->next_rules && meter->n_waiting < WAITING_MAX)
 		rules = meter->next_rules;
-	meter->tally = tally;
+	meter->tally = meter->told = tally;
 	if (tally->rules == rules && rules == meter->rules)
 		return;
 	if (pm_tally_reset(tally, rules) < 0) {
@@ -310,6 +193,7 @@ static void go_on_with(struct pm_meter *meter, struct pm_tally *tally)
 		return;
 	pm_rules_unref(meter->rules);
 	meter->rules = rules;
+	pm_learner_follow(meter->learner, rules);
 	meter->next_rules = NULL;
 	meter->relabelled = true;
 }
@@ -322,12 +206,17 @@ static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bo
 {
 	struct pm_tally *tally = meter->tally, *spare = NULL;
 	uint64_t datagrams, fragments, frames;
+	struct pm_learner_lost lost;
 
 	pm_fragments_flush(meter->fragments);
-	catch_up(meter);
+	pm_learner_close(meter->learner, end, last);
+	pm_meter_catch_up(meter);
 	pm_fragments_given_up(meter->fragments, &datagrams, &fragments);
 	tally->given_up.fragment_datagrams += datagrams;
 	tally->given_up.fragment_frames += fragments;
+	pm_learner_lost(meter->learner, &lost);
+	tally->given_up.endpoints += lost.endpoints;
+	tally->given_up.handshakes += lost.handshakes;
 	capture_figures(meter, &tally->capture);
 	if (tally->merged == 1) {
 		if (meter->start == START_FIRST_FRAME)
@@ -355,7 +244,7 @@ static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bo
 		else
 			tally->merged++;
 		if (last)
-			meter->tally = spare;
+			meter->tally = meter->told = spare;
 	}
 	if (spare || last)
 		meter->frames += frames;
@@ -411,22 +300,7 @@ static void move_on_live(struct pm_meter *meter, int64_t time_ns)
 	move_on(meter, time_ns);
 }
 
-/* The true bounds of the running interval, which one of its frames may move. */
-static inline void note_time(struct pm_meter *meter, int64_t time_ns)
-{
-	struct pm_interval *interval = &meter->tally->interval;
-
-	if (time_ns > interval->last_ns)
-		interval->last_ns = time_ns;
-	if (time_ns < interval->first_ns)
-		interval->first_ns = time_ns;
-}
-
-/*
- * For a frame that is not of the running interval: makes that the one which it counts in
- * (docs/format.md, "Intervals"). A late frame belongs elsewhere and moves no bound.
- */
-static PM_OUT_OF_LINE void find_interval(struct pm_meter *meter, int64_t time_ns)
+PM_OUT_OF_LINE void pm_meter_find_interval(struct pm_meter *meter, int64_t time_ns)
 {
 	if (meter->open && time_ns < meter->begin &&
 	    time_ns >= pm_time_add(meter->floor, -meter->options.interval_ns)) {
@@ -440,76 +314,7 @@ static PM_OUT_OF_LINE void find_interval(struct pm_meter *meter, int64_t time_ns
 	else if (time_ns < meter->begin || meter->end != PM_TIME_MAX)
 		/* else it is the very last moment, which no half-open interval has */
 		move_on(meter, time_ns);
-	note_time(meter, time_ns);
-}
-
-/* A frame that takes the general way; it is in the totals but for its IP version. */
-static PM_OUT_OF_LINE void count_fully(struct pm_meter *meter, const struct pm_frame *frame)
-{
-	struct pm_packet packet, carrier = { .notes = 0 };
-	struct pm_tally_entry entry;
-
-	if (meter->options.tunnels)
-		pm_packet_decode_inner(meter->options.tunnels, meter->link, frame->bytes,
-				       frame->held, frame->wire, &packet, &carrier);
-	else
-		pm_packet_decode(meter->link, frame->bytes, frame->held, frame->wire, &packet);
-	pm_tally_frame(meter->tally, packet.ip_version, frame->wire);
-	if (packet.verdict != PM_VERDICT_PORTS) {
-		count_other(meter, &packet, &carrier, frame);
-		return;
-	}
-	entry = (struct pm_tally_entry){ packet.src_port, packet.dst_port,
-					 pm_side_decide(meter->rules, &packet), frame->wire,
-					 packet.transport };
-	count_ports(meter, entry);
-	count_endpoint(meter, &entry, packet.ip_version, &packet.src, &packet.dst);
-	remember(meter, &packet, &packet, frame->time_ns, pm_decision_pack(entry.decision));
-	remember(meter, &carrier, &packet, frame->time_ns, pm_decision_pack(entry.decision));
-	if (meter->options.frame)
-		report_ports(
-			meter,
-			&(struct pm_fragment_frame){ frame->number, frame->time_ns, frame->wire },
-			packet.transport, packet.src_port, packet.dst_port, entry.decision);
-}
-
-static inline bool may_be_tunnel(const struct pm_meter *meter, pm_brief brief)
-{
-	const struct pm_tunnels *tunnels = meter->options.tunnels;
-
-	return tunnels && pm_brief_transport(brief) == PM_TRANSPORT_UDP &&
-	       pm_tunnels_hold(tunnels, pm_brief_src_port(brief), pm_brief_dst_port(brief));
-}
-
-void pm_meter_frame(void *ctx, const struct pm_frame *frame)
-{
-	struct pm_meter *meter = ctx;
-	struct pm_decision decision;
-	pm_brief brief;
-
-	if (frame->linktype != meter->linktype) {
-		meter->linktype = frame->linktype;
-		meter->link = pm_link_find(frame->linktype);
-	}
-	if ((uint64_t)frame->time_ns - (uint64_t)meter->begin >= meter->span)
-		find_interval(meter, frame->time_ns);
-	else
-		note_time(meter, frame->time_ns);
-	if (frame->held < frame->wire)
-		meter->tally->snapped++;
-	brief = pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire);
-	if (brief && !meter->wholly && !may_be_tunnel(meter, brief)) {
-		decision = pm_side_decide_brief(meter->rules, brief);
-		if (decision.rung != PM_RUNG_N) {
-			pm_tally_frame(meter->tally, pm_brief_ip_version(brief), frame->wire);
-			count_ports(meter, (struct pm_tally_entry){ pm_brief_src_port(brief),
-								    pm_brief_dst_port(brief),
-								    decision, frame->wire,
-								    pm_brief_transport(brief) });
-			return;
-		}
-	}
-	count_fully(meter, frame);
+	pm_meter_note_time(meter, time_ns);
 }
 
 void pm_meter_tick(struct pm_meter *meter, int64_t now_ns)
@@ -647,8 +452,7 @@ int pm_meter_reserve(struct pm_meter *meter)
 	return r;
 }
 
-int pm_meter_new_helper(const struct pm_meter *meter,
-			void (*defer)(void *ctx, const struct pm_deferred *deferred), void *ctx,
+int pm_meter_new_helper(const struct pm_meter *meter, void (*full)(void *ctx), void *ctx,
 			struct pm_meter **ret_helper)
 {
 	struct pm_meter *helper = calloc(1, sizeof *helper);
@@ -659,10 +463,15 @@ int pm_meter_new_helper(const struct pm_meter *meter,
 	helper->rules = pm_rules_ref(meter->rules);
 	helper->linktype = UINT32_MAX;
 	helper->wholly = meter->wholly;
-	helper->defer = defer;
-	helper->defer_ctx = ctx;
+	helper->asked = meter->learner;
+	helper->key = meter->key;
+	helper->full = full;
+	helper->full_ctx = ctx;
 	pthread_mutex_init(&helper->lock, NULL);
-	if (tally_make(helper, &helper->tally) < 0) {
+	helper->items = malloc(ITEMS_MAX * sizeof *helper->items);
+	helper->generals = malloc(GENERALS_MAX * sizeof *helper->generals);
+	if (!helper->items || !helper->generals ||
+	    tally_make(meter, &helper->tally) < 0) {
 		pm_meter_free(helper);
 		return PM_E_MEMORY;
 	}
@@ -696,7 +505,7 @@ void pm_meter_absorb(struct pm_meter *meter, struct pm_meter *helper)
 
 	if (helper->absorbed || pm_tally_totals(tally).packets == 0)
 		return;
-	catch_up(helper);
+	pm_meter_catch_up(helper);
 	/* Part of the same interval, which it neither extends nor joins as one more. */
 	tally->merged = 0;
 	tally->interval.start_ns = PM_TIME_MAX;
@@ -706,15 +515,6 @@ void pm_meter_absorb(struct pm_meter *meter, struct pm_meter *helper)
 	tally->capture.dropped_kernel = tally->capture.dropped_interface = 0;
 	pm_tally_absorb(meter->tally, tally);
 	helper->absorbed = true;
-}
-
-void pm_meter_apply(struct pm_meter *meter, const struct pm_deferred *deferred)
-{
-	if (deferred->later)
-		count_later(meter, &deferred->packet, &deferred->carrier, &deferred->frame);
-	else
-		remember(meter, &deferred->packet, &deferred->carrier, deferred->frame.time_ns,
-			 deferred->note);
 }
 
 void pm_meter_reach(const struct pm_meter *meter, int64_t *ret_from, uint64_t *ret_span)

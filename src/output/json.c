@@ -221,3 +221,37 @@ json_t *pm_json_ports(const struct pm_service_row *row)
 		}
 	return ports;
 }
+
+static size_t put_distinct(struct talk_member *members, const struct pm_distinct *distinct,
+			   const char *key, const char *estimated)
+{
+	if (!distinct->known)
+		return 0;
+	members[0] = (struct talk_member){ key, distinct->count, false };
+	if (!distinct->estimated)
+		return 1;
+	members[1] = (struct talk_member){ estimated, 0, true };
+	return 2;
+}
+
+size_t pm_json_talk(const struct pm_service_row *row, struct talk_member members[TALK_MEMBERS_MAX])
+{
+	size_t n = 0;
+
+	for (int figure = 0; figure < PM_TALK_N; figure++) {
+		if (row->talk_known >> figure & 1)
+			members[n++] = (struct talk_member){
+				pm_talk_name((enum pm_talk_figure)figure), row->talk[figure], false
+			};
+		if (figure != PM_TALK_SESSIONS)
+			continue;
+		n += put_distinct(&members[n], &row->clients, "clients", "clients_estimated");
+		n += put_distinct(&members[n], &row->servers, "servers", "servers_estimated");
+	}
+	return n;
+}
+
+json_t *pm_json_talk_value(const struct talk_member *member)
+{
+	return member->truth ? json_true() : pm_json_count(member->count);
+}

@@ -50,4 +50,16 @@ void pm_json_put(json_t **object, const char *key, json_t *value);
 json_t *pm_json_side_by(const uint64_t side_by[PM_RUNG_N]);
 json_t *pm_json_ports(const struct pm_service_row *row);
 
+/* What is known of a service's conversations, member by member. */
+struct talk_member {
+	const char *key;
+	uint64_t count;
+	bool truth; /* its value is true and no number */
+};
+
+#define TALK_MEMBERS_MAX (PM_TALK_N + 4)
+/* Returns how many there are. */
+size_t pm_json_talk(const struct pm_service_row *row, struct talk_member members[TALK_MEMBERS_MAX]);
+json_t *pm_json_talk_value(const struct talk_member *member);
+
 #endif

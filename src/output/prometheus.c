@@ -250,6 +250,93 @@ static const struct family {
 	{ "rules_generation", "gauge", "How often rules were loaded.", rules_generation, PACKETS },
 };
 
+static void talk_services(struct sink *sink, const struct pm_record *sum,
+			  enum pm_talk_figure figure, const char *name)
+{
+	for (size_t i = 0; i < sum->n_services; i++) {
+		const struct pm_service_row *row = &sum->services[i];
+
+		if (!(row->talk_known >> figure & 1))
+			continue;
+		sample(sink, name, sum);
+		write_label(sink, false, "transport",
+			    pm_transport_name((enum pm_transport)row->transport));
+		write_label(sink, false, "service", row->service);
+		value(sink, row->talk[figure]);
+	}
+}
+
+static void talk_unknown(struct sink *sink, const struct pm_record *sum, enum pm_talk_figure figure,
+			 const char *name)
+{
+	if (!(sum->unknown.talk_known >> figure & 1))
+		return;
+	sample(sink, name, sum);
+	value(sink, sum->unknown.talk[figure]);
+}
+
+static void talk_ports(struct sink *sink, const struct pm_record *sum, enum pm_talk_figure figure,
+		       const char *name)
+{
+	(void)figure; /* ports have sessions alone */
+	for (size_t i = 0; i < sum->n_ports; i++) {
+		const struct pm_port_row *row = &sum->ports[i];
+		char number[16];
+
+		if (!row->metric || !row->talk)
+			continue;
+		snprintf(number, sizeof number, "%u", row->port);
+		sample(sink, name, sum);
+		write_label(sink, false, "transport",
+			    pm_transport_name((enum pm_transport)row->transport));
+		write_label(sink, false, "port", number);
+		write_label(sink, false, "service", row->service ? row->service : "");
+		value(sink, row->sessions);
+	}
+}
+
+/* Families of what conversations were; those of addresses would not add up. */
+static const struct talk_family {
+	const char *name, *help;
+	enum pm_talk_figure figure;
+	void (*write)(struct sink *sink, const struct pm_record *sum, enum pm_talk_figure figure,
+		      const char *name);
+} talk_families[] = {
+	{ "service_sessions_total", "Sessions of a service: handshakes completed, or new pairs.",
+	  PM_TALK_SESSIONS, talk_services },
+	{ "service_syn_total", "TCP connections that were asked of a service.", PM_TALK_SYN,
+	  talk_services },
+	{ "service_refused_total", "Attempts that a service refused.", PM_TALK_REFUSED,
+	  talk_services },
+	{ "service_unanswered_total", "Attempts that a service left without an answer.",
+	  PM_TALK_UNANSWERED, talk_services },
+	{ "unknown_sessions_total", "Sessions of ports without a label.", PM_TALK_SESSIONS,
+	  talk_unknown },
+	{ "unknown_syn_total", "TCP connections that were asked of ports without a label.",
+	  PM_TALK_SYN, talk_unknown },
+	{ "unknown_refused_total", "Attempts that ports without a label refused.", PM_TALK_REFUSED,
+	  talk_unknown },
+	{ "unknown_unanswered_total", "Attempts that ports without a label left without an answer.",
+	  PM_TALK_UNANSWERED, talk_unknown },
+	{ "port_sessions_total", "Sessions of ports whose rule says metric=port.", PM_TALK_SESSIONS,
+	  talk_ports },
+};
+
+static void write_talk(struct sink *sink, const struct pm_output *output)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < output->n_sums; i++)
+		any |= output->sums[i]->talk;
+	for (size_t f = 0; any && f < sizeof talk_families / sizeof *talk_families; f++) {
+		const struct talk_family *family = &talk_families[f];
+
+		metric(sink, family->name, "counter", family->help);
+		for (size_t i = 0; i < output->n_sums; i++)
+			family->write(sink, output->sums[i], family->figure, family->name);
+	}
+}
+
 static void write_page(struct sink *sink, struct pm_output *output)
 {
 	metric(sink, "build_info", "gauge", "The program that made these numbers.");
@@ -261,6 +348,7 @@ static void write_page(struct sink *sink, struct pm_output *output)
 		for (size_t i = 0; i < output->n_sums; i++)
 			family->write(sink, output->sums[i], family->half, family->name);
 	}
+	write_talk(sink, output);
 }
 
 static int sum_add(struct pm_output *output, const struct pm_record *record)

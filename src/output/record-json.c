@@ -58,7 +58,7 @@ static json_t *capture_json(const struct pm_record *record)
 	return object;
 }
 
-static json_t *other_json(const struct pm_other *other)
+static json_t *other_json(const struct pm_other *other, bool talk)
 {
 	json_t *object = json_object();
 
@@ -66,17 +66,19 @@ static json_t *other_json(const struct pm_other *other)
 	pm_json_put(&object, "src", pm_json_pair(other->src));
 	pm_json_put(&object, "dst", pm_json_pair(other->dst));
 	pm_json_put(&object, "as_service", pm_json_pair(other->as_service));
+	if (talk)
+		pm_json_put(&object, "sessions", pm_json_count(other->sessions));
 	return object;
 }
 
-static json_t *transport_json(const struct pm_transport_row *row)
+static json_t *transport_json(const struct pm_transport_row *row, bool talk)
 {
 	json_t *object = json_object();
 
 	pm_json_put(&object, "transport", json_string(pm_transport_name(row->transport)));
 	pm_json_put_count(&object, "", row->count);
 	pm_json_put(&object, "unknown", pm_json_pair(row->unknown));
-	pm_json_put(&object, "other", other_json(&row->other));
+	pm_json_put(&object, "other", other_json(&row->other, talk));
 	return object;
 }
 
@@ -166,7 +168,13 @@ static void write_port(struct json_writer *w, const struct pm_port_row *row, str
 	add_count(&line, ",\"src\":{\"packets\":", row->src);
 	add_count(&line, "},\"dst\":{\"packets\":", row->dst);
 	add_count(&line, "},\"as_service\":{\"packets\":", row->as_service);
-	add(&line, "}}");
+	if (row->talk) {
+		add(&line, "},\"sessions\":");
+		add_number(&line, row->sessions);
+		add(&line, "}");
+	} else {
+		add(&line, "}}");
+	}
 	pm_sink_write(w->sink, line.text, line.size);
 }
 
@@ -184,11 +192,16 @@ static void write_ports(struct json_writer *w, const struct pm_record *record)
 /* What a service and the unknown have in common. */
 static void put_sides(json_t **object, const struct pm_service_row *row)
 {
+	struct talk_member members[TALK_MEMBERS_MAX];
+	size_t n = pm_json_talk(row, members);
+
 	pm_json_put_count(object, "", row->count);
 	pm_json_put(object, "to_service", pm_json_pair(row->to_service));
 	pm_json_put(object, "from_service", pm_json_pair(row->from_service));
 	pm_json_put(object, "symmetric", pm_json_pair(row->symmetric));
 	pm_json_put(object, "side_by", pm_json_side_by(row->side_by));
+	for (size_t i = 0; i < n; i++)
+		pm_json_put(object, members[i].key, pm_json_talk_value(&members[i]));
 }
 
 static void write_line(struct json_writer *w, struct line *line)
@@ -223,6 +236,20 @@ static void add_side_by(struct line *line, const uint64_t side_by[PM_RUNG_N])
 	}
 }
 
+static void add_talk(struct line *line, const struct pm_service_row *row)
+{
+	struct talk_member members[TALK_MEMBERS_MAX];
+	size_t n = pm_json_talk(row, members);
+
+	for (size_t i = 0; i < n; i++) {
+		add(line, ",\"");
+		add(line, members[i].key);
+		add(line, members[i].truth ? "\":true" : "\":");
+		if (!members[i].truth)
+			add_number(line, members[i].count);
+	}
+}
+
 static void write_service(struct json_writer *w, const struct pm_service_row *row,
 			  struct name *last_name, struct name *last_category)
 {
@@ -251,7 +278,10 @@ static void write_service(struct json_writer *w, const struct pm_service_row *ro
 	add_count(&line, "},\"symmetric\":{\"packets\":", row->symmetric);
 	add(&line, "},\"side_by\":{");
 	add_side_by(&line, row->side_by);
-	add(&line, "}}");
+	add(&line, "}");
+	write_line(w, &line);
+	add_talk(&line, row);
+	add(&line, "}");
 	write_line(w, &line);
 }
 
@@ -370,8 +400,10 @@ static json_t *given_up_json(const struct pm_given_up *given_up)
 		pm_json_put(&object, "fragment_frames", pm_json_count(given_up->fragment_frames));
 	if (given_up->service_ports)
 		pm_json_put(&object, "service_ports", pm_json_count(given_up->service_ports));
-	if (given_up->endpoints)
-		pm_json_put(&object, "endpoints", pm_json_count(given_up->endpoints));
+	if (given_up->peers)
+		pm_json_put(&object, "peers", pm_json_count(given_up->peers));
+	if (given_up->by_endpoint)
+		pm_json_put(&object, "by_endpoint", pm_json_count(given_up->by_endpoint));
 	return object;
 }
 
@@ -394,7 +426,7 @@ static void write_head(struct json_writer *w, const struct pm_record *record)
 	pm_json_member(w, "totals", totals_json(record));
 	pm_json_member(w, "capture", capture_json(record));
 	if (given_up->fragment_datagrams || given_up->fragment_frames || given_up->service_ports ||
-	    given_up->endpoints)
+	    given_up->peers || given_up->by_endpoint)
 		pm_json_member(w, "given_up", given_up_json(given_up));
 }
 
@@ -407,7 +439,7 @@ int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm
 	write_head(&w, record);
 	pm_json_array_begin(&w, "transports");
 	for (size_t i = 0; i < record->n_transports; i++)
-		pm_json_item(&w, transport_json(&record->transports[i]));
+		pm_json_item(&w, transport_json(&record->transports[i], record->talk));
 	pm_json_array_end(&w);
 	write_ports(&w, record);
 	write_services(&w, record);
@@ -423,6 +455,6 @@ int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm
 			pm_json_item(&w, facet_json((enum pm_facet)f, record->facets[f]));
 	pm_json_array_end(&w);
 	pm_json_member(&w, "rules", rules_json(record));
-	pm_json_member(&w, "other", other_json(&record->other));
+	pm_json_member(&w, "other", other_json(&record->other, record->talk));
 	return pm_json_end(&w, true, err);
 }

@@ -89,12 +89,16 @@ static int port_row(struct pm_output *output, const struct pm_record *record,
 	put(&w, "src_", row->src);
 	put(&w, "dst_", row->dst);
 	put(&w, "as_service_", row->as_service);
+	if (row->talk)
+		pm_json_member(&w, "sessions", pm_json_count(row->sessions));
 	return pm_json_end(&w, false, err);
 }
 
 static int service_row(struct pm_output *output, const struct pm_record *record,
 		       const struct pm_service_row *row, struct pm_error *err)
 {
+	struct talk_member members[TALK_MEMBERS_MAX];
+	size_t n = pm_json_talk(row, members);
 	struct json_writer w;
 
 	row_begin(&w, output, record, row->service ? "service" : "unknown");
@@ -109,6 +113,8 @@ static int service_row(struct pm_output *output, const struct pm_record *record,
 	put(&w, "from_service_", row->from_service);
 	put(&w, "symmetric_", row->symmetric);
 	pm_json_member(&w, "side_by", pm_json_side_by(row->side_by));
+	for (size_t i = 0; i < n; i++)
+		pm_json_member(&w, members[i].key, pm_json_talk_value(&members[i]));
 	return pm_json_end(&w, false, err);
 }
 
@@ -187,6 +193,8 @@ static int other_row(struct pm_output *output, const struct pm_record *record,
 	put(&w, "src_", row->other.src);
 	put(&w, "dst_", row->other.dst);
 	put(&w, "as_service_", row->other.as_service);
+	if (record->talk)
+		pm_json_member(&w, "sessions", pm_json_count(row->other.sessions));
 	return pm_json_end(&w, false, err);
 }
 

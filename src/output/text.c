@@ -107,27 +107,47 @@ static const char *evidence(const struct pm_service_row *row)
 	return pm_rung_name((enum pm_rung)most);
 }
 
+/* Room for two columns, or none at all where conversations are not counted. */
+#define TALK_SIZE (2 * CELL_SIZE + 8)
+
+static const char *talk_cells(const struct pm_service_row *row, char text[TALK_SIZE])
+{
+	char sessions[CELL_SIZE], count[CELL_SIZE], clients[CELL_SIZE + 1] = "";
+
+	text[0] = '\0';
+	if (!row->talk_known)
+		return text;
+	if (row->clients.known)
+		snprintf(clients, sizeof clients, "%s%s", row->clients.estimated ? "~" : "",
+			 grouped(row->clients.count, count));
+	snprintf(text, TALK_SIZE, " %10s %9s", grouped(row->talk[PM_TALK_SESSIONS], sessions),
+		 clients);
+	return text;
+}
+
 static void service_line(struct sink *sink, const struct pm_record *record,
 			 const struct pm_service_row *row, const char *name, const char *transport)
 {
 	char ports[CELL_SIZE], packets[CELL_SIZE], bytes[CELL_SIZE], part[CELL_SIZE], to[CELL_SIZE],
-		from[CELL_SIZE];
+		from[CELL_SIZE], talk[TALK_SIZE];
 
-	pm_sink_text(sink, "  %-20.20s %-8s %-18s %12s %10s %7s %10s %10s  %s\n", name, transport,
+	pm_sink_text(sink, "  %-20.20s %-8s %-18s %12s %10s %7s %10s %10s%s  %s\n", name, transport,
 		  port_list(row, ports), grouped(row->count.packets, packets),
 		  scaled((double)row->count.bytes, "B", bytes),
 		  share(row->count.bytes, record->totals.bytes, part),
 		  scaled((double)row->to_service.bytes, "B", to),
-		  scaled((double)row->from_service.bytes, "B", from), evidence(row));
+		  scaled((double)row->from_service.bytes, "B", from), talk_cells(row, talk),
+		  evidence(row));
 }
 
 static void services(struct sink *sink, const struct pm_record *record, size_t top)
 {
-	struct pm_service_row rest = { .count = { 0, 0 } };
+	struct pm_service_row rest = { .talk_known = record->unknown.talk_known };
 	char name[CELL_SIZE + 16], count[CELL_SIZE];
 
-	pm_sink_text(sink, "\n  %-20s %-8s %-18s %12s %10s %7s %10s %10s  %s\n", "SERVICE", "", "PORTS",
-		  "PACKETS", "BYTES", "SHARE", "TO IT", "FROM IT", "MOSTLY BY");
+	pm_sink_text(sink, "\n  %-20s %-8s %-18s %12s %10s %7s %10s %10s%s  %s\n", "SERVICE", "",
+		  "PORTS", "PACKETS", "BYTES", "SHARE", "TO IT", "FROM IT",
+		  record->talk ? "   SESSIONS   CLIENTS" : "", "MOSTLY BY");
 	for (size_t i = 0; i < record->n_services; i++) {
 		const struct pm_service_row *row = &record->services[i];
 
@@ -141,6 +161,7 @@ static void services(struct sink *sink, const struct pm_record *record, size_t t
 		pm_count_add(&rest.from_service, row->from_service);
 		for (int rung = 0; rung < PM_RUNG_N; rung++)
 			rest.side_by[rung] += row->side_by[rung];
+		rest.talk[PM_TALK_SESSIONS] += row->talk[PM_TALK_SESSIONS];
 	}
 	if (record->n_services > top) {
 		snprintf(name, sizeof name, "(%s more)", grouped(record->n_services - top, count));

@@ -80,8 +80,10 @@ static bool is_tag(uint16_t type)
 static PM_OUT_OF_LINE pm_brief tagged(const struct pm_cursor *c, uint16_t type, bool group)
 {
 	size_t at = ETHERNET;
+	uint64_t tags = 0;
+	pm_brief brief;
 
-	for (int tags = 0; tags < TAGS_MAX && is_tag(type); tags++) {
+	for (; tags < TAGS_MAX && is_tag(type); tags++) {
 		const uint8_t *h = pm_cursor_peek(c, at, TAG + IP4);
 
 		if (!h)
@@ -89,7 +91,8 @@ static PM_OUT_OF_LINE pm_brief tagged(const struct pm_cursor *c, uint16_t type, 
 		type = pm_be16(h + 2);
 		at += TAG;
 	}
-	return ip(c->at + at, c->held - at, c->wire - at, type, group);
+	brief = ip(c->at + at, c->held - at, c->wire - at, type, group);
+	return brief ? brief | tags << 60 : 0;
 }
 
 pm_brief pm_packet_brief(const struct pm_link *link, const uint8_t *bytes, size_t held, size_t wire)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Transports: TCP (RFC 9293), UDP (768), UDP-Lite (3828), SCTP (9260), DCCP (4340).
- * All begin with the two ports, and those count whatever the rest says.
+ * All begin with the two ports, and those count whatever the rest says. Where a conversation is
+ * set up is read too, if it is there.
  */
 #include "packet-internal.h"
 
@@ -28,6 +29,7 @@ struct pm_step pm_decode_tcp(struct pm_cursor *c, struct pm_packet *packet)
 	if (flags) {
 		packet->notes |= PM_NOTE_TCP_FLAGS;
 		packet->tcp_flags = flags[0];
+		packet->setup = (uint8_t)pm_tcp_setup(flags[0]);
 	}
 	return ports(c, packet, PM_TRANSPORT_TCP);
 }
@@ -44,10 +46,31 @@ struct pm_step pm_decode_udplite(struct pm_cursor *c, struct pm_packet *packet)
 
 struct pm_step pm_decode_sctp(struct pm_cursor *c, struct pm_packet *packet)
 {
+	static const uint8_t setups[] = {
+		[1] = PM_SETUP_OPEN,
+		[2] = PM_SETUP_ACCEPT,
+		[6] = PM_SETUP_RESET,
+		[10] = PM_SETUP_CONFIRM,
+	};
+	const uint8_t *chunk = pm_cursor_peek(c, 12, 1);
+
+	if (chunk && chunk[0] < sizeof setups)
+		packet->setup = setups[chunk[0]];
 	return ports(c, packet, PM_TRANSPORT_SCTP);
 }
 
 struct pm_step pm_decode_dccp(struct pm_cursor *c, struct pm_packet *packet)
 {
+	static const uint8_t setups[16] = {
+		[0] = PM_SETUP_OPEN,
+		[1] = PM_SETUP_ACCEPT,
+		[3] = PM_SETUP_CONFIRM,
+		[4] = PM_SETUP_CONFIRM,
+		[7] = PM_SETUP_RESET,
+	};
+	const uint8_t *type = pm_cursor_peek(c, 8, 1);
+
+	if (type)
+		packet->setup = setups[type[0] >> 1 & 0xf];
 	return ports(c, packet, PM_TRANSPORT_DCCP);
 }

@@ -227,6 +227,10 @@ struct pm_group {
  * the cache of one core: 0, no label; else the priority of its label and 1.
  */
 #define PM_CLASS_ASK 255 /* port 0, or host-scoped rules cover it: ask the label */
+#define PM_CLASS(priority) ((priority) + 1)
+/* Rules of this priority, the default, and above are somebody's choice, and not the registry's. */
+#define PM_STRONG 50
+#define PM_SYSTEM_END 1024
 
 struct pm_rules {
 	uint8_t classes[PM_TRANSPORT_N][PM_PORTS];
@@ -250,6 +254,15 @@ struct pm_rules {
 
 /* Takes the rules' list, which is complete, to the tables. PM_E_MEMORY or 0. */
 int pm_compile(struct pm_rules *rules, struct pm_report *report, bool check);
+static inline struct pm_decision pm_side_undecided(void)
+{
+	return (struct pm_decision){ 0, PM_SIDE_NONE, PM_RUNG_N };
+}
+
+/* The rungs from symmetric on, of two ports that are not 0; the service is left 0. */
+struct pm_decision pm_side_of_classes(uint16_t src_port, uint16_t dst_port, bool group,
+				      uint8_t src, uint8_t dst);
+
 /* The label that host-scoped rules give to the port at the address; false: none. */
 bool pm_rules_find_scoped(const struct pm_rules *rules, int ip_version,
 			  const struct pm_address *address, unsigned transport, uint16_t port,

@@ -7,7 +7,6 @@
 #include "service-internal.h"
 
 #define EPHEMERAL 0x8000 /* set in 32768-65535, from which systems draw the ports of clients */
-#define SYSTEM_END 1024
 
 static const char *const side_names[] = {
 	[PM_SIDE_NONE] = "none",
@@ -48,7 +47,7 @@ static inline struct pm_decision decision(uint16_t service, enum pm_side side, e
 /* Its parts in the order of their weight; of two different ports never equal. */
 static inline uint32_t score(struct pm_label label, uint16_t port, bool group)
 {
-	return (uint32_t)label.priority << 18 | (uint32_t)(port < SYSTEM_END) << 17 |
+	return (uint32_t)label.priority << 18 | (uint32_t)(port < PM_SYSTEM_END) << 17 |
 	       (uint32_t)group << 16 | (uint32_t)(0xffff - port);
 }
 
@@ -132,10 +131,41 @@ struct pm_decision pm_side_decide(const struct pm_rules *rules, const struct pm_
 			     dst);
 }
 
+bool pm_side_asks(const struct pm_rules *rules, pm_brief brief)
+{
+	const uint8_t *classes = rules->classes[pm_brief_transport(brief)];
+
+	return classes[pm_brief_src_port(brief)] == PM_CLASS_ASK ||
+	       classes[pm_brief_dst_port(brief)] == PM_CLASS_ASK;
+}
+
+uint16_t pm_side_label(const struct pm_rules *rules, const struct pm_packet *packet,
+		       enum pm_side side)
+{
+	bool src = side == PM_SIDE_SRC;
+	uint16_t port = src ? packet->src_port : packet->dst_port;
+	struct pm_label label = rules->labels[packet->transport][port];
+
+	if (side == PM_SIDE_NONE)
+		return 0;
+	label_scope(rules, packet, src ? &packet->src : &packet->dst, port, &label);
+	return label.service;
+}
+
 /* A class stands for its label: it has the priority, and is 0 where there is none. */
 static inline struct pm_label label_of(uint8_t class)
 {
 	return (struct pm_label){ .service = class, .priority = class };
+}
+
+struct pm_decision pm_side_of_classes(uint16_t src_port, uint16_t dst_port, bool group,
+				      uint8_t src, uint8_t dst)
+{
+	struct pm_decision decided =
+		decide_labels(src_port, dst_port, group, label_of(src), label_of(dst));
+
+	decided.service = 0;
+	return decided;
 }
 
 struct pm_decision pm_side_decide_brief(const struct pm_rules *rules, pm_brief brief)
@@ -143,12 +173,9 @@ struct pm_decision pm_side_decide_brief(const struct pm_rules *rules, pm_brief b
 	const uint8_t *classes = rules->classes[pm_brief_transport(brief)];
 	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
 	uint8_t src = classes[src_port], dst = classes[dst_port];
-	struct pm_decision decided;
 
 	if (src == PM_CLASS_ASK || dst == PM_CLASS_ASK)
-		return decision(0, PM_SIDE_NONE, PM_RUNG_N);
-	decided = decide_labels(src_port, dst_port, pm_brief_notes(brief) & PM_NOTE_GROUP,
-				label_of(src), label_of(dst));
-	decided.service = 0;
-	return decided;
+		return pm_side_undecided();
+	return pm_side_of_classes(src_port, dst_port, pm_brief_notes(brief) & PM_NOTE_GROUP, src,
+				  dst);
 }

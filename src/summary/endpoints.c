@@ -64,7 +64,7 @@ int pm_endpoints_gather(struct pm_record *record, const struct pm_tally *tally)
 	other->forgotten = view.forgotten;
 	other->count = view.sideless;
 	pm_count_add(&other->count, view.forgotten.count);
-	record->given_up.endpoints = view.forgotten.endpoints;
+	record->given_up.by_endpoint = view.forgotten.endpoints;
 	return PM_OK;
 }
 

@@ -40,6 +40,19 @@ const char *pm_facet_name(enum pm_facet facet)
 	return (unsigned)facet < PM_FACET_N ? facets[facet] : "?";
 }
 
+static const char *const talk_names[] = {
+	[PM_TALK_SESSIONS] = "sessions",
+	[PM_TALK_SYN] = "syn",
+	[PM_TALK_REFUSED] = "refused",
+	[PM_TALK_UNANSWERED] = "unanswered",
+};
+_Static_assert(sizeof talk_names / sizeof *talk_names == PM_TALK_N, "name every figure");
+
+const char *pm_talk_name(enum pm_talk_figure figure)
+{
+	return (unsigned)figure < PM_TALK_N ? talk_names[figure] : "?";
+}
+
 static const char *const protocols[256] = {
 	[0] = "hopopt", [1] = "icmp", [2] = "igmp", [3] = "ggp", [4] = "ipv4", [5] = "st", [6] = "tcp",
 	[7] = "cbt", [8] = "egp", [9] = "igp", [10] = "bbn-rcc-mon", [11] = "nvp-ii", [12] = "pup",

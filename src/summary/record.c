@@ -154,6 +154,40 @@ static void service_add(struct pm_service_row *row, const struct pm_service_cell
 		row->side_by[rung] += cell->rung[rung];
 }
 
+#define KNOWN(figure) (1U << PM_TALK_##figure)
+
+/* Which figures a transport has. UDP's attempts are its sessions, and nothing refuses them. */
+static const uint8_t talk_known[PM_TRANSPORT_N] = {
+	[PM_TRANSPORT_TCP] = KNOWN(SESSIONS) | KNOWN(SYN) | KNOWN(REFUSED) | KNOWN(UNANSWERED),
+	[PM_TRANSPORT_UDP] = KNOWN(SESSIONS),
+	[PM_TRANSPORT_UDPLITE] = KNOWN(SESSIONS),
+	[PM_TRANSPORT_SCTP] = KNOWN(SESSIONS) | KNOWN(REFUSED) | KNOWN(UNANSWERED),
+	[PM_TRANSPORT_DCCP] = KNOWN(SESSIONS) | KNOWN(REFUSED) | KNOWN(UNANSWERED),
+};
+
+/* What its conversations were; a row without a name takes those of all transports. */
+static void talk_add(struct pm_service_row *row, struct pm_given_up *given_up,
+		     const struct pm_tally *tally, enum pm_transport transport, uint16_t id)
+{
+	struct pm_talk_count count = pm_tally_service_talk(tally, transport, id);
+	const uint64_t figures[PM_TALK_N] = {
+		[PM_TALK_SESSIONS] = count.sessions,
+		[PM_TALK_SYN] = count.attempts,
+		[PM_TALK_REFUSED] = count.refused,
+		[PM_TALK_UNANSWERED] = count.unanswered,
+	};
+
+	for (int figure = 0; figure < PM_TALK_N; figure++)
+		if (talk_known[transport] >> figure & 1)
+			row->talk[figure] += figures[figure];
+	if (id == 0)
+		return;
+	row->talk_known = talk_known[transport];
+	row->clients = pm_tally_distinct(tally, transport, id, PM_ROLE_CLIENT);
+	row->servers = pm_tally_distinct(tally, transport, id, PM_ROLE_SERVER);
+	given_up->peers += row->clients.given_up || row->servers.given_up;
+}
+
 /* Rows of one transport's services, its own row, and its share of what is unknown. */
 static void gather_services(struct pm_record *record, const struct pm_tally *tally,
 			    enum pm_transport transport)
@@ -177,6 +211,8 @@ static void gather_services(struct pm_record *record, const struct pm_tally *tal
 			row->transport = (uint8_t)transport;
 		}
 		service_add(row, cell);
+		if (tally->talk)
+			talk_add(row, &record->given_up, tally, transport, id);
 	}
 	if (sum.count.packets)
 		record->transports[record->n_transports++] = sum;
@@ -187,15 +223,18 @@ static void gather_port(struct pm_record *record, const struct pm_tally *tally,
 {
 	const struct pm_port_cell *cell = &tally->transports[transport].ports[port];
 	uint32_t label = pm_rules_label(tally->rules, transport, port);
+	uint64_t sessions = pm_tally_port_talk(tally, transport, port).sessions;
 
 	record->ports[record->n_ports++] = (struct pm_port_row){
 		.service = pm_rules_name(tally->rules, label),
 		.src = pm_port_src(cell),
 		.dst = pm_port_dst(cell),
 		.as_service = pm_port_as_service(cell),
+		.sessions = sessions,
 		.port = port,
 		.transport = (uint8_t)transport,
 		.metric = pm_rules_metric(tally->rules, transport, port),
+		.talk = tally->talk && (sessions || pm_port_as_service(cell).packets),
 	};
 }
 
@@ -372,6 +411,9 @@ int pm_record_new(struct pm_tally *tally, const struct pm_source *source,
 	record->snapped = tally->snapped;
 	record->capture = tally->capture;
 	record->given_up = tally->given_up;
+	record->talk = tally->talk;
+	if (tally->talk) /* of no transport, but of all */
+		record->unknown.talk_known = (1U << PM_TALK_N) - 1;
 	memcpy(record->facets, tally->facets, sizeof record->facets);
 	record->rules = pm_rules_ref(tally->rules);
 	pm_tally_settle(tally);
@@ -405,6 +447,7 @@ static void other_add(struct pm_other *other, const struct pm_port_row *row)
 	pm_count_add(&other->src, row->src);
 	pm_count_add(&other->dst, row->dst);
 	pm_count_add(&other->as_service, row->as_service);
+	other->sessions += row->sessions;
 }
 
 void pm_record_cut(struct pm_record *record, size_t top, bool service_only)

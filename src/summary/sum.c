@@ -78,6 +78,9 @@ static void service_add(struct pm_service_row *to, const struct pm_service_row *
 	pm_count_add(&to->symmetric, more->symmetric);
 	for (int rung = 0; rung < PM_RUNG_N; rung++)
 		to->side_by[rung] += more->side_by[rung];
+	for (int figure = 0; figure < PM_TALK_N; figure++)
+		to->talk[figure] += more->talk[figure];
+	to->talk_known |= more->talk_known;
 }
 
 /* Merges the sum's rows with @more, both in order of keys. NULL when memory is short. */
@@ -134,6 +137,8 @@ static struct pm_port_row *ports_merge(struct pm_record *sum, const struct pm_po
 			pm_count_add(&rows[n].src, more[j].src);
 			pm_count_add(&rows[n].dst, more[j].dst);
 			pm_count_add(&rows[n].as_service, more[j].as_service);
+			rows[n].sessions += more[j].sessions;
+			rows[n].talk |= more[j].talk;
 			j++;
 		}
 		n++;
@@ -241,7 +246,8 @@ static void figures_add(struct pm_record *sum, const struct pm_record *record, b
 	sum->given_up.fragment_datagrams += record->given_up.fragment_datagrams;
 	sum->given_up.fragment_frames += record->given_up.fragment_frames;
 	sum->given_up.service_ports += record->given_up.service_ports;
-	sum->given_up.endpoints += record->given_up.endpoints;
+	sum->given_up.peers += record->given_up.peers;
+	sum->given_up.by_endpoint += record->given_up.by_endpoint;
 }
 
 int pm_record_add(struct pm_record **sum_at, const struct pm_record *record)
@@ -271,6 +277,7 @@ int pm_record_add(struct pm_record **sum_at, const struct pm_record *record)
 	pm_count_add(&sum->ip4, record->ip4);
 	pm_count_add(&sum->ip6, record->ip6);
 	sum->snapped += record->snapped;
+	sum->talk |= record->talk;
 	figures_add(sum, record, first);
 	transports_add(sum, record);
 	service_add(&sum->unknown, &record->unknown);

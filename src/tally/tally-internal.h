@@ -1,11 +1,67 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of endpoints, which a tally has if it is wanted. */
+/* What tally.c and the rest of the room share. */
 #ifndef PORTMETER_TALLY_INTERNAL_H
 #define PORTMETER_TALLY_INTERNAL_H
 
 #include "portmeter/tally.h"
 
-/* For @limit endpoints, from 2. PM_E_MEMORY or 0. */
+/* Takes @bytes of it; false: there are not as many left. */
+bool pm_allowance_take(struct pm_allowance *allowance, size_t bytes);
+void pm_allowance_give(struct pm_allowance *allowance, size_t bytes);
+
+/*
+ * Blocks of 2^n bytes out of slabs that the allowance pays for. Blocks that are given back serve
+ * again; slabs go when all blocks do.
+ */
+#define PM_STORE_LEAST 5 /* 32 bytes */
+#define PM_STORE_MOST 14 /* 16 KiB: a slab */
+
+struct pm_store {
+	struct pm_allowance *allowance; /* borrowed */
+	void *slabs;                    /* each begins with the next one's address */
+	void *blocks[PM_STORE_MOST + 1];
+};
+
+/* Zeroed; NULL: neither of the allowance nor of the memory is there enough. */
+void *pm_store_take(struct pm_store *store, unsigned bits);
+void pm_store_give(struct pm_store *store, void *block, unsigned bits);
+/* Frees all blocks. */
+void pm_store_clear(struct pm_store *store);
+
+enum pm_set_kind {
+	PM_SET_EXACT,    /* values, open addressing; an empty set has no block yet */
+	PM_SET_ESTIMATE, /* registers of HyperLogLog */
+	PM_SET_LOST,     /* there was no room */
+};
+
+/* A set of 64-bit hashes, of which it tells the number. Zeroed: empty. */
+struct pm_set {
+	void *block;
+	uint16_t n;    /* values, while exact */
+	uint8_t bits;  /* size of the block: 2^bits bytes */
+	uint8_t kind;  /* enum pm_set_kind */
+};
+
+/* @odd, any odd number that nobody knows, places values; the same for all calls of a set. */
+void pm_set_add(struct pm_store *store, struct pm_set *set, uint64_t odd, uint64_t hash);
+/* Adds the values of @from, a set of another store and with an odd number of its own. */
+void pm_set_merge(struct pm_store *store, struct pm_set *into, uint64_t odd,
+		  const struct pm_set *from);
+struct pm_distinct pm_set_count(const struct pm_set *set);
+
+/* The parts of pm_tally_x for conversations. Tallies that count none are fine. */
+void pm_talk_free(struct pm_talk *talk, uint64_t *seen);
+void pm_talk_clear(struct pm_tally *tally);
+/* Makes an empty one fit for @rules. PM_E_MEMORY: it is fit for the old ones still. */
+int pm_talk_follow(struct pm_tally *tally, const struct pm_rules *rules);
+/* How much there is to merge. */
+size_t pm_talk_size(const struct pm_talk *talk);
+void pm_talk_merge(struct pm_tally *into, const struct pm_tally *from);
+
+/*
+ * The table of endpoints, which a tally has if it is wanted: for @limit of them, from 2.
+ * PM_E_MEMORY or 0.
+ */
 int pm_endpoints_new(size_t limit, struct pm_hash_key key, struct pm_endpoints **ret_endpoints);
 /* NULL is fine. */
 void pm_endpoints_free(struct pm_endpoints *endpoints);

@@ -81,8 +81,8 @@ int pm_tally_new(struct pm_rules *rules, struct pm_tally **ret_tally)
 		struct pm_tally_transport *tt = &tally->transports[t];
 
 		tt->used_ports = calloc(PM_PORTS, sizeof *tt->used_ports);
-		tt->scores = calloc(PM_PORTS, sizeof *tt->scores);
-		if (cells_new(tt) < 0 || !tt->used_ports || !tt->scores)
+		tt->rungs = calloc(PM_PORTS, sizeof *tt->rungs);
+		if (cells_new(tt) < 0 || !tt->used_ports || !tt->rungs)
 			goto out;
 	}
 	r = services_make(tally, rules);
@@ -103,11 +103,12 @@ void pm_tally_free(struct pm_tally *tally)
 	if (!tally)
 		return;
 	services_free(tally);
+	pm_talk_free(tally->talk, tally->seen);
 	pm_endpoints_free(tally->endpoints);
 	for (int t = 0; t < PM_TRANSPORT_N; t++) {
 		free(tally->transports[t].block);
 		free(tally->transports[t].used_ports);
-		free(tally->transports[t].scores);
+		free(tally->transports[t].rungs);
 	}
 	pm_rules_unref(tally->rules);
 	free(tally);
@@ -124,9 +125,9 @@ static void transport_clear(struct pm_tally_transport *tt)
 		memset(tt->ports, 0, PM_PORTS * sizeof *tt->ports);
 	for (uint32_t i = 0; !is_crowded(tt) && i < tt->n_used_ports; i++)
 		memset(&tt->ports[tt->used_ports[i]], 0, sizeof *tt->ports);
-	for (uint32_t i = 0; tt->scored && i < tt->n_used_ports; i++)
-		tt->scores[tt->used_ports[i]] = 0;
-	tt->scored = false;
+	for (uint32_t i = 0; tt->any_rungs && i < tt->n_used_ports; i++)
+		memset(&tt->rungs[tt->used_ports[i]], 0, sizeof *tt->rungs);
+	tt->any_rungs = false;
 	for (uint32_t i = 0; i < tt->n_used_services; i++)
 		memset(&tt->services[tt->used_services[i]], 0, sizeof *tt->services);
 	tt->n_used_ports = 0;
@@ -144,6 +145,7 @@ int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules)
 	if (tally->scoped_used)
 		memset(tally->scoped, 0, SCOPED_SLOTS * sizeof *tally->scoped);
 	tally->scoped_used = 0;
+	pm_talk_clear(tally);
 	if (tally->endpoints)
 		pm_endpoints_clear(tally->endpoints);
 	tally->interval = no_frames;
@@ -159,8 +161,11 @@ int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules)
 	if (rules == old)
 		return PM_OK;
 	r = services_make(&fresh, rules);
+	if (r == PM_OK)
+		r = pm_talk_follow(tally, rules);
 	if (r < 0) {
 		services_free(&fresh);
+		pm_rules_unref(fresh.rules);
 		return r;
 	}
 	services_free(tally);
@@ -238,16 +243,12 @@ static inline struct pm_service_cell *service_use(struct pm_tally_transport *tt,
 	return cell;
 }
 
-/*
- * Rungs whose frames need not be counted by service: what they come to shows from the ports. All of
- * them stand for nearly every frame of nearly every capture.
- */
-#define SETTLED_LATER                                                                     \
-	(1U << PM_RUNG_KNOWN | 1U << PM_RUNG_SCORE | 1U << PM_RUNG_EPHEMERAL | \
-	 1U << PM_RUNG_UNKNOWN)
+/* Rungs that show from what else is counted by port. */
+#define BY_PORTS_ALONE                                                                     \
+	(1U << PM_RUNG_KNOWN | 1U << PM_RUNG_EPHEMERAL | 1U << PM_RUNG_UNKNOWN)
 
-/* All of these but the ones with a score, which is a matter of both ports. */
-#define BY_PORTS_ALONE (SETTLED_LATER & ~(1U << PM_RUNG_SCORE))
+_Static_assert(PM_RUNG_SCORE + 2 == PM_RUNG_EPHEMERAL + 1 && PM_RUNG_KNOWN < PM_RUNG_SCORE,
+	       "pm_port_rungs holds the rungs up to score");
 
 static uint16_t side_port(const struct pm_tally_entry *entry)
 {
@@ -263,15 +264,19 @@ static uint16_t service_of(const struct pm_tally *tally, const struct pm_tally_e
 					side_port(entry));
 }
 
-/* What the ports do not tell of a frame. */
+/* What the ports do not tell of a frame; where labels depend on addresses, all of it. */
 static PM_OUT_OF_LINE void service_count(struct pm_tally *tally, const struct pm_tally_entry *entry)
 {
 	struct pm_tally_transport *tt = &tally->transports[entry->transport];
 	struct pm_service_cell *cell;
 
-	if (entry->decision.rung == PM_RUNG_SCORE && !tally->scoped) {
-		tt->scores[side_port(entry)]++;
-		tt->scored = true;
+	if (!tally->scoped) {
+		struct pm_port_rungs *rungs = &tt->rungs[side_port(entry)];
+
+		rungs->packets[entry->decision.rung]++;
+		if (entry->decision.side == PM_SIDE_BOTH)
+			rungs->symmetric_bytes += entry->wire;
+		tt->any_rungs = true;
 		return;
 	}
 	cell = service_use(tt, service_of(tally, entry));
@@ -404,10 +409,57 @@ _Static_assert(PM_SIDE_NONE >> 1 == 0 && PM_SIDE_SRC >> 1 == 0 && PM_SIDE_DST >>
 		       PM_SIDE_BOTH >> 1 == 1,
 	       "count() takes a side apart");
 
+/*
+ * Whether an end has been met. The filter has two places for each, and only says "already", so what
+ * falls out of it costs time alone.
+ */
+static inline bool is_met(uint64_t *filter, uint64_t end)
+{
+	/* an odd number near 2^64 divided by the golden ratio */
+	uint64_t *seen = &filter[end * UINT64_C(0x9e3779b97f4a7c15) >> (65 - PM_TALK_SEEN_BITS) << 1];
+
+	if (seen[0] == end || seen[1] == end)
+		return true;
+	seen[1] = seen[0];
+	seen[0] = end;
+	return false;
+}
+
+static PM_OUT_OF_LINE void meet(struct pm_tally *tally, const struct pm_tally_entry *entry)
+{
+	bool from = entry->decision.side == PM_SIDE_SRC;
+	uint64_t src = pm_endpoint_hash(entry->src_host, 0, 0);
+	uint64_t dst = pm_endpoint_hash(entry->dst_host, 0, 0);
+
+	pm_tally_peers(tally, (enum pm_transport)entry->transport, side_port(entry),
+		       entry->decision.service, from ? dst : src, from ? src : dst);
+}
+
+/* Who has been served by whom. An end is an address, what serves, and whether it is that. */
+static inline void count_ends(struct pm_tally *tally, const struct pm_tally_entry *entry)
+{
+	bool from = entry->decision.side == PM_SIDE_SRC, met;
+	uint64_t what = (uint64_t)entry->transport << 17 | (uint64_t)side_port(entry) << 1;
+	uint64_t client = from ? entry->dst_host : entry->src_host;
+	uint64_t server = from ? entry->src_host : entry->dst_host;
+
+	/* odd numbers near 2^64 divided by the roots of 2 and 3 */
+	what *= UINT64_C(0xb504f333f9de6485);
+	what += entry->decision.service * UINT64_C(0x93cd3a2c8198e269);
+	met = is_met(tally->seen, client ^ what);
+	met &= is_met(tally->seen, server ^ ~what);
+	if (!met)
+		meet(tally, entry);
+}
+
 void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		count(tally, &entries[i]);
+	/* Below those rungs there is no label. */
+	for (size_t i = 0; tally->seen && i < n; i++)
+		if (entries[i].decision.rung < PM_RUNG_EPHEMERAL && entries[i].src_host)
+			count_ends(tally, &entries[i]);
 	for (size_t i = 0; tally->scoped && i < n; i++)
 		note_scoped(tally, &entries[i]);
 }
@@ -418,67 +470,57 @@ static void count_less(struct pm_count *from, struct pm_count less)
 	from->bytes -= less.bytes;
 }
 
-/* Empties what settling fills, so that it can be done again. */
-static void unsettle(struct pm_tally_transport *tt)
+/* A service has the frames of the ports that bear its label. */
+static void settle_port(const struct pm_rules *rules, enum pm_transport transport,
+			struct pm_tally_transport *tt, uint16_t port)
 {
-	for (uint32_t i = 0; i < tt->n_used_services; i++) {
-		struct pm_service_cell *cell = &tt->services[tt->used_services[i]];
+	const struct pm_port_cell *cell = &tt->ports[port];
+	const struct pm_port_rungs *rungs = &tt->rungs[port];
+	uint16_t id = (uint16_t)pm_rules_label(rules, transport, port);
+	struct pm_service_cell *service = service_use(tt, id);
+	uint64_t rest = pm_port_as_service(cell).packets;
 
-		cell->side[PM_SIDE_SRC] = cell->side[PM_SIDE_DST] = cell->side[PM_SIDE_NONE] =
-			(struct pm_count){ 0, 0 };
-		for (int rung = 0; rung < PM_RUNG_N; rung++)
-			if (SETTLED_LATER >> rung & 1)
-				cell->rung[rung] = 0;
+	pm_count_add(&service->side[PM_SIDE_SRC], cell->src[1]);
+	pm_count_add(&service->side[PM_SIDE_DST], cell->dst[1]);
+	if (tt->any_rungs) {
+		struct pm_count both = { rungs->packets[PM_RUNG_SYMMETRIC],
+					 rungs->symmetric_bytes };
+
+		pm_count_add(&service->side[PM_SIDE_BOTH], both);
+		count_less(&service->side[PM_SIDE_DST], both);
+		for (int rung = 0; rung <= PM_RUNG_SCORE; rung++) {
+			service->rung[rung] += rungs->packets[rung];
+			rest -= rungs->packets[rung];
+		}
 	}
-}
-
-/* Of a service's frames, those of no other rung: they were known, or without a label ephemeral. */
-static void settle_rungs(struct pm_service_cell *cell, bool labelled)
-{
-	uint64_t others = 0, packets = 0;
-
-	for (int rung = 0; rung < PM_RUNG_N; rung++)
-		others += cell->rung[rung];
-	for (int side = 0; side < PM_SIDE_N; side++)
-		packets += cell->side[side].packets;
-	packets -= cell->side[PM_SIDE_NONE].packets;
-	cell->rung[labelled ? PM_RUNG_KNOWN : PM_RUNG_EPHEMERAL] = packets - others;
-	cell->rung[PM_RUNG_UNKNOWN] = cell->side[PM_SIDE_NONE].packets;
+	service->rung[id ? PM_RUNG_KNOWN : PM_RUNG_EPHEMERAL] += rest;
 }
 
 /*
  * Every frame counts for its destination port, and for the port of its side if it has one: the rest
- * is sideless. A service has the frames of the ports that bear its label.
+ * is sideless.
  */
 static void settle(const struct pm_rules *rules, enum pm_transport transport,
 		   struct pm_tally_transport *tt)
 {
 	struct pm_count sideless = { 0, 0 };
 
-	unsettle(tt);
+	for (uint32_t i = 0; i < tt->n_used_services; i++)
+		memset(&tt->services[tt->used_services[i]], 0, sizeof *tt->services);
+	tt->n_used_services = 0;
 	for (uint32_t i = 0; i < tt->n_used_ports; i++) {
 		uint16_t port = tt->used_ports[i];
-		const struct pm_port_cell *cell = &tt->ports[port];
-		struct pm_service_cell *service;
+		struct pm_count as_service = pm_port_as_service(&tt->ports[port]);
 
-		pm_count_add(&sideless, pm_port_dst(cell));
-		if (!pm_port_as_service(cell).packets)
+		pm_count_add(&sideless, pm_port_dst(&tt->ports[port]));
+		if (!as_service.packets)
 			continue;
-		service = service_use(tt, (uint16_t)pm_rules_label(rules, transport, port));
-		pm_count_add(&service->side[PM_SIDE_SRC], cell->src[1]);
-		pm_count_add(&service->side[PM_SIDE_DST], cell->dst[1]);
-		count_less(&sideless, pm_port_as_service(cell));
-		if (tt->scored)
-			service->rung[PM_RUNG_SCORE] += tt->scores[port];
+		settle_port(rules, transport, tt, port);
+		count_less(&sideless, as_service);
 	}
-	if (sideless.packets)
+	if (sideless.packets) {
 		service_use(tt, 0)->side[PM_SIDE_NONE] = sideless;
-	for (uint32_t i = 0; i < tt->n_used_services; i++) {
-		uint16_t id = tt->used_services[i];
-		struct pm_service_cell *cell = &tt->services[id];
-
-		count_less(&cell->side[PM_SIDE_DST], cell->side[PM_SIDE_BOTH]);
-		settle_rungs(cell, id != 0);
+		tt->services[0].rung[PM_RUNG_UNKNOWN] = sideless.packets;
 	}
 }
 
@@ -508,10 +550,12 @@ static void port_merge(struct pm_tally_transport *into, const struct pm_tally_tr
 		pm_count_add(&cell->src[side], from->ports[port].src[side]);
 		pm_count_add(&cell->dst[side], from->ports[port].dst[side]);
 	}
-	if (from->scored) {
-		into->scores[port] += from->scores[port];
-		into->scored = true;
-	}
+	if (!from->any_rungs)
+		return;
+	for (int rung = 0; rung <= PM_RUNG_SCORE; rung++)
+		into->rungs[port].packets[rung] += from->rungs[port].packets[rung];
+	into->rungs[port].symmetric_bytes += from->rungs[port].symmetric_bytes;
+	into->any_rungs = true;
 }
 
 static void transport_merge(struct pm_tally_transport *into, const struct pm_tally_transport *from)
@@ -571,6 +615,8 @@ int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from)
 	into->given_up.fragment_datagrams += from->given_up.fragment_datagrams;
 	into->given_up.fragment_frames += from->given_up.fragment_frames;
 	into->given_up.service_ports += from->given_up.service_ports;
+	into->given_up.endpoints += from->given_up.endpoints;
+	into->given_up.handshakes += from->given_up.handshakes;
 	for (size_t ip = 0; ip < sizeof into->by_ip / sizeof *into->by_ip; ip++)
 		pm_count_add(&into->by_ip[ip], from->by_ip[ip]);
 	into->snapped += from->snapped;
@@ -582,6 +628,7 @@ int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from)
 		pm_count_add(&into->facets[f], from->facets[f]);
 	for (int t = 0; t < PM_TRANSPORT_N; t++)
 		transport_merge(&into->transports[t], &from->transports[t]);
+	pm_talk_merge(into, from);
 	for (size_t slot = 0; from->scoped_used && slot < SCOPED_SLOTS; slot++)
 		if (from->scoped[slot])
 			scoped_add(into, from->scoped[slot]);
@@ -602,6 +649,15 @@ int pm_tally_absorb(struct pm_tally *into, struct pm_tally *from)
 			from->transports[t] = into->transports[t];
 			into->transports[t] = more;
 		}
+	if (pm_talk_size(from->talk) > pm_talk_size(into->talk)) {
+		struct pm_talk *talk = from->talk;
+		uint64_t *seen = from->seen;
+
+		from->talk = into->talk;
+		from->seen = into->seen;
+		into->talk = talk;
+		into->seen = seen;
+	}
 	if (into->endpoints &&
 	    pm_endpoints_rows(from->endpoints) > pm_endpoints_rows(into->endpoints)) {
 		struct pm_endpoints *more = from->endpoints;

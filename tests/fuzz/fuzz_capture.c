@@ -114,7 +114,7 @@ static void read_all(struct run *run, struct pm_capture *capture, size_t how)
 		.interval_ns = 10 * PM_NS_PER_S,
 		.rules = rules_once((how & HOSTS) == HOSTS),
 		.tunnels = how & INNER ? tunnels_once() : NULL,
-		.endpoints = how & ENDPOINTS ? 3 : 0,
+		.by_endpoint = how & ENDPOINTS ? 3 : 0,
 		.closed = on_closed,
 		.frame = on_fate,
 		.ctx = run,

@@ -12,7 +12,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 RULES = 'tests/golden/golden.rules'
-FLAGS = ('exit', 'nocut', 'waits')
+FLAGS = ('exit', 'nocut', 'sessions', 'waits')
 SNAP = 96
 
 
@@ -60,7 +60,8 @@ class Case:
     def command(self, program, captures=None):
         rules = [] if '-R' in self.options else ['-R', RULES]
         files = [word for c in captures or self.captures for word in ('-r', c)]
-        return program + files + rules + self.options
+        talk = [] if 'sessions' in self.flags else ['--no-sessions']
+        return program + files + rules + talk + self.options
 
 
 def cases(names=()):

@@ -29,6 +29,21 @@ static inline bool sums_side_by(const struct pm_service_row *row)
 	       row->side_by[PM_RUNG_SYMMETRIC] == row->symmetric.packets;
 }
 
+/* Sessions of ports are those of services. */
+static inline bool sums_sessions(const struct pm_record *record)
+{
+	uint64_t ports = record->other.sessions, services = record->unknown.talk[PM_TALK_SESSIONS],
+		 cut = 0;
+
+	for (size_t i = 0; i < record->n_ports; i++)
+		ports += record->ports[i].sessions;
+	for (size_t i = 0; i < record->n_services; i++)
+		services += record->services[i].talk[PM_TALK_SESSIONS];
+	for (size_t i = 0; i < record->n_transports; i++)
+		cut += record->transports[i].other.sessions;
+	return ports == services && cut == record->other.sessions;
+}
+
 /* What rows of one transport, or of all, add up to. */
 struct sums {
 	struct pm_count src, dst, as_service, services;
@@ -170,6 +185,8 @@ static inline const char *sums_problem(const struct pm_record *record)
 		return "the sideless are not those of the rung unknown";
 	if (!sums_side_by(&record->unknown))
 		return "side_by does not add up to unknown";
+	if (!sums_sessions(record))
+		return "sessions of ports and other are not those of services and unknown";
 	if (record->ip4.packets + record->ip6.packets > record->totals.packets ||
 	    record->ip4.bytes + record->ip6.bytes > record->totals.bytes)
 		return "more is IPv4 and IPv6 than there is";

@@ -282,7 +282,7 @@ static void promise_holds(const struct pm_record *record, const struct list *lis
 			 other->forgotten.count.packets + list->sideless.packets);
 	if (!other->forgotten.endpoints)
 		assert_int_equal(record->n_endpoints, list->n);
-	assert_int_equal(record->given_up.endpoints, other->forgotten.endpoints);
+	assert_int_equal(record->given_up.by_endpoint, other->forgotten.endpoints);
 }
 
 /* Random traffic, dealt out to several tallies, which are then added up. */
@@ -676,7 +676,7 @@ static void a_sum_has_the_frames_of_all_endpoints_and_no_rows(void **state)
 	assert_int_equal(sum->endpoints_other.count.packets, 15);
 	assert_int_equal(sum->endpoints_other.forgotten.endpoints, 6);
 	assert_int_equal(sum->endpoints_other.forgotten.at_most, 300);
-	assert_int_equal(sum->given_up.endpoints, 6);
+	assert_int_equal(sum->given_up.by_endpoint, 6);
 	pm_record_free(sum);
 }
 
@@ -699,7 +699,7 @@ static void on_closed(void *ctx)
 
 static void bench_init(struct bench *b, const struct pm_tunnels *tunnels)
 {
-	struct pm_meter_options options = { .rules = rules, .endpoints = MANY, .tunnels = tunnels,
+	struct pm_meter_options options = { .rules = rules, .by_endpoint = MANY, .tunnels = tunnels,
 					    .closed = on_closed, .ctx = b };
 
 	memset(b, 0, sizeof *b);
@@ -821,32 +821,35 @@ static void a_piece_of_a_tunnel_is_decided_again_by_what_is_inside(void **state)
 	pm_tunnels_free(tunnels);
 }
 
-/* Rules that are new decide again about a datagram whose first fragment came under the old ones. */
-static void a_fragment_behind_new_rules_counts_where_they_see_the_service(void **state)
+/* New rules name it anew; where it is stays as the first fragment decided. */
+static void a_fragment_behind_new_rules_counts_for_the_same_endpoint(void **state)
 {
-	struct pm_rules *turned = traffic_rules("omega 40000/udp priority=90\nalpha 53/udp\n", 2);
+	struct pm_rules *renamed = traffic_rules("omega 40000/udp priority=90\n"
+						 "beta 53/udp host=198.51.100.2\n",
+						 2);
 	uint8_t bytes[TRAFFIC_SIZE];
 	struct pm_frame frame = traffic_ip4(bytes, 17, 40000, 53, SECOND);
 	struct bench b;
 
 	(void)state;
-	assert_non_null(turned);
+	assert_non_null(renamed);
 	bench_init(&b, NULL);
 	traffic_fragment(bytes, 1, 0, true);
 	pm_meter_frame(b.meter, &frame);
-	pm_meter_set_rules(b.meter, turned);
+	pm_meter_set_rules(b.meter, renamed);
 	pm_meter_cut(b.meter, SECOND);
 	row_is(&b.record->endpoints[0], "198.51.100.2", 53, 1);
+	assert_string_equal(b.record->endpoints[0].service, "alpha");
 	pm_record_free(b.record);
 	b.record = NULL;
 	traffic_fragment(bytes, 1, 1, false);
 	pm_meter_frame(b.meter, &frame);
 	pm_meter_finish(b.meter, 0, true);
 	assert_int_equal(b.record->n_endpoints, 1);
-	row_is(&b.record->endpoints[0], "192.0.2.1", 40000, 1);
-	assert_string_equal(b.record->endpoints[0].service, "omega");
+	row_is(&b.record->endpoints[0], "198.51.100.2", 53, 1);
+	assert_string_equal(b.record->endpoints[0].service, "beta");
 	bench_free(&b);
-	pm_rules_unref(turned);
+	pm_rules_unref(renamed);
 }
 
 static void addresses_are_written_as_is_usual(void **state)
@@ -886,7 +889,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(a_fragment_counts_for_the_endpoint_of_its_first),
 	cmocka_unit_test(a_piece_of_a_tunnel_counts_for_the_endpoint_inside),
 	cmocka_unit_test(a_piece_of_a_tunnel_is_decided_again_by_what_is_inside),
-	cmocka_unit_test(a_fragment_behind_new_rules_counts_where_they_see_the_service),
+	cmocka_unit_test(a_fragment_behind_new_rules_counts_for_the_same_endpoint),
 	cmocka_unit_test(addresses_are_written_as_is_usual),
 };
 

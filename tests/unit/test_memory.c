@@ -110,6 +110,7 @@ struct run {
 	struct pm_meter *meter;
 	struct pm_output *output;
 	struct pm_source source;
+	struct pm_allowance *allowance;
 	uint64_t frames, counted;
 	int code;
 };
@@ -158,11 +159,15 @@ static int meter_run(struct run *run)
 	struct pm_meter_options options = {
 		.interval_ns = 4 * SECOND,
 		.rules = run->rules,
-		.endpoints = 2,
+		.by_endpoint = 2,
 		.closed = on_closed,
 		.ctx = run,
 	};
-	int r = pm_meter_new(&options, &run->meter);
+	int r = pm_allowance_new(PM_ALLOWANCE_BYTES, &run->allowance);
+
+	options.allowance = run->allowance;
+	if (r == PM_OK)
+		r = pm_meter_new(&options, &run->meter);
 
 	for (int i = 0; r == PM_OK && i < 40; i++) {
 		if (i % 10 == 7)
@@ -203,6 +208,7 @@ static int clean_up(struct run *run)
 	int r = pm_output_close(run->output, NULL);
 
 	pm_meter_free(run->meter);
+	pm_allowance_unref(run->allowance);
 	pm_capture_close(run->capture);
 	pm_rules_unref(run->rules);
 	pm_rules_unref(run->more);
@@ -318,6 +324,60 @@ static void a_table_of_endpoints_that_cannot_grow_forgets(void **state)
 	pm_rules_unref(rules);
 }
 
+/* Counters stay exact; of addresses, what is known is right. */
+static void conversations_count_what_they_have_memory_for(void **state)
+{
+	struct pm_rules *rules = traffic_rules(rules_text, 1);
+	unsigned long n = 0;
+
+	(void)state;
+	assert_non_null(rules);
+	for (bool failed = true; failed || n == 1; n++) {
+		struct pm_allowance *allowance = NULL;
+		struct pm_tally *tallies[2] = { NULL, NULL };
+		int r;
+
+		memset(&heap, 0, sizeof heap);
+		heap.fails_at = n;
+		heap.on = true;
+		r = pm_allowance_new(PM_ALLOWANCE_BYTES, &allowance);
+		for (int i = 0; r == PM_OK && i < 2; i++)
+			r = pm_tally_new(rules, &tallies[i]);
+		for (int i = 0; r == PM_OK && i < 2; i++)
+			r = pm_tally_talk(tallies[i], allowance);
+		for (uint64_t i = 1; r == PM_OK && i < 3000; i++) {
+			struct pm_tally *tally = tallies[i % 2];
+
+			pm_tally_event(tally, PM_TRANSPORT_TCP, 80, 0, PM_EVENT_SESSION);
+			pm_tally_peers(tally, PM_TRANSPORT_TCP, 80, 0,
+				       (i % 500 + 1) * UINT64_C(0x9e3779b97f4a7c15), 7);
+		}
+		if (r == PM_OK)
+			r = pm_tally_absorb(tallies[0], tallies[1]);
+		if (r == PM_OK) {
+			uint16_t id = (uint16_t)pm_rules_label(rules, PM_TRANSPORT_TCP, 80);
+			struct pm_distinct clients =
+				pm_tally_distinct(tallies[0], PM_TRANSPORT_TCP, id, PM_ROLE_CLIENT);
+			struct pm_talk_count count =
+				pm_tally_service_talk(tallies[0], PM_TRANSPORT_TCP, id);
+
+			assert_int_equal(count.sessions, 2999);
+			assert_true(clients.known ? clients.count == 500 : clients.given_up);
+			assert_true(clients.known || heap.failed);
+			r = pm_tally_reset(tallies[0], rules);
+		}
+		for (int i = 0; i < 2; i++)
+			pm_tally_free(tallies[i]);
+		pm_allowance_unref(allowance);
+		heap.on = false;
+		failed = heap.failed;
+		assert_int_equal(heap.held, 0);
+		assert_true(r == PM_OK || (r == PM_E_MEMORY && failed));
+	}
+	assert_true(n > 30);
+	pm_rules_unref(rules);
+}
+
 static void write_file(const char *path, const void *bytes, size_t size)
 {
 	FILE *file = fopen(path, "w");
@@ -365,6 +425,7 @@ int main(void)
 		{ "every allocation may fail: prometheus", every_allocation_may_fail, NULL, NULL, &formats[3] },
 		cmocka_unit_test(a_table_of_endpoints_that_cannot_grow_forgets),
 		cmocka_unit_test(the_shipped_rules_load_or_say_that_memory_is_short),
+		cmocka_unit_test(conversations_count_what_they_have_memory_for),
 	};
 
 	return cmocka_run_group_tests_name("memory", tests, load, unload);

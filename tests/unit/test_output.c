@@ -122,6 +122,31 @@ static struct pm_record *record_new(const struct pm_source *source)
 	return record_by(source, 0);
 }
 
+/* The same, of a run that counts conversations; figures are of no frames here. */
+static struct pm_record *talking_record_new(const struct pm_source *source)
+{
+	struct pm_record *record = record_new(source);
+
+	record->talk = true;
+	for (size_t i = 0; i < record->n_ports; i++) {
+		record->ports[i].talk = record->ports[i].as_service.packets > 0;
+		record->ports[i].sessions = record->ports[i].talk;
+	}
+	for (size_t i = 0; i < record->n_services; i++) {
+		struct pm_service_row *row = &record->services[i];
+
+		for (int figure = 0; figure < PM_TALK_N; figure++)
+			row->talk[figure] = 1000 * (i + 1) + (uint64_t)figure;
+		row->talk_known = row->transport == PM_TRANSPORT_TCP ? 15 : 9;
+		row->clients =
+			(struct pm_distinct){ .count = 4711, .known = true, .estimated = true };
+		row->servers = (struct pm_distinct){ .count = 2, .known = i != 1 };
+	}
+	record->unknown.talk_known = 15;
+	record->unknown.talk[PM_TALK_REFUSED] = 5;
+	return record;
+}
+
 static struct pm_output *output_open(enum pm_format format)
 {
 	struct pm_output_options options = { .format = format, .path = path };
@@ -323,7 +348,7 @@ static void endpoints_are_in_json_rows_and_text(void **state)
 	member_is(lines[1], "endpoints.0.service", "null");
 	member_is(lines[1], "endpoints.1.at_least", "true");
 	member_is(lines[1], "endpoints_other.forgotten.endpoints", "3");
-	member_is(lines[1], "given_up", "{\"endpoints\":3}");
+	member_is(lines[1], "given_up", "{\"by_endpoint\":3}");
 	lines_free(lines, 2);
 
 	remove(path);
@@ -387,6 +412,59 @@ static void prometheus_has_no_endpoints(void **state)
 	free(texts[1]);
 }
 
+static const struct {
+	const char *where, *value;
+} talking_members[] = {
+	{ "ports.0.sessions", "1" }, /* tcp/80 */
+	{ "ports.1.sessions", NULL }, /* a client's */
+	{ "services.0.sessions", "1000" },
+	{ "services.0.clients", "4711" },
+	{ "services.0.clients_estimated", "true" },
+	{ "services.0.servers", "2" },
+	{ "services.0.servers_estimated", NULL },
+	{ "services.0.syn", "1001" },
+	{ "services.0.refused", "1002" },
+	{ "services.0.unanswered", "1003" },
+	{ "services.1.transport", "\"udp\"" },
+	{ "services.1.sessions", "2000" },
+	{ "services.1.servers", NULL },
+	{ "services.1.syn", NULL },
+	{ "services.1.refused", NULL },
+	{ "services.1.unanswered", "2003" },
+	{ "unknown.sessions", "0" },
+	{ "unknown.clients", NULL },
+	{ "unknown.refused", "5" },
+	{ "other.sessions", "0" },
+	{ "transports.0.other.sessions", "0" },
+	{ "given_up", "{\"peers\":3}" },
+};
+
+static void json_holds_what_conversations_were(void **state)
+{
+	struct pm_source source = plain_source();
+	struct pm_output *output = output_open(PM_FORMAT_JSON);
+	struct pm_record *record = talking_record_new(&source);
+	char *text, *again;
+	json_t *line;
+
+	(void)state;
+	record->given_up.peers = 3;
+	assert_int_equal(pm_output_record(output, record, NULL), PM_OK);
+	pm_record_free(record);
+	assert_int_equal(pm_output_close(output, NULL), PM_OK);
+	line = only_line();
+	for (size_t i = 0; i < COUNT(talking_members); i++)
+		member_is(line, talking_members[i].where, talking_members[i].value);
+	text = contents_of(path);
+	again = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	assert_non_null(again);
+	assert_int_equal(strlen(text), strlen(again) + 1);
+	assert_memory_equal(text, again, strlen(again));
+	free(text);
+	free(again);
+	json_decref(line);
+}
+
 /* Rows of ports and services do not go through jansson, but must be what it would have written. */
 static void a_line_is_what_jansson_makes_of_it(void **state)
 {
@@ -412,6 +490,8 @@ static void a_line_is_what_jansson_makes_of_it(void **state)
 		row->src = (struct pm_count){ figures[i % 7], figures[(i + 1) % 7] };
 		row->dst = (struct pm_count){ figures[(i + 2) % 7], figures[(i + 3) % 7] };
 		row->as_service = (struct pm_count){ figures[(i + 4) % 7], figures[(i + 5) % 7] };
+		row->talk = i % 2;
+		row->sessions = figures[6 - i % 7];
 	}
 	assert_true(record->n_ports > COUNT(names));
 	for (size_t i = 0; i < COUNT(many); i++)
@@ -423,6 +503,11 @@ static void a_line_is_what_jansson_makes_of_it(void **state)
 	record->services[0].category = names[6];
 	for (size_t i = 0; i < PM_RUNG_N; i++)
 		record->services[0].side_by[i] = figures[6];
+	for (size_t i = 0; i < PM_TALK_N; i++)
+		record->services[0].talk[i] = figures[6];
+	record->services[0].talk_known = (1U << PM_TALK_N) - 1;
+	record->services[0].clients = record->services[0].servers =
+		(struct pm_distinct){ .count = figures[6], .known = true, .estimated = true };
 	assert_int_equal(pm_output_record(output, record, NULL), PM_OK);
 	pm_record_free(record);
 	assert_int_equal(pm_output_close(output, NULL), PM_OK);
@@ -605,6 +690,41 @@ static void rows_hold_the_same_facts(void **state)
 	lines_free(values, n);
 }
 
+static void rows_hold_what_conversations_were(void **state)
+{
+	struct pm_source source = plain_source();
+	struct pm_output_options options = { .format = PM_FORMAT_ROWS, .path = path, .top = 2 };
+	struct pm_record *record = talking_record_new(&source);
+	struct pm_output *output = NULL;
+	json_t *values[LINES];
+	size_t n;
+
+	(void)state;
+	assert_int_equal(pm_output_open(&options, NULL, &output), PM_OK);
+	assert_int_equal(pm_output_record(output, record, NULL), PM_OK);
+	pm_record_free(record);
+	pm_output_close(output, NULL);
+	n = read_lines(values);
+	for (size_t i = 0; i < n; i++) {
+		const char *kind = json_string_value(json_object_get(values[i], "row"));
+		bool service = strcmp(kind, "service") == 0, unknown = strcmp(kind, "unknown") == 0,
+		     port = strcmp(kind, "port") == 0, other = strcmp(kind, "other") == 0;
+		bool has = json_object_get(values[i], "sessions");
+
+		assert_true(port || has == (service || unknown || other));
+		if (port)
+			assert_int_equal(has, json_integer_value(json_object_get(
+						      values[i], "as_service_packets")) > 0);
+		if (unknown)
+			member_is(values[i], "refused", "5");
+		if (service)
+			member_is(values[i], "clients_estimated", "true");
+	}
+	assert_int_equal(sum_of(values, n, "port other", "sessions"), 4);
+	assert_int_equal(sum_of(values, n, "service", "sessions"), 10000);
+	lines_free(values, n);
+}
+
 struct frame_case {
 	const char *name, *line;
 	struct pm_frame_report report;
@@ -715,6 +835,24 @@ static void text_is_for_people(void **state)
 	for (size_t i = 0; i < COUNT(pieces); i++)
 		if (!strstr(text, pieces[i]))
 			fail_msg("\"%s\" is not in:\n%s", pieces[i], text);
+	free(text);
+}
+
+static void text_has_columns_for_conversations(void **state)
+{
+	struct pm_source source = plain_source();
+	struct pm_output *output = output_open(PM_FORMAT_TEXT);
+	struct pm_record *record = talking_record_new(&source);
+	char *text;
+
+	(void)state;
+	assert_int_equal(pm_output_record(output, record, NULL), PM_OK);
+	pm_record_free(record);
+	pm_output_close(output, NULL);
+	text = contents_of(path);
+	assert_non_null(strstr(text, " FROM IT   SESSIONS   CLIENTS  MOSTLY BY\n"));
+	assert_non_null(strstr(text, "      1,000    ~4,711  known\n"));
+	assert_non_null(strstr(text, "          0            unknown\n"));
 	free(text);
 }
 
@@ -857,6 +995,46 @@ static void prometheus_adds_up_and_replaces_its_file(void **state)
 	while ((entry = readdir(dir)) != NULL) /* nothing is left beside it */
 		assert_true(entry->d_name[0] == '.' || strcmp(entry->d_name, "out") == 0);
 	closedir(dir);
+}
+
+static void prometheus_adds_up_conversations(void **state)
+{
+	static const char *const never[] = { "clients", "servers", "syn_total{interface=\"trace.pcap\","
+								   "transport=\"udp\"" };
+	struct pm_source source = plain_source();
+	struct pm_output *output = output_open(PM_FORMAT_PROMETHEUS);
+	char *page;
+
+	(void)state;
+	write_record(output, &source);
+	page = contents_of(path);
+	assert_null(strstr(page, "sessions")); /* not counted */
+	free(page);
+	for (int i = 0; i < 2; i++) {
+		struct pm_record *record = talking_record_new(&source);
+
+		assert_int_equal(pm_output_record(output, record, NULL), PM_OK);
+		pm_record_free(record);
+	}
+	page = contents_of(path);
+	page_is_well_formed(page);
+	assert_int_equal(sample_of(page, "portmeter_service_sessions_total{interface=\"trace.pcap\","
+					 "transport=\"tcp\",service=\"beta\"}"),
+			 2000);
+	assert_int_equal(sample_of(page, "portmeter_service_syn_total{interface=\"trace.pcap\","
+					 "transport=\"tcp\",service=\"beta\"}"),
+			 2002);
+	assert_int_equal(sample_of(page, "portmeter_service_unanswered_total{interface=\"trace.pcap\","
+					 "transport=\"udp\",service=\"alpha\"}"),
+			 4006);
+	assert_int_equal(sample_of(page, "portmeter_unknown_refused_total{interface=\"trace.pcap\"}"), 10);
+	assert_int_equal(sample_of(page, "portmeter_port_sessions_total{interface=\"trace.pcap\","
+					 "transport=\"tcp\",port=\"80\",service=\"beta\"}"),
+			 2);
+	for (size_t i = 0; i < COUNT(never); i++)
+		assert_null(strstr(page, never[i]));
+	free(page);
+	assert_int_equal(pm_output_close(output, NULL), PM_OK);
 }
 
 static void prometheus_escapes_what_it_must(void **state)
@@ -1156,6 +1334,7 @@ static void formats_are_found_by_name(void **state)
 
 static const struct CMUnitTest others[] = {
 	CLEAN(json_holds_the_whole_record),
+	CLEAN(json_holds_what_conversations_were),
 	CLEAN(a_line_is_what_jansson_makes_of_it),
 	CLEAN(endpoints_are_in_json_rows_and_text),
 	CLEAN(prometheus_has_no_endpoints),
@@ -1164,11 +1343,14 @@ static const struct CMUnitTest others[] = {
 	CLEAN(top_cuts_rows_into_other),
 	CLEAN(names_that_are_not_utf_8_are_written_as_such),
 	CLEAN(rows_hold_the_same_facts),
+	CLEAN(rows_hold_what_conversations_were),
 	CLEAN(only_the_format_frames_writes_frames),
 	CLEAN(text_is_for_people),
+	CLEAN(text_has_columns_for_conversations),
 	CLEAN(text_says_what_is_odd_about_an_interval),
 	CLEAN(a_long_path_is_written_whole),
 	CLEAN(prometheus_adds_up_and_replaces_its_file),
+	CLEAN(prometheus_adds_up_conversations),
 	CLEAN(prometheus_escapes_what_it_must),
 	CLEAN(prometheus_writes_utf_8_only),
 	CLEAN(prometheus_gives_standard_output_its_page_once_at_the_end),

@@ -348,7 +348,7 @@ static void property_case_holds(void **state)
 	assert_non_null(run);
 	assert_int_equal(pm_tunnels_new(&tunnels), PM_OK);
 	options.tunnels = row->inner ? tunnels : NULL;
-	options.endpoints = row->endpoints;
+	options.by_endpoint = row->endpoints;
 	run->random = row->seed;
 	run->stalled = row->stalled;
 	for (size_t i = 0; i < COUNT(rule_texts); i++) {

@@ -22,18 +22,20 @@ static const char rules_text[] = "alpha 53/udp/tcp category=naming\n"
 
 static const struct pm_source source = { .name = "test", .files = 1, .snaplen = -1 };
 static struct pm_rules *rules;
+static struct pm_allowance *allowance;
 
 static int load(void **state)
 {
 	(void)state;
 	rules = traffic_rules(rules_text, 7);
-	return rules ? 0 : -1;
+	return rules && pm_allowance_new(PM_ALLOWANCE_BYTES, &allowance) == PM_OK ? 0 : -1;
 }
 
 static int unload(void **state)
 {
 	(void)state;
 	pm_rules_unref(rules);
+	pm_allowance_unref(allowance);
 	return 0;
 }
 
@@ -42,7 +44,29 @@ static struct pm_tally *tally_new(void)
 	struct pm_tally *tally = NULL;
 
 	assert_int_equal(pm_tally_new(rules, &tally), PM_OK);
+	assert_int_equal(pm_tally_talk(tally, allowance), PM_OK);
 	return tally;
+}
+
+/* A frame that begins a conversation, and ends its beginning. */
+static void talk(struct pm_tally *tally, const struct pm_tally_entry *entry)
+{
+	enum pm_transport transport = (enum pm_transport)entry->transport;
+	bool from = entry->decision.side == PM_SIDE_SRC;
+	uint16_t server = from ? entry->src_port : entry->dst_port,
+		 client = from ? entry->dst_port : entry->src_port;
+
+	if (entry->decision.side == PM_SIDE_NONE)
+		return;
+	pm_tally_event(tally, transport, server, entry->decision.service, PM_EVENT_ATTEMPT);
+	if (transport != PM_TRANSPORT_UDP && transport != PM_TRANSPORT_UDPLITE)
+		pm_tally_event(tally, transport, server, entry->decision.service,
+			       client % 2 ? PM_EVENT_SESSION : PM_EVENT_REFUSAL);
+	if (client % 3 == 0)
+		pm_tally_event(tally, transport, server, entry->decision.service,
+			       PM_EVENT_UNANSWERED);
+	pm_tally_peers(tally, transport, server, entry->decision.service,
+		       client * UINT64_C(0x9e3779b97f4a7c15), 7);
 }
 
 static void count_to(struct pm_tally *tally, enum pm_transport transport, uint16_t src_port,
@@ -62,6 +86,7 @@ static void count_to(struct pm_tally *tally, enum pm_transport transport, uint16
 	entry.decision = pm_side_decide(rules, &packet);
 	pm_tally_frame(tally, 4, wire);
 	pm_tally_ports(tally, &entry, 1);
+	talk(tally, &entry);
 }
 
 static void count(struct pm_tally *tally, enum pm_transport transport, uint16_t src_port,
@@ -317,11 +342,124 @@ static void cut_case_holds(void **state)
 	}
 	assert_int_equal(record->n_ports, kept);
 	assert_int_equal(record->other.ports, whole->n_ports - kept);
+	assert_true(kept == whole->n_ports || record->other.sessions || row->service_only);
 	pm_record_cut(record, 1, row->service_only); /* again: what is cut adds up */
 	assert_null(sums_problem(record));
 	assert_int_equal(record->other.ports, whole->n_ports - record->n_ports);
 	pm_record_free(record);
 	pm_record_free(whole);
+}
+
+static const struct pm_service_row *service_of(const struct pm_record *record,
+					       enum pm_transport transport, const char *name)
+{
+	for (size_t i = 0; i < record->n_services; i++)
+		if (record->services[i].transport == transport &&
+		    strcmp(record->services[i].service, name) == 0)
+			return &record->services[i];
+	return NULL;
+}
+
+/* What the test below counts. */
+static uint64_t sessions_of(unsigned transport, uint16_t port)
+{
+	if (port >= 50000)
+		return 0;
+	if (port == 9000)
+		return transport == PM_TRANSPORT_UDP ? 2 : 1;
+	return port == 80 ? 2 : 1;
+}
+
+static void a_service_knows_its_conversations(void **state)
+{
+	const unsigned all = (1U << PM_TALK_N) - 1, syn = 1U << PM_TALK_SYN,
+		       refused = 1U << PM_TALK_REFUSED,
+		       unanswered = 1U << PM_TALK_UNANSWERED;
+	static const uint64_t tcp[PM_TALK_N] = { 2, 3, 1, 1 }, udp[PM_TALK_N] = { 1, 0, 0, 0 },
+			      none[PM_TALK_N] = { 3, 1, 0, 0 };
+	struct pm_tally *tally = tally_new();
+	const struct pm_service_row *row;
+	struct pm_record *record;
+
+	(void)state;
+	count(tally, PM_TRANSPORT_TCP, 50001, 80, 60);
+	count(tally, PM_TRANSPORT_TCP, 50002, 80, 60); /* divides by three, and is even: refused */
+	count(tally, PM_TRANSPORT_TCP, 80, 50003, 60);
+	count(tally, PM_TRANSPORT_UDP, 50000, 53, 60);
+	count(tally, PM_TRANSPORT_TCP, 50003, 9000, 60);
+	count(tally, PM_TRANSPORT_UDP, 50001, 9000, 60);
+	count(tally, PM_TRANSPORT_UDP, 9000, 50004, 60);
+	/* Of a service and a port without frames here. */
+	pm_tally_event(tally, PM_TRANSPORT_TCP, 53, 0, PM_EVENT_UNANSWERED);
+	record = record_of(tally);
+	assert_true(record->talk);
+	assert_int_equal(record->n_services, 2);
+	row = service_of(record, PM_TRANSPORT_TCP, "beta");
+	assert_non_null(row);
+	assert_memory_equal(row->talk, tcp, sizeof tcp);
+	assert_int_equal(row->talk_known, all);
+	assert_int_equal(row->clients.count, 3);
+	assert_int_equal(row->servers.count, 1);
+	row = service_of(record, PM_TRANSPORT_UDP, "alpha");
+	assert_non_null(row);
+	assert_memory_equal(row->talk, udp, sizeof udp); /* its attempt is its session */
+	assert_int_equal(row->talk_known, all & ~syn & ~refused & ~unanswered);
+	assert_true(row->clients.known && !row->clients.estimated);
+	row = &record->unknown;
+	assert_memory_equal(row->talk, none, sizeof none);
+	assert_int_equal(row->talk_known, all);
+	assert_false(row->clients.known || row->servers.known);
+	for (size_t i = 0; i < record->n_ports; i++) {
+		const struct pm_port_row *port = &record->ports[i];
+
+		assert_int_equal(port->talk, port->port < 50000);
+		assert_int_equal(port->sessions, sessions_of(port->transport, port->port));
+	}
+	assert_int_equal(record->given_up.peers, 0);
+	pm_record_free(record);
+}
+
+static void a_run_without_conversations_has_none_of_their_figures(void **state)
+{
+	struct pm_tally *tally = NULL;
+	struct pm_record *record;
+
+	(void)state;
+	assert_int_equal(pm_tally_new(rules, &tally), PM_OK);
+	fill(tally, 3);
+	record = record_of(tally);
+	assert_false(record->talk);
+	assert_int_equal(record->unknown.talk_known, 0);
+	assert_true(record->n_services > 0);
+	for (size_t i = 0; i < record->n_services; i++) {
+		assert_int_equal(record->services[i].talk_known, 0);
+		assert_false(record->services[i].clients.known);
+	}
+	for (size_t i = 0; i < record->n_ports; i++)
+		assert_false(record->ports[i].talk);
+	pm_record_free(record);
+}
+
+static void services_without_room_for_addresses_are_numbered(void **state)
+{
+	struct pm_allowance *none = NULL;
+	struct pm_tally *tally = NULL;
+	struct pm_record *record;
+
+	(void)state;
+	assert_int_equal(pm_allowance_new(0, &none), PM_OK);
+	assert_int_equal(pm_tally_new(rules, &tally), PM_OK);
+	assert_int_equal(pm_tally_talk(tally, none), PM_OK);
+	fill(tally, 3);
+	record = record_of(tally);
+	assert_true(record->n_services > 1);
+	assert_int_equal(record->given_up.peers, record->n_services);
+	for (size_t i = 0; i < record->n_services; i++) {
+		assert_false(record->services[i].clients.known);
+		assert_true(record->services[i].talk_known); /* these are exact, always */
+	}
+	pm_record_free(record);
+	pm_allowance_unref(none);
 }
 
 static const struct pm_port_row *port_find(const struct pm_record *record,
@@ -358,6 +496,9 @@ static void service_equal(const struct pm_service_row *a, const struct pm_servic
 	assert_true(sums_equal(a->from_service, b->from_service));
 	assert_true(sums_equal(a->symmetric, b->symmetric));
 	assert_memory_equal(a->side_by, b->side_by, sizeof a->side_by);
+	assert_memory_equal(a->talk, b->talk, sizeof a->talk);
+	assert_int_equal(a->talk_known, b->talk_known);
+	assert_false(a->clients.known || a->servers.known); /* addresses do not add up */
 }
 
 static void rows_equal(const struct pm_record *sum, const struct pm_record *whole)
@@ -372,6 +513,8 @@ static void rows_equal(const struct pm_record *sum, const struct pm_record *whol
 		assert_true(sums_equal(row->as_service, whole->ports[i].as_service));
 		strings_equal(row->service, whole->ports[i].service);
 		assert_int_equal(row->metric, whole->ports[i].metric);
+		assert_int_equal(row->sessions, whole->ports[i].sessions);
+		assert_int_equal(row->talk, whole->ports[i].talk);
 	}
 	assert_int_equal(sum->n_services, whole->n_services);
 	for (size_t i = 0; i < whole->n_services; i++) {
@@ -407,6 +550,7 @@ static void records_added_up_are_the_record_of_all(void **state)
 			(struct pm_interval){ .start_ns = seed, .end_ns = seed + 1, .late = 1 };
 		part->capture = (struct pm_capture_figures){ 10, 5, 1, true, seed != 3, true };
 		part->given_up.fragment_frames = seed;
+		part->given_up.peers = 2 * seed;
 		record = record_of(part);
 		assert_int_equal(pm_record_add(&sum, record), PM_OK);
 		pm_record_free(record); /* a sum stands without the records in it */
@@ -423,6 +567,8 @@ static void records_added_up_are_the_record_of_all(void **state)
 	assert_true(sum->capture.received_known);
 	assert_false(sum->capture.dropped_kernel_known);
 	assert_int_equal(sum->given_up.fragment_frames, 21);
+	assert_int_equal(sum->given_up.peers, 42);
+	assert_true(sum->talk);
 	pm_record_free(sum);
 	pm_record_free(whole);
 }
@@ -576,6 +722,9 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(reasons_are_sorted_by_bytes_then_name_then_protocol),
 	cmocka_unit_test(a_service_names_the_ports_that_carried_it_rising),
 	cmocka_unit_test(a_port_knows_its_label_and_metric),
+	cmocka_unit_test(a_service_knows_its_conversations),
+	cmocka_unit_test(a_run_without_conversations_has_none_of_their_figures),
+	cmocka_unit_test(services_without_room_for_addresses_are_numbered),
 	cmocka_unit_test(records_added_up_are_the_record_of_all),
 	cmocka_unit_test(a_sum_keeps_its_names_when_the_rules_go),
 	cmocka_unit_test(ranges_are_those_of_rfc_6335),

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -692,6 +693,392 @@ static void a_full_scoped_list_says_what_it_left_out(void **state)
 	pm_rules_unref(wide);
 }
 
+static struct pm_allowance *allowance_new(size_t bytes)
+{
+	struct pm_allowance *allowance = NULL;
+
+	assert_int_equal(pm_allowance_new(bytes, &allowance), PM_OK);
+	return allowance;
+}
+
+static struct pm_tally *talk_new(struct pm_allowance *allowance)
+{
+	struct pm_tally *tally = tally_new();
+
+	assert_int_equal(pm_tally_talk(tally, allowance), PM_OK);
+	return tally;
+}
+
+static uint16_t label(enum pm_transport transport, uint16_t port)
+{
+	return (uint16_t)pm_rules_label(rules, transport, port);
+}
+
+static uint16_t gamma_id(void)
+{
+	for (uint16_t id = 1; id <= pm_rules_services(rules); id++)
+		if (strcmp(pm_rules_name(rules, id), "gamma") == 0)
+			return id;
+	return 0;
+}
+
+static void talk_is(struct pm_talk_count count, uint64_t sessions, uint64_t attempts,
+		    uint64_t refused, uint64_t unanswered)
+{
+	assert_int_equal(count.sessions, sessions);
+	assert_int_equal(count.attempts, attempts);
+	assert_int_equal(count.refused, refused);
+	assert_int_equal(count.unanswered, unanswered);
+}
+
+static void events(struct pm_tally *tally, enum pm_transport transport, uint16_t port,
+		   uint16_t service, const char *kinds)
+{
+	static const char letters[] = "aAsru";
+
+	for (; *kinds; kinds++) {
+		const char *letter = strchr(letters, *kinds);
+
+		assert_non_null(letter);
+		pm_tally_event(tally, transport, port, service, (enum pm_event)(letter - letters));
+	}
+}
+
+static void events_count_by_port_and_service(void **state)
+{
+	struct pm_allowance *allowance = allowance_new(PM_ALLOWANCE_BYTES);
+	struct pm_tally *tally = talk_new(allowance);
+	uint16_t tcp80 = label(PM_TRANSPORT_TCP, 80), tcp53 = label(PM_TRANSPORT_TCP, 53),
+		 udp53 = label(PM_TRANSPORT_UDP, 53), gamma = gamma_id();
+
+	(void)state;
+	events(tally, PM_TRANSPORT_TCP, 80, 0, "aAsaAsaraauu");
+	events(tally, PM_TRANSPORT_TCP, 53, 0, "as");
+	events(tally, PM_TRANSPORT_TCP, 9000, 0, "aAs"); /* without a label */
+	events(tally, PM_TRANSPORT_TCP, 65535, tcp80, "a");
+	events(tally, PM_TRANSPORT_UDP, 53, 0, "aAau"); /* has no handshake: attempts are sessions */
+	events(tally, PM_TRANSPORT_UDP, 53, gamma, "aaa");
+	events(tally, PM_TRANSPORT_UDPLITE, 53, 0, "a");
+	events(tally, PM_TRANSPORT_SCTP, 80, 0, "aAsar");
+	events(tally, PM_TRANSPORT_DCCP, 0, 0, "au");
+	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_TCP, 80), 2, 5, 1, 2);
+	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_TCP, 53), 1, 1, 0, 0);
+	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_TCP, 9000), 1, 1, 0, 0);
+	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_TCP, 65535), 0, 1, 0, 0);
+	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_TCP, 81), 0, 0, 0, 0);
+	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_UDP, 53), 5, 5, 0, 1);
+	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_UDP, 80), 0, 0, 0, 0);
+	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_UDPLITE, 53), 1, 1, 0, 0);
+	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_DCCP, 0), 0, 1, 0, 1);
+	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_TCP, tcp80), 2, 6, 1, 2);
+	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_TCP, tcp53), 1, 1, 0, 0);
+	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_TCP, 0), 1, 1, 0, 0);
+	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_UDP, udp53), 2, 2, 0, 1);
+	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_UDP, gamma), 3, 3, 0, 0);
+	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_SCTP, label(PM_TRANSPORT_SCTP, 80)), 1, 2,
+		1, 0);
+	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_DCCP, 0), 0, 1, 0, 1);
+	/* Rows are made by frames. */
+	pm_tally_settle(tally);
+	is_empty(tally);
+	pm_tally_free(tally);
+	pm_allowance_unref(allowance);
+}
+
+static void a_tally_that_counts_no_conversations_takes_none(void **state)
+{
+	struct pm_allowance *allowance = allowance_new(PM_ALLOWANCE_BYTES);
+	struct pm_tally *tally = tally_new(), *talk = talk_new(allowance);
+
+	(void)state;
+	events(tally, PM_TRANSPORT_TCP, 80, 0, "aAsru");
+	pm_tally_peers(tally, PM_TRANSPORT_TCP, 80, 0, 1, 2);
+	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_TCP, 80), 0, 0, 0, 0);
+	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_TCP, 1), 0, 0, 0, 0);
+	assert_false(pm_tally_distinct(tally, PM_TRANSPORT_TCP, 1, PM_ROLE_CLIENT).known);
+	assert_false(pm_tally_distinct(tally, PM_TRANSPORT_TCP, 1, PM_ROLE_CLIENT).given_up);
+	assert_null(tally->talk);
+	assert_null(tally->seen);
+	assert_int_equal(pm_tally_merge(tally, talk), PM_OK);
+	assert_int_equal(pm_tally_merge(talk, tally), PM_OK);
+	pm_tally_free(tally);
+	pm_tally_free(talk);
+	pm_allowance_unref(allowance);
+}
+
+/* Plain sets of who took part, for few addresses: names below PLAIN. */
+#define PLAIN 4000
+
+struct plain {
+	bool there[PM_TRANSPORT_N][8][PM_ROLE_N][PLAIN];
+};
+
+static uint64_t mixed(uint64_t n)
+{
+	n = (n + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	n = (n ^ n >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	n = (n ^ n >> 27) * UINT64_C(0x94d049bb133111eb);
+	return n ^ n >> 31;
+}
+
+/* As a keyed hash, but that 0 is one in any case. */
+static uint64_t hash_of(unsigned name)
+{
+	return name ? mixed(name) : 0;
+}
+
+/* Frames between few and many clients and servers of all services, some of none. */
+static void talk_at_random(struct pm_tally *into[], size_t n_into, struct plain *plain,
+			   uint64_t seed, unsigned names)
+{
+	static const struct {
+		enum pm_transport transport;
+		uint16_t port;
+	} ports[] = { { PM_TRANSPORT_TCP, 53 }, { PM_TRANSPORT_TCP, 80 },  { PM_TRANSPORT_UDP, 53 },
+		      { PM_TRANSPORT_SCTP, 80 }, { PM_TRANSPORT_TCP, 9000 } };
+
+	for (uint64_t i = seed * 100000; i < seed * 100000 + 30000; i++) {
+		size_t p = mixed(i) % COUNT(ports);
+		unsigned client = (unsigned)(mixed(i + 1000000) % names),
+			 server = (unsigned)(mixed(i + 2000000) % (names / 10 + 1));
+		enum pm_transport t = ports[p].transport;
+		uint16_t service = t == PM_TRANSPORT_UDP && client % 2 ? gamma_id() : 0,
+			 id = service ? service : label(t, ports[p].port);
+
+		pm_tally_peers(into[mixed(i + 3000000) % n_into], t, ports[p].port, service,
+			       hash_of(client), hash_of(server));
+		plain->there[t][id][PM_ROLE_CLIENT][client] |= id != 0;
+		plain->there[t][id][PM_ROLE_SERVER][server] |= id != 0;
+	}
+}
+
+static void distinct_as(const struct pm_tally *tally, const struct plain *plain)
+{
+	for (int t = 0; t < PM_TRANSPORT_N; t++)
+		for (uint16_t id = 0; id <= pm_rules_services(rules); id++)
+			for (int role = 0; role < PM_ROLE_N; role++) {
+				struct pm_distinct found = pm_tally_distinct(
+					tally, (enum pm_transport)t, id, (enum pm_role)role);
+				uint64_t n = 0;
+
+				for (unsigned name = 0; name < PLAIN; name++)
+					n += plain->there[t][id][role][name];
+				assert_int_equal(found.known, n > 0);
+				assert_int_equal(found.estimated, n > PM_DISTINCT_EXACT);
+				assert_false(found.given_up);
+				if (!found.estimated)
+					assert_int_equal(found.count, n);
+				else if (found.count < n - n / 15 || found.count > n + n / 15)
+					fail_msg("%d instead of %d", (int)found.count, (int)n);
+			}
+}
+
+static struct plain *plain_new(void)
+{
+	struct plain *plain = calloc(1, sizeof *plain);
+
+	assert_non_null(plain);
+	assert_true(pm_rules_services(rules) < COUNT(plain->there[0]));
+	return plain;
+}
+
+static const unsigned some_names[] = { 1, 20, 1000, PLAIN };
+
+static void clients_and_servers_are_told_apart(void **state)
+{
+	struct pm_allowance *allowance = allowance_new(PM_ALLOWANCE_BYTES);
+	struct pm_tally *tally = talk_new(allowance);
+
+	(void)state;
+	for (unsigned round = 0; round < COUNT(some_names); round++) {
+		struct plain *plain = plain_new();
+
+		talk_at_random(&tally, 1, plain, round, some_names[round]);
+		distinct_as(tally, plain);
+		/* Nothing is left in the filter or in the sets. */
+		assert_int_equal(pm_tally_reset(tally, rules), PM_OK);
+		memset(plain, 0, sizeof *plain);
+		distinct_as(tally, plain);
+		free(plain);
+	}
+	pm_tally_free(tally);
+	pm_allowance_unref(allowance);
+}
+
+static uint64_t number_of(const struct pm_tally *tally, enum pm_transport transport, uint16_t id,
+			  int role)
+{
+	return pm_tally_distinct(tally, transport, id, (enum pm_role)role).count;
+}
+
+static void ends_trade_places_and_are_both_both(void **state)
+{
+	struct pm_allowance *allowance = allowance_new(PM_ALLOWANCE_BYTES);
+	struct pm_tally *tally = talk_new(allowance);
+	uint16_t id = label(PM_TRANSPORT_TCP, 80);
+
+	(void)state;
+	pm_tally_peers(tally, PM_TRANSPORT_TCP, 80, 0, 7, 8);
+	pm_tally_peers(tally, PM_TRANSPORT_TCP, 80, 0, 8, 7);
+	pm_tally_peers(tally, PM_TRANSPORT_TCP, 80, 0, 7, 7);
+	pm_tally_peers(tally, PM_TRANSPORT_TCP, 80, id, 7, 8);
+	pm_tally_peers(tally, PM_TRANSPORT_SCTP, 80, 0, 9, 9);
+	for (int role = 0; role < PM_ROLE_N; role++) {
+		assert_int_equal(number_of(tally, PM_TRANSPORT_TCP, id, role), 2);
+		assert_int_equal(number_of(tally, PM_TRANSPORT_SCTP, id, role), 1);
+	}
+	pm_tally_free(tally);
+	pm_allowance_unref(allowance);
+}
+
+/* Whatever the split, merged or absorbed in whatever order: the same as by one. */
+static void conversations_of_merged_tallies_are_those_of_all(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < 2 * COUNT(some_names); round++) {
+		struct pm_allowance *allowance = allowance_new(PM_ALLOWANCE_BYTES);
+		struct pm_tally *parts[3], *whole = talk_new(allowance);
+		struct plain *plain = plain_new();
+		unsigned names = some_names[round / 2];
+		uint16_t id = label(PM_TRANSPORT_TCP, 80);
+
+		for (size_t i = 0; i < COUNT(parts); i++)
+			parts[i] = talk_new(allowance);
+		talk_at_random(&whole, 1, plain, round, names);
+		talk_at_random(parts, COUNT(parts), plain, round, names);
+		for (unsigned i = 0; i < 100; i++) {
+			events(whole, PM_TRANSPORT_TCP, (uint16_t)(75 + i % 7), 0, "aasru");
+			events(parts[i % 3], PM_TRANSPORT_TCP, (uint16_t)(75 + i % 7), 0, "aasru");
+		}
+		for (size_t i = 1; i < COUNT(parts); i++)
+			assert_int_equal(round % 2 ? pm_tally_merge(parts[0], parts[i])
+						   : pm_tally_absorb(parts[0], parts[i]),
+					 PM_OK);
+		distinct_as(parts[0], plain);
+		for (int role = 0; role < PM_ROLE_N; role++)
+			assert_int_equal(number_of(whole, PM_TRANSPORT_TCP, id, role),
+					 number_of(parts[0], PM_TRANSPORT_TCP, id, role));
+		for (uint16_t port = 70; port < 90; port++) {
+			struct pm_talk_count all =
+				pm_tally_port_talk(whole, PM_TRANSPORT_TCP, port);
+
+			talk_is(pm_tally_port_talk(parts[0], PM_TRANSPORT_TCP, port), all.sessions,
+				all.attempts, all.refused, all.unanswered);
+		}
+		talk_is(pm_tally_service_talk(parts[0], PM_TRANSPORT_TCP, 0), 86, 172, 86, 86);
+		talk_is(pm_tally_service_talk(parts[0], PM_TRANSPORT_TCP, id), 14, 28, 14, 14);
+		/* The rest is good for another interval, and so is its filter. */
+		memset(plain, 0, sizeof *plain);
+		assert_int_equal(pm_tally_reset(parts[1], rules), PM_OK);
+		distinct_as(parts[1], plain);
+		talk_at_random(&parts[1], 1, plain, round, names);
+		distinct_as(parts[1], plain);
+		talk_is(pm_tally_service_talk(parts[1], PM_TRANSPORT_TCP, id), 0, 0, 0, 0);
+		for (size_t i = 0; i < COUNT(parts); i++)
+			pm_tally_free(parts[i]);
+		pm_tally_free(whole);
+		pm_allowance_unref(allowance);
+		free(plain);
+	}
+}
+
+static void conversations_follow_other_rules(void **state)
+{
+	struct pm_allowance *allowance = allowance_new(PM_ALLOWANCE_BYTES);
+	struct pm_tally *tally = talk_new(allowance);
+
+	(void)state;
+	events(tally, PM_TRANSPORT_UDP, 53, 3, "a");
+	pm_tally_peers(tally, PM_TRANSPORT_UDP, 54, 0, 7, 8); /* has no label yet */
+	assert_int_equal(pm_tally_reset(tally, other_rules), PM_OK);
+	for (uint16_t id = 0; id <= pm_rules_services(other_rules); id++) {
+		talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_UDP, id), 0, 0, 0, 0);
+		assert_false(pm_tally_distinct(tally, PM_TRANSPORT_UDP, id, PM_ROLE_CLIENT).known);
+	}
+	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_UDP, 53), 0, 0, 0, 0);
+	for (uint16_t id = 1; id <= pm_rules_services(other_rules); id++) {
+		events(tally, PM_TRANSPORT_UDP, (uint16_t)(52 + id), 0, "a");
+		pm_tally_peers(tally, PM_TRANSPORT_UDP, (uint16_t)(52 + id), 0, 7, 8);
+		talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_UDP, id), 1, 1, 0, 0);
+		assert_true(pm_tally_distinct(tally, PM_TRANSPORT_UDP, id, PM_ROLE_SERVER).known);
+	}
+	pm_tally_free(tally);
+	pm_allowance_unref(allowance);
+}
+
+/* A port scan of thousands of services must not take more than it may, and must say so. */
+static void addresses_without_room_are_given_up_and_said_to_be(void **state)
+{
+	enum { SERVICES = 3000, LINE = 32 };
+	static const size_t bounds[] = { 0, 40000, 100000, 400000 };
+	struct pm_allowance *plenty = allowance_new(PM_ALLOWANCE_BYTES);
+	char *text = calloc(SERVICES, LINE);
+	struct pm_rules *many;
+	uint16_t first;
+
+	(void)state;
+	assert_non_null(text);
+	for (int i = 0, at = 0; i < SERVICES; i++)
+		at += snprintf(text + at, LINE, "s%d %d/tcp\n", i, i + 1);
+	many = traffic_rules(text, 1);
+	free(text);
+	assert_non_null(many);
+	first = (uint16_t)pm_rules_label(many, PM_TRANSPORT_TCP, 1);
+	for (size_t b = 0; b < COUNT(bounds); b++) {
+		struct pm_allowance *allowance = allowance_new(bounds[b]);
+		struct pm_tally *tally = NULL, *sum = NULL;
+		unsigned known = 0;
+
+		assert_int_equal(pm_tally_new(many, &tally), PM_OK);
+		assert_int_equal(pm_tally_new(many, &sum), PM_OK);
+		assert_int_equal(pm_tally_talk(tally, allowance), PM_OK);
+		assert_int_equal(pm_tally_talk(sum, plenty), PM_OK);
+		for (int again = 0; again < 2; again++)
+			for (unsigned port = 1; port <= SERVICES; port++)
+				for (unsigned client = 0; client < 9; client++)
+					pm_tally_peers(tally, PM_TRANSPORT_TCP, (uint16_t)port, 0,
+						       hash_of(client), hash_of(1));
+		for (unsigned port = 1; port <= SERVICES; port++) {
+			uint16_t id = (uint16_t)pm_rules_label(many, PM_TRANSPORT_TCP,
+							       (uint16_t)port);
+			struct pm_distinct clients =
+				pm_tally_distinct(tally, PM_TRANSPORT_TCP, id, PM_ROLE_CLIENT);
+
+			assert_true(clients.known ? clients.count == 9 && !clients.given_up
+						  : clients.given_up);
+			known += clients.known;
+		}
+		assert_true(known < SERVICES);
+		if (bounds[b] > 80000)
+			assert_true(known > 0);
+		/* What is short in one is not known in the sum, however much room that has. */
+		for (unsigned port = 1; port <= SERVICES; port += 7)
+			pm_tally_peers(sum, PM_TRANSPORT_TCP, (uint16_t)port, 0, hash_of(1),
+				       hash_of(1));
+		assert_int_equal(pm_tally_merge(sum, tally), PM_OK);
+		for (unsigned port = 1; port <= SERVICES; port++) {
+			uint16_t id = (uint16_t)pm_rules_label(many, PM_TRANSPORT_TCP,
+							       (uint16_t)port);
+			struct pm_distinct clients =
+				pm_tally_distinct(sum, PM_TRANSPORT_TCP, id, PM_ROLE_CLIENT);
+
+			assert_true(clients.known || clients.given_up);
+			if (clients.known)
+				assert_int_equal(clients.count, 9);
+		}
+		/* With the interval it is over. */
+		pm_tally_free(sum);
+		assert_int_equal(pm_tally_reset(tally, many), PM_OK);
+		pm_tally_peers(tally, PM_TRANSPORT_TCP, 1, 0, 1, 2);
+		assert_int_equal(number_of(tally, PM_TRANSPORT_TCP, first, PM_ROLE_CLIENT),
+				 bounds[b] > 80000);
+		pm_tally_free(tally);
+		pm_allowance_unref(allowance);
+	}
+	pm_allowance_unref(plenty);
+	pm_rules_unref(many);
+}
+
 static void freeing_nothing_is_fine(void **state)
 {
 	(void)state;
@@ -714,6 +1101,13 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(a_reset_tally_takes_other_rules),
 	cmocka_unit_test(a_scoped_port_lists_each_label_that_it_carried),
 	cmocka_unit_test(a_full_scoped_list_says_what_it_left_out),
+	cmocka_unit_test(events_count_by_port_and_service),
+	cmocka_unit_test(a_tally_that_counts_no_conversations_takes_none),
+	cmocka_unit_test(clients_and_servers_are_told_apart),
+	cmocka_unit_test(ends_trade_places_and_are_both_both),
+	cmocka_unit_test(conversations_of_merged_tallies_are_those_of_all),
+	cmocka_unit_test(conversations_follow_other_rules),
+	cmocka_unit_test(addresses_without_room_are_given_up_and_said_to_be),
 	cmocka_unit_test(freeing_nothing_is_fine),
 };
 

@@ -1,0 +1,941 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the side ladder remembers, for its rungs handshake and learned. Handshakes on their way are
+ * kept until they are answered; who answers is an endpoint that serves, from then on and for hours.
+ * Where labels are weak, earlier conversations speak too (weigh). Every table is bounded: a few
+ * places for each hash, of which the oldest gives way. A byte for each port of TCP says whether a
+ * frame need be shown here at all. See docs/architecture.md.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "service-internal.h"
+
+/* Endpoints that nobody has used for so long have moved or gone: hours, as leases of addresses. */
+#define ENDPOINT_LIFE_MIN 120
+/*
+ * An attempt without answer for so long is unanswered: TCP's first repetition comes after 1 s (RFC
+ * 6298, section 2), the second 2 s later.
+ */
+#define ANSWER_NS (INT64_C(3) * PM_NS_PER_S)
+/* After so long a handshake is over, however it went. */
+#define HANDSHAKE_LIFE_NS (INT64_C(60) * PM_NS_PER_S)
+/* UDP between two that have been silent for so long begins anew: RFC 4787, requirement 5. */
+#define PAIR_LIFE_S 120
+/* What a host was is soon worth nothing: its address may be another's. */
+#define HOST_LIFE_MIN 30
+/* The same of who called from where, in steps of four minutes. */
+#define CALLER_LIFE 4
+/* A conversation that seems to begin when the capture does may have begun before. */
+#define WARM_UP_NS (INT64_C(5) * PM_NS_PER_S)
+/*
+ * First speakers are believed to be clients when so many have been where labels tell, and so many
+ * times as have not.
+ */
+#define TRUST_LEAST 8
+#define TRUST_RATIO 16
+/* Of frames whose labels tell who serves, how many are noted: one in eight at first, then fewer. */
+#define NOTED_EARLY 8
+#define NOTED_LATE 64
+#define EARLY 65536
+/*
+ * Weak frames in a row after which it is looked into whether they have anything in common, and of
+ * how many one is looked at while they have not: a flood of strangers teaches nothing, and would
+ * have the tables forget what is real.
+ */
+#define STRETCH 1024
+#define STRANGERS 16
+
+enum {
+	ENDPOINTS = 65536,
+	OPENINGS = 16384,
+	PAIRS = 65536,
+	CALLERS = 32768,
+	HOSTS = 32768,
+	WAYS = 8,      /* places for one hash, of 8 bytes: a cache line */
+	PAIR_WAYS = 4, /* of 16 bytes */
+	OPENING_WAYS = 4,
+};
+
+/* A bit beside a class, which stays below it: frames of the port must be shown to the learner. */
+#define HOT 0x80
+
+/*
+ * Tables whose entries fit a word: a tag in the upper bits, which is never 0, and what is known in
+ * the lower ones.
+ */
+struct words {
+	uint64_t *at;
+	uint32_t lines; /* a power of two */
+	uint8_t bits;   /* of what is known */
+};
+
+enum opening_state {
+	OPENING_FREE,
+	OPENING_ASKED,    /* no answer yet */
+	OPENING_TOLD,     /* the same, and it has been told */
+	OPENING_ANSWERED, /* and not confirmed */
+};
+
+/* A handshake: who opened, and whom; one cache line. */
+struct opening {
+	uint64_t tag;
+	int64_t time_ns;
+	struct pm_address client, server;
+	uint16_t client_port, server_port;
+	uint8_t ip_version, transport, state;
+	bool turned; /* the one that opened is the service */
+	bool listed; /* among those that may have to be told */
+};
+_Static_assert(sizeof(struct opening) == 64, "as much as a line of the cache");
+
+/* What is known of callers. */
+#define CALLED (UINT64_C(1) << 16)       /* it has spoken to the endpoint */
+#define CALLED_BACK (UINT64_C(1) << 17)  /* and the endpoint to it */
+#define CALLED_AGAIN (UINT64_C(1) << 18) /* from another port, or to one */
+#define CALLED_AT 19                     /* seven bits: the time, in steps of four minutes */
+
+/* What is known of hosts, above the minute. */
+#define WAS_CLIENT (UINT64_C(1) << 16)
+#define WAS_SERVER (UINT64_C(1) << 17)
+
+/* Two endpoints of UDP; or of TCP and its like, and which of them opened. */
+struct pair {
+	uint64_t tag; /* the same for both directions; 0: free */
+	uint32_t last_s;
+	bool lower_first : 1; /* the endpoint of the lower hash spoke first */
+	bool sure : 1;        /* and it was not when the capture began */
+	bool fresh : 1;       /* nobody has been told of it */
+	bool answered : 1;
+	bool weighed : 1;     /* it has been counted among those that agree, or do not */
+};
+_Static_assert(sizeof(struct pair) == 16, "four in a line of the cache");
+
+struct port_of {
+	uint16_t port;
+	uint8_t transport;
+};
+
+struct pm_learner {
+	struct pm_learner_options options;
+	const struct pm_rules *rules;
+	struct pm_hash_key key;
+	struct words endpoints; /* that serve; known: the minute of their last use */
+	struct port_of *ports;  /* of the endpoints */
+	/* an endpoint and the address of its peer; known: the peer's port, CALLED_AGAIN, when */
+	struct words callers;
+	struct words hosts;     /* addresses; known: WAS_ bits, and the minute */
+	struct pair *pairs;
+	struct opening *openings;
+	uint32_t *waiting; /* openings that may have to be told, by index */
+	uint32_t n_waiting;
+	size_t n_endpoints;
+	size_t n_hot, n_hot_before; /* ports; when they were last marked anew */
+	uint8_t *classes;  /* of TCP's ports, with HOT */
+	uint32_t generation;
+	struct pm_learner_lost lost;
+	bool started;
+	int64_t start_ns;         /* the first frame that was shown */
+	/* UDP: first speakers that were clients by the labels, or were not */
+	uint32_t agree, disagree;
+	uint32_t weak, strangers; /* frames of this stretch, and those of them that nobody knew */
+	bool flooded;             /* the stretch before was nearly all strangers */
+};
+
+static bool is_udp(uint8_t transport)
+{
+	return pm_transport_source_optional((enum pm_transport)transport);
+}
+
+/* Hashes of both ends of a frame. */
+struct ends {
+	uint64_t src, dst;
+};
+
+static int words_new(struct words *words, size_t entries, uint8_t bits)
+{
+	uint32_t lines = 1;
+
+	while ((size_t)lines * WAYS < entries)
+		lines *= 2;
+	words->lines = lines;
+	words->bits = bits;
+	words->at = calloc((size_t)lines * WAYS, sizeof *words->at);
+	return words->at ? PM_OK : PM_E_MEMORY;
+}
+
+static uint64_t *words_line(const struct words *words, uint64_t hash)
+{
+	return words->at + (size_t)(hash & (words->lines - 1)) * WAYS;
+}
+
+/* The tag of @hash, from bits of which few choose the line. */
+static uint64_t words_tag(const struct words *words, uint64_t hash)
+{
+	return (hash >> words->bits | UINT64_C(1) << (63 - words->bits)) << words->bits;
+}
+
+/* NULL: it is not there. */
+static uint64_t *words_find(const struct words *words, uint64_t hash)
+{
+	uint64_t *line = words_line(words, hash), tag = words_tag(words, hash);
+
+	for (int i = 0; i < WAYS; i++)
+		if ((line[i] ^ tag) >> words->bits == 0)
+			return &line[i];
+	return NULL;
+}
+
+/* The newest stands first, and the last one falls out. For words that need no other order. */
+static uint64_t *words_push(const struct words *words, uint64_t hash)
+{
+	uint64_t *line = words_line(words, hash);
+
+	memmove(line + 1, line, (WAYS - 1) * sizeof *line);
+	*line = words_tag(words, hash);
+	return line;
+}
+
+/* What a byte of the table of classes is; workers look at it while it may be written. */
+static uint8_t class_at(const struct pm_learner *learner, uint16_t port)
+{
+	return __atomic_load_n(&learner->classes[port], __ATOMIC_RELAXED);
+}
+
+static void heat(struct pm_learner *learner, uint8_t transport, uint16_t port)
+{
+	uint8_t class = class_at(learner, port);
+
+	if (transport != PM_TRANSPORT_TCP || class & HOT)
+		return;
+	__atomic_store_n(&learner->classes[port], class | HOT, __ATOMIC_RELAXED);
+	learner->n_hot++;
+	__atomic_store_n(&learner->generation, learner->generation + 1, __ATOMIC_RELEASE);
+}
+
+/* All bytes anew: ports of whatever is forgotten by now are left alone again. */
+static void heat_anew(struct pm_learner *learner)
+{
+	const uint8_t *classes = learner->rules->classes[PM_TRANSPORT_TCP];
+	size_t places = (size_t)learner->endpoints.lines * WAYS;
+
+	for (size_t port = 0; port < PM_PORTS; port++)
+		__atomic_store_n(&learner->classes[port], classes[port], __ATOMIC_RELAXED);
+	learner->n_hot = 0;
+	for (size_t i = 0; learner->n_endpoints && i < places; i++)
+		if (learner->endpoints.at[i])
+			heat(learner, learner->ports[i].transport, learner->ports[i].port);
+	for (size_t i = 0; i < OPENINGS; i++)
+		if (learner->openings[i].state != OPENING_FREE)
+			heat(learner, learner->openings[i].transport,
+			     learner->openings[i].client_port);
+	learner->n_hot_before = learner->n_hot;
+	learner->generation++;
+}
+
+int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *rules,
+		   struct pm_learner **ret_learner)
+{
+	struct pm_learner *learner = calloc(1, sizeof *learner);
+	size_t endpoints = options->endpoints ? options->endpoints : ENDPOINTS;
+
+	if (!learner)
+		return PM_E_MEMORY;
+	learner->options = *options;
+	learner->key = options->key;
+	learner->openings = calloc(OPENINGS, sizeof *learner->openings);
+	learner->waiting = malloc(OPENINGS * sizeof *learner->waiting);
+	learner->pairs = calloc(PAIRS, sizeof *learner->pairs);
+	learner->classes = malloc(PM_PORTS);
+	if (words_new(&learner->endpoints, endpoints, 16) < 0 ||
+	    words_new(&learner->callers, CALLERS, 26) < 0 ||
+	    words_new(&learner->hosts, HOSTS, 18) < 0 || !learner->openings || !learner->waiting ||
+	    !learner->pairs || !learner->classes) {
+		pm_learner_free(learner);
+		return PM_E_MEMORY;
+	}
+	learner->ports = calloc((size_t)learner->endpoints.lines * WAYS, sizeof *learner->ports);
+	if (!learner->ports) {
+		pm_learner_free(learner);
+		return PM_E_MEMORY;
+	}
+	pm_learner_follow(learner, rules);
+	*ret_learner = learner;
+	return PM_OK;
+}
+
+void pm_learner_free(struct pm_learner *learner)
+{
+	if (!learner)
+		return;
+	free(learner->endpoints.at);
+	free(learner->callers.at);
+	free(learner->hosts.at);
+	free(learner->ports);
+	free(learner->openings);
+	free(learner->waiting);
+	free(learner->pairs);
+	free(learner->classes);
+	free(learner);
+}
+
+void pm_learner_follow(struct pm_learner *learner, const struct pm_rules *rules)
+{
+	learner->rules = rules;
+	heat_anew(learner);
+}
+
+static uint16_t minute_of(const struct pm_sight *sight)
+{
+	return (uint16_t)(sight->time_ns / (60 * PM_NS_PER_S));
+}
+
+/* The minute wraps after 45 days; a time that goes backwards makes nothing old. */
+static bool is_older(uint16_t minute, uint16_t now, int minutes)
+{
+	return (int16_t)(now - minute) > minutes;
+}
+
+static bool is_old(uint16_t minute, uint16_t now)
+{
+	return is_older(minute, now, ENDPOINT_LIFE_MIN);
+}
+
+/* Whether the endpoint serves, as far as is known; and that it does is news. */
+static bool serves(struct pm_learner *learner, uint64_t hash, uint16_t now)
+{
+	uint64_t *word = words_find(&learner->endpoints, hash);
+
+	if (!word)
+		return false;
+	if (is_old((uint16_t)*word, now)) {
+		*word = 0;
+		learner->n_endpoints--;
+		return false;
+	}
+	if ((uint16_t)*word != now)
+		*word = (*word & ~UINT64_C(0xffff)) | now;
+	return true;
+}
+
+/* Minutes since an endpoint's last use. */
+static int unused(uint64_t word, uint16_t now)
+{
+	return (int16_t)(now - (uint16_t)word);
+}
+
+static void learn(struct pm_learner *learner, uint64_t hash, uint8_t transport, uint16_t port,
+		  uint16_t now)
+{
+	uint64_t *line = words_line(&learner->endpoints, hash), *place = line;
+
+	if (serves(learner, hash, now))
+		return;
+	/* A free place, or else that of the longest unused. */
+	for (int i = 0; i < WAYS && *place; i++)
+		if (!line[i] || unused(line[i], now) > unused(*place, now))
+			place = &line[i];
+	if (!*place)
+		learner->n_endpoints++;
+	else if (!is_old((uint16_t)*place, now))
+		learner->lost.endpoints++;
+	*place = words_tag(&learner->endpoints, hash) | now;
+	learner->ports[place - learner->endpoints.at] = (struct port_of){ port, transport };
+	heat(learner, transport, port);
+}
+
+static uint64_t opening_tag(uint64_t client, uint64_t server)
+{
+	return pm_fold(client, server | 1) | 1;
+}
+
+static bool is_over(const struct opening *opening, int64_t time_ns)
+{
+	return opening->state == OPENING_FREE || time_ns - opening->time_ns > HANDSHAKE_LIFE_NS;
+}
+
+static struct opening *opening_line(const struct pm_learner *learner, uint64_t tag)
+{
+	return learner->openings + (tag >> 16) % (OPENINGS / OPENING_WAYS) * OPENING_WAYS;
+}
+
+/* NULL: there is none. */
+static struct opening *opening_find(const struct pm_learner *learner, uint64_t client,
+				    uint64_t server, int64_t time_ns)
+{
+	uint64_t tag = opening_tag(client, server);
+	struct opening *line = opening_line(learner, tag);
+
+	for (int i = 0; i < OPENING_WAYS; i++)
+		if (line[i].tag == tag && !is_over(&line[i], time_ns))
+			return &line[i];
+	return NULL;
+}
+
+static struct pm_address address_of(uint8_t ip_version, const uint8_t *bytes)
+{
+	struct pm_address address = { { 0 } };
+
+	memcpy(address.bytes, bytes, ip_version == 4 ? 4 : 16);
+	return address;
+}
+
+/* @client_is_src: the one that opened sent the frame; @turned: it is the service. */
+static void tell(const struct pm_learner *learner, enum pm_event event,
+		 const struct pm_sight *sight, bool client_is_src, bool turned)
+{
+	uint8_t version = pm_brief_ip_version(sight->brief);
+	uint16_t src_port = pm_brief_src_port(sight->brief);
+	uint16_t dst_port = pm_brief_dst_port(sight->brief);
+	bool to = client_is_src != turned; /* the frame goes to the service */
+	struct pm_evidence evidence;
+
+	if (!learner->options.event)
+		return;
+	evidence = (struct pm_evidence){
+		.event = (uint8_t)event,
+		.ip_version = version,
+		.transport = pm_brief_transport(sight->brief),
+		.link_known = sight->link != NULL,
+		.client_port = to ? src_port : dst_port,
+		.server_port = to ? dst_port : src_port,
+		.client = address_of(version, to ? sight->src : sight->dst),
+		.server = address_of(version, to ? sight->dst : sight->src),
+		.number = sight->number,
+		.time_ns = sight->time_ns,
+		.wire = sight->wire,
+	};
+	if (sight->link)
+		memcpy(evidence.link, sight->link, sizeof evidence.link);
+	learner->options.event(learner->options.ctx, &evidence);
+}
+
+static void tell_unanswered(struct pm_learner *learner, struct opening *opening)
+{
+	struct pm_evidence evidence = {
+		.event = PM_EVENT_UNANSWERED,
+		.ip_version = opening->ip_version,
+		.transport = opening->transport,
+		.client_port = opening->turned ? opening->server_port : opening->client_port,
+		.server_port = opening->turned ? opening->client_port : opening->server_port,
+		.client = opening->turned ? opening->server : opening->client,
+		.server = opening->turned ? opening->client : opening->server,
+		.time_ns = opening->time_ns,
+	};
+
+	opening->state = OPENING_TOLD;
+	if (learner->options.event)
+		learner->options.event(learner->options.ctx, &evidence);
+}
+
+/*
+ * A label that is right more often than what weighing finds: of a service that somebody has looked
+ * at, or in the system range. The registry alone has names for too many ports that clients draw.
+ */
+static inline bool is_strong(uint8_t class, uint16_t port)
+{
+	return class >= PM_CLASS(PM_STRONG) || (class && port < PM_SYSTEM_END);
+}
+
+/* The same where the class is not at hand, or does not say it. */
+static bool is_strong_port(const struct pm_learner *learner, uint8_t transport, uint16_t port)
+{
+	struct pm_label label = learner->rules->labels[transport][port];
+
+	return label.service && is_strong(PM_CLASS(label.priority), port);
+}
+
+/*
+ * Rules marked initiates=yes turn it round: the service itself opens, from that port. But who knocks
+ * at a service from there is a client that has drawn an odd port.
+ */
+static bool is_turned(const struct pm_learner *learner, const struct pm_sight *sight)
+{
+	uint8_t transport = pm_brief_transport(sight->brief);
+	const struct pm_label *labels = learner->rules->labels[transport];
+
+	return labels[pm_brief_src_port(sight->brief)].flags & PM_LABEL_INITIATES &&
+	       !is_strong_port(learner, transport, pm_brief_dst_port(sight->brief));
+}
+
+/* Keeps in mind that the source has asked the destination. The opening, new or repeated. */
+static struct opening *open(struct pm_learner *learner, const struct pm_sight *sight,
+			    struct ends ends)
+{
+	struct opening *opening = opening_find(learner, ends.src, ends.dst, sight->time_ns), *line;
+	bool listed;
+
+	if (opening)
+		return opening;
+	line = opening = opening_line(learner, opening_tag(ends.src, ends.dst));
+	for (int i = 0; i < OPENING_WAYS && !is_over(opening, sight->time_ns); i++)
+		if (is_over(&line[i], sight->time_ns) || line[i].time_ns < opening->time_ns)
+			opening = &line[i];
+	if (opening->state == OPENING_ASKED) {
+		/* nobody has answered it, or there was no room */
+		if (!is_over(opening, sight->time_ns))
+			learner->lost.handshakes++;
+		else
+			tell_unanswered(learner, opening);
+	}
+	listed = opening->listed;
+	*opening = (struct opening){
+		.tag = opening_tag(ends.src, ends.dst),
+		.time_ns = sight->time_ns,
+		.client = address_of(pm_brief_ip_version(sight->brief), sight->src),
+		.server = address_of(pm_brief_ip_version(sight->brief), sight->dst),
+		.client_port = pm_brief_src_port(sight->brief),
+		.server_port = pm_brief_dst_port(sight->brief),
+		.ip_version = pm_brief_ip_version(sight->brief),
+		.transport = pm_brief_transport(sight->brief),
+		.state = OPENING_ASKED,
+		.turned = is_turned(learner, sight),
+		.listed = true,
+	};
+	if (!listed)
+		learner->waiting[learner->n_waiting++] = (uint32_t)(opening - learner->openings);
+	heat(learner, pm_brief_transport(sight->brief), pm_brief_src_port(sight->brief));
+	tell(learner, PM_EVENT_ATTEMPT, sight, true, opening->turned);
+	return opening;
+}
+
+void pm_learner_close(struct pm_learner *learner, int64_t time_ns, bool last)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < learner->n_waiting; i++) {
+		struct opening *opening = &learner->openings[learner->waiting[i]];
+
+		opening->listed = false;
+		if (opening->state != OPENING_ASKED)
+			continue;
+		if (last || time_ns - opening->time_ns >= ANSWER_NS) {
+			tell_unanswered(learner, opening);
+			continue;
+		}
+		opening->listed = true;
+		learner->waiting[kept++] = learner->waiting[i];
+	}
+	learner->n_waiting = kept;
+	if (learner->n_hot > 2 * learner->n_hot_before + 1024)
+		heat_anew(learner);
+}
+
+static void note_host(struct pm_learner *learner, const struct pm_sight *sight,
+		      uint64_t host, uint64_t role)
+{
+	uint64_t hash = pm_endpoint_hash(host, 0, 0);
+	uint64_t *word = words_find(&learner->hosts, hash);
+	uint16_t now = minute_of(sight);
+	uint64_t roles = 0;
+
+	if (!word)
+		word = words_push(&learner->hosts, hash);
+	else if (!is_older((uint16_t)*word, now, HOST_LIFE_MIN))
+		roles = *word & (WAS_CLIENT | WAS_SERVER);
+	*word = words_tag(&learner->hosts, hash) | roles | role | now;
+}
+
+/* @side has served the other. */
+static void note_roles(struct pm_learner *learner, const struct pm_sight *sight, enum pm_side side)
+{
+	if (sight->src_host == sight->dst_host)
+		return;
+	note_host(learner, sight, sight->src_host, side == PM_SIDE_SRC ? WAS_SERVER : WAS_CLIENT);
+	note_host(learner, sight, sight->dst_host, side == PM_SIDE_DST ? WAS_SERVER : WAS_CLIENT);
+}
+
+static struct pair *pair_line(const struct pm_learner *learner, uint64_t tag)
+{
+	return learner->pairs + (tag >> 16) % (PAIRS / PAIR_WAYS) * PAIR_WAYS;
+}
+
+static uint64_t pair_tag(struct ends ends)
+{
+	return (ends.src + ends.dst) | 1;
+}
+
+/* Where the pair stands, or may: in place of what has been silent for the longest time. */
+static struct pair *pair_place(const struct pm_learner *learner, uint64_t tag)
+{
+	struct pair *line = pair_line(learner, tag), *place = line;
+
+	for (int i = 0; i < PAIR_WAYS; i++) {
+		if (line[i].tag == tag)
+			return &line[i];
+		if (line[i].last_s < place->last_s)
+			place = &line[i];
+	}
+	return place;
+}
+
+static uint32_t second_of(const struct pm_sight *sight)
+{
+	return (uint32_t)(sight->time_ns / PM_NS_PER_S);
+}
+
+/* That the destination has opened what the source accepts: should both be known to serve. */
+static void pair_opened(struct pm_learner *learner, const struct pm_sight *sight,
+			struct ends ends)
+{
+	*pair_place(learner, pair_tag(ends)) = (struct pair){
+		.tag = pair_tag(ends),
+		.last_s = second_of(sight),
+		.lower_first = ends.dst < ends.src,
+	};
+}
+
+/* The rungs of set-up: what the frame itself says, or the handshake that it belongs to. */
+static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight *sight,
+			       struct ends ends)
+{
+	struct opening *opening;
+	uint16_t now = minute_of(sight);
+
+	switch (sight->setup) {
+	case PM_SETUP_OPEN:
+		opening = open(learner, sight, ends);
+		return opening->turned ? PM_SIDE_SRC : PM_SIDE_DST;
+	case PM_SETUP_ACCEPT:
+		opening = opening_find(learner, ends.dst, ends.src, sight->time_ns);
+		if (!opening) /* nobody asked: a scanner's */
+			return PM_SIDE_NONE;
+		if (opening->state != OPENING_ANSWERED)
+			tell(learner, PM_EVENT_ANSWER, sight, false, opening->turned);
+		opening->state = OPENING_ANSWERED;
+		pair_opened(learner, sight, ends);
+		if (opening->turned)
+			learn(learner, ends.dst, pm_brief_transport(sight->brief), pm_brief_dst_port(sight->brief), now);
+		else
+			learn(learner, ends.src, pm_brief_transport(sight->brief), pm_brief_src_port(sight->brief), now);
+		note_roles(learner, sight, opening->turned ? PM_SIDE_DST : PM_SIDE_SRC);
+		return opening->turned ? PM_SIDE_DST : PM_SIDE_SRC;
+	case PM_SETUP_RESET:
+		opening = opening_find(learner, ends.dst, ends.src, sight->time_ns);
+		if (opening && opening->state != OPENING_ANSWERED) {
+			tell(learner, PM_EVENT_REFUSAL, sight, false, opening->turned);
+			opening->state = OPENING_FREE;
+			return opening->turned ? PM_SIDE_DST : PM_SIDE_SRC;
+		}
+		opening = opening_find(learner, ends.src, ends.dst, sight->time_ns);
+		if (!opening)
+			return PM_SIDE_NONE;
+		opening->state = OPENING_FREE;
+		return opening->turned ? PM_SIDE_SRC : PM_SIDE_DST;
+	default:
+		return PM_SIDE_NONE;
+	}
+}
+
+/* A client's first word after the handshake completes it. True: that was it. */
+static bool confirm(struct pm_learner *learner, const struct pm_sight *sight, struct ends ends)
+{
+	struct opening *opening = opening_find(learner, ends.src, ends.dst, sight->time_ns);
+
+	if (!opening)
+		return false;
+	/* Where only one direction is captured, it shows that there was an answer. */
+	if (opening->state != OPENING_ANSWERED && !opening->turned)
+		learn(learner, ends.dst, pm_brief_transport(sight->brief), pm_brief_dst_port(sight->brief), minute_of(sight));
+	tell(learner, PM_EVENT_SESSION, sight, true, opening->turned);
+	opening->state = OPENING_FREE;
+	return true;
+}
+
+/* The one of both that is alone with it. */
+static enum pm_side side_of(bool src, bool dst)
+{
+	if (src == dst)
+		return PM_SIDE_NONE;
+	return src ? PM_SIDE_SRC : PM_SIDE_DST;
+}
+
+/* Which of two that are both known to serve has opened the conversation, and so is the client. */
+static enum pm_side from_pair(struct pm_learner *learner, const struct pm_sight *sight,
+			      struct ends ends)
+{
+	struct pair *pair = pair_place(learner, pair_tag(ends));
+
+	if (pair->tag != pair_tag(ends))
+		return PM_SIDE_NONE;
+	pair->last_s = second_of(sight);
+	return pair->lower_first == (ends.src < ends.dst) ? PM_SIDE_DST : PM_SIDE_SRC;
+}
+
+/* Whether a port may be that of an endpoint that serves, or of a client that has just opened. */
+static bool is_hot(const struct pm_learner *learner, const struct pm_sight *sight, uint16_t port)
+{
+	return pm_brief_transport(sight->brief) != PM_TRANSPORT_TCP || class_at(learner, port) & HOT;
+}
+
+/* Which of both ends serves. */
+static enum pm_side from_endpoints(struct pm_learner *learner, const struct pm_sight *sight,
+				   struct ends ends)
+{
+	bool src_hot = is_hot(learner, sight, pm_brief_src_port(sight->brief));
+	bool dst_hot = is_hot(learner, sight, pm_brief_dst_port(sight->brief));
+	uint16_t now = minute_of(sight);
+	bool src = src_hot && serves(learner, ends.src, now);
+	bool dst = dst_hot && serves(learner, ends.dst, now);
+
+	if (sight->setup == PM_SETUP_CONFIRM && src_hot &&
+	    (dst || !src || is_turned(learner, sight)) && confirm(learner, sight, ends))
+		dst = dst || serves(learner, ends.dst, now);
+	return src && dst ? from_pair(learner, sight, ends) : side_of(src, dst);
+}
+
+/*
+ * Whether the caller's address talks with the endpoint from more than one port, as only clients do;
+ * and that it does so from @port, now in direction @spoken. Without a word back the endpoint may be
+ * a scanner's, and the caller its victim. @ret_stranger is set if nothing is known.
+ */
+static bool is_called_again(struct pm_learner *learner, const struct pm_sight *sight,
+			    uint64_t endpoint, uint64_t caller, uint16_t port,
+			    uint64_t spoken, bool *ret_stranger)
+{
+	const uint64_t all = CALLED | CALLED_BACK | CALLED_AGAIN;
+	uint64_t hash = caller ^ endpoint;
+	uint64_t now = (uint64_t)(minute_of(sight) / 4) & 0x7f;
+	uint64_t *word = words_find(&learner->callers, hash);
+
+	if (word && ((now - (*word >> CALLED_AT)) & 0x7f) <= CALLER_LIFE) {
+		spoken |= *word & all;
+		if ((uint16_t)*word != port)
+			spoken |= CALLED_AGAIN;
+		port = (uint16_t)*word;
+	} else if (!word) {
+		word = words_push(&learner->callers, hash);
+		*ret_stranger = true;
+	}
+	*word = words_tag(&learner->callers, hash) | now << CALLED_AT | spoken | port;
+	return (spoken & all) == all;
+}
+
+/* An address that was seen as a client, and never as a server. */
+static bool is_client(const struct pm_learner *learner, const struct pm_sight *sight,
+		      uint64_t host)
+{
+	uint64_t hash = pm_endpoint_hash(host, 0, 0);
+	const uint64_t *word = words_find(&learner->hosts, hash);
+
+	return word && (*word & (WAS_CLIENT | WAS_SERVER)) == WAS_CLIENT &&
+	       !is_older((uint16_t)*word, minute_of(sight), HOST_LIFE_MIN);
+}
+
+/* In a flood only some frames are looked at. */
+static bool is_passed_over(struct pm_learner *learner)
+{
+	if (++learner->weak == STRETCH) {
+		uint32_t looked_at = learner->flooded ? STRETCH / STRANGERS : STRETCH;
+
+		learner->flooded = learner->strangers > looked_at / 8 * 7;
+		learner->weak = learner->strangers = 0;
+	}
+	return learner->flooded && learner->weak % STRANGERS != 0;
+}
+
+/* Where labels are weak: what earlier conversations say of both ends. */
+static enum pm_side weigh(struct pm_learner *learner, const struct pm_sight *sight,
+			  struct ends ends)
+{
+	bool udp = is_udp(pm_brief_transport(sight->brief)), stranger = false, src, dst;
+	enum pm_side side;
+
+	if (is_passed_over(learner))
+		return PM_SIDE_NONE;
+	src = is_called_again(learner, sight, ends.src, sight->dst_host, pm_brief_dst_port(sight->brief), CALLED_BACK,
+			      &stranger);
+	dst = is_called_again(learner, sight, ends.dst, sight->src_host, pm_brief_src_port(sight->brief), CALLED,
+			      &stranger);
+	learner->strangers += stranger;
+	/* Peers of UDP behind one address translator look like that too: their roles say more. */
+	if (!udp && src != dst)
+		return side_of(src, dst);
+	side = side_of(is_client(learner, sight, sight->dst_host),
+		       is_client(learner, sight, sight->src_host));
+	return side != PM_SIDE_NONE ? side : side_of(src, dst);
+}
+
+/* The pair of both ends, and that it has spoken again. */
+static struct pair *pair_see(struct pm_learner *learner, const struct pm_sight *sight,
+			     struct ends ends)
+{
+	struct pair *pair = pair_place(learner, pair_tag(ends));
+	uint32_t now = second_of(sight);
+	bool src_lower = ends.src < ends.dst;
+
+	if (pair->tag == pair_tag(ends) && (int32_t)(now - pair->last_s) <= PAIR_LIFE_S) {
+		pair->last_s = now;
+		if (!pair->answered && pair->lower_first != src_lower) {
+			pair->answered = true;
+			tell(learner, PM_EVENT_ANSWER, sight, false, false);
+		}
+		return pair;
+	}
+	*pair = (struct pair){
+		.tag = pair_tag(ends),
+		.last_s = now,
+		.lower_first = src_lower,
+		.fresh = true,
+		.sure = sight->time_ns - learner->start_ns >= WARM_UP_NS,
+	};
+	return pair;
+}
+
+/* Counts whether first speakers are clients, by the pairs whose labels leave no doubt. */
+static void calibrate(struct pm_learner *learner, struct pair *pair, bool src_first,
+		      enum pm_side strong)
+{
+	bool from_client = src_first == (strong == PM_SIDE_DST);
+
+	if (pair->weighed || (from_client && !pair->answered))
+		return;
+	pair->weighed = true;
+	learner->agree += from_client;
+	learner->disagree += !from_client;
+	if (learner->agree + learner->disagree >= UINT32_C(1) << 16) {
+		learner->agree /= 2;
+		learner->disagree /= 2;
+	}
+}
+
+static bool is_trusted(const struct pm_learner *learner)
+{
+	return learner->agree >= TRUST_LEAST && learner->agree >= TRUST_RATIO * learner->disagree;
+}
+
+/* The service's label; a brief leaves that to whoever counts. */
+static struct pm_decision decided(const struct pm_learner *learner, const struct pm_sight *sight,
+				  enum pm_side side, enum pm_rung rung)
+{
+	uint16_t service = 0;
+
+	if (sight->packet)
+		service = pm_side_label(learner->rules, sight->packet, side);
+	return (struct pm_decision){ service, (uint8_t)side, (uint8_t)rung };
+}
+
+/* The ladder's rungs that need no memory. */
+static struct pm_decision from_ports(const struct pm_learner *learner,
+				     const struct pm_sight *sight)
+{
+	return sight->packet ? pm_side_decide(learner->rules, sight->packet)
+			     : pm_side_decide_brief(learner->rules, sight->brief);
+}
+
+static bool is_noted(uint64_t number)
+{
+	return number % (number < EARLY ? NOTED_EARLY : NOTED_LATE) == 0;
+}
+
+/*
+ * Below the handshake and those that it has shown: what labels say if they are strong, and else
+ * what earlier conversations do. Where these agree with weak labels, it is those that decide.
+ */
+static struct pm_decision from_labels(struct pm_learner *learner, const struct pm_sight *sight,
+				      struct ends ends, struct pair *pair)
+{
+	struct pm_decision decision = from_ports(learner, sight);
+	bool src = is_strong_port(learner, pm_brief_transport(sight->brief), pm_brief_src_port(sight->brief));
+	bool dst = is_strong_port(learner, pm_brief_transport(sight->brief), pm_brief_dst_port(sight->brief));
+	bool src_first = pair && pair->lower_first == (ends.src < ends.dst);
+	enum pm_side asked = src_first ? PM_SIDE_DST : PM_SIDE_SRC, side;
+
+	if (decision.rung == PM_RUNG_RULE || decision.rung == PM_RUNG_SYMMETRIC)
+		return decision;
+	if (src || dst) {
+		if (pair && src != dst)
+			calibrate(learner, pair, src_first, src ? PM_SIDE_SRC : PM_SIDE_DST);
+		if (is_noted(sight->number))
+			note_roles(learner, sight, (enum pm_side)decision.side);
+		return decision;
+	}
+	if (pm_brief_notes(sight->brief) & PM_NOTE_GROUP && is_udp(pm_brief_transport(sight->brief)))
+		side = decision.rung == PM_RUNG_SCORE ? PM_SIDE_NONE : PM_SIDE_DST;
+	else if (pair && pair->sure && is_trusted(learner))
+		side = asked;
+	else
+		side = weigh(learner, sight, ends);
+	if (side == PM_SIDE_NONE && pair && pair->sure && decision.rung > PM_RUNG_SCORE)
+		side = asked;
+	if (side == PM_SIDE_NONE || side == (enum pm_side)decision.side)
+		return decision;
+	return decided(learner, sight, side, PM_RUNG_LEARNED);
+}
+
+/* Between two of UDP; the first frame is an attempt, at whatever it counts for. */
+static struct pm_decision from_datagram(struct pm_learner *learner, const struct pm_sight *sight,
+					struct ends ends)
+{
+	struct pair *pair = pair_see(learner, sight, ends);
+	struct pm_decision decision = from_labels(learner, sight, ends, pair);
+
+	if (pair->fresh)
+		tell(learner, PM_EVENT_ATTEMPT, sight, decision.side != PM_SIDE_SRC, false);
+	pair->fresh = false;
+	return decision;
+}
+
+struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm_sight *sight)
+{
+	uint8_t transport = pm_brief_transport(sight->brief);
+	struct ends ends;
+	enum pm_side side;
+
+	if (!learner->started) {
+		learner->started = true;
+		learner->start_ns = sight->time_ns;
+	}
+	/* Port 0 is no endpoint; but who asks from it asks someone. */
+	if (pm_brief_src_port(sight->brief) == 0 || pm_brief_dst_port(sight->brief) == 0) {
+		if (sight->setup == PM_SETUP_OPEN && pm_brief_dst_port(sight->brief) != 0)
+			return decided(learner, sight, PM_SIDE_DST, PM_RUNG_HANDSHAKE);
+		return from_ports(learner, sight);
+	}
+	ends.src = pm_endpoint_hash(sight->src_host, transport, pm_brief_src_port(sight->brief));
+	ends.dst = pm_endpoint_hash(sight->dst_host, transport, pm_brief_dst_port(sight->brief));
+	if (is_udp(transport))
+		return from_datagram(learner, sight, ends);
+	side = from_setup(learner, sight, ends);
+	if (side != PM_SIDE_NONE)
+		return decided(learner, sight, side, PM_RUNG_HANDSHAKE);
+	side = from_endpoints(learner, sight, ends);
+	if (side != PM_SIDE_NONE)
+		return decided(learner, sight, side, PM_RUNG_LEARNED);
+	return from_labels(learner, sight, ends, NULL);
+}
+
+struct pm_decision pm_learner_glance(const struct pm_learner *learner, pm_brief brief,
+				     uint64_t number)
+{
+	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
+	uint8_t src, dst;
+
+	if (pm_brief_transport(brief) != PM_TRANSPORT_TCP ||
+	    pm_brief_tcp_flags(brief) & (PM_TCP_SYN | PM_TCP_RST) || is_noted(number))
+		return pm_side_undecided();
+	src = class_at(learner, src_port);
+	dst = class_at(learner, dst_port);
+	if ((src | dst) & HOT)
+		return pm_side_undecided();
+	if (!is_strong(src, src_port) && !is_strong(dst, dst_port))
+		return pm_side_undecided();
+	return pm_side_of_classes(src_port, dst_port, pm_brief_notes(brief) & PM_NOTE_GROUP, src,
+				  dst);
+}
+
+uint32_t pm_learner_generation(const struct pm_learner *learner)
+{
+	return __atomic_load_n(&learner->generation, __ATOMIC_ACQUIRE);
+}
+
+void pm_learner_lost(struct pm_learner *learner, struct pm_learner_lost *ret_lost)
+{
+	*ret_lost = learner->lost;
+	learner->lost = (struct pm_learner_lost){ 0 };
+}
+
+size_t pm_learner_endpoints(const struct pm_learner *learner)
+{
+	return learner->n_endpoints;
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Conversations: what became of them, by server's port and by service, and who took part. The
+ * first is exact; the second lives on an allowance.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tally-internal.h"
+
+/* Counters of ports or services, those of the first transport first. */
+struct cells {
+	struct pm_talk_count *cells;
+	uint32_t *used; /* which of them count something */
+	uint32_t n_used;
+};
+
+/* The addresses of one service. */
+struct peers {
+	uint32_t key; /* 0: a free place */
+	struct pm_set of[PM_ROLE_N];
+};
+
+#define PEERS_LEAST 64 /* places of the table; a quarter is always free */
+#define SEEN_SIZE (sizeof(uint64_t) << PM_TALK_SEEN_BITS)
+
+struct pm_talk {
+	struct pm_allowance *allowance;
+	struct pm_store store;
+	uint64_t odd; /* drawn, so that nobody can aim at places of tables */
+	struct cells ports, services;
+	size_t n_services; /* of a transport, with the one for no label */
+	struct peers *peers;
+	size_t places, n_peers;
+	bool full;  /* services had no room: what they missed is not made good by room later */
+	bool asked; /* there is something in the filter */
+};
+
+/* calloc maps large blocks lazily, and the list is read as far as it is written. */
+static int cells_new(struct cells *cells, size_t n)
+{
+	*cells = (struct cells){ .cells = calloc(n, PM_TRANSPORT_N * sizeof *cells->cells),
+				 .used = malloc(n * PM_TRANSPORT_N * sizeof *cells->used) };
+	return cells->cells && cells->used ? PM_OK : PM_E_MEMORY;
+}
+
+static void cells_free(struct cells *cells)
+{
+	free(cells->cells);
+	free(cells->used);
+}
+
+static void cells_clear(struct cells *cells)
+{
+	for (uint32_t i = 0; i < cells->n_used; i++)
+		memset(&cells->cells[cells->used[i]], 0, sizeof *cells->cells);
+	cells->n_used = 0;
+}
+
+static void cells_add(struct cells *cells, size_t at, const struct pm_talk_count *more)
+{
+	struct pm_talk_count *cell = &cells->cells[at];
+
+	if (!(cell->sessions | cell->attempts | cell->refused | cell->unanswered))
+		cells->used[cells->n_used++] = (uint32_t)at;
+	pm_talk_add(cell, more);
+}
+
+static void cells_merge(struct cells *into, const struct cells *from)
+{
+	for (uint32_t i = 0; i < from->n_used; i++)
+		cells_add(into, from->used[i], &from->cells[from->used[i]]);
+}
+
+static void peers_clear(struct pm_talk *talk)
+{
+	pm_store_clear(&talk->store);
+	free(talk->peers);
+	pm_allowance_give(talk->allowance, talk->places * sizeof *talk->peers);
+	talk->peers = NULL;
+	talk->places = talk->n_peers = 0;
+	talk->full = false;
+}
+
+void pm_talk_free(struct pm_talk *talk, uint64_t *seen)
+{
+	if (!talk)
+		return;
+	peers_clear(talk);
+	if (seen)
+		pm_allowance_give(talk->allowance, SEEN_SIZE);
+	free(seen);
+	cells_free(&talk->ports);
+	cells_free(&talk->services);
+	pm_allowance_unref(talk->allowance);
+	free(talk);
+}
+
+int pm_tally_talk(struct pm_tally *tally, struct pm_allowance *allowance)
+{
+	struct pm_talk *talk = calloc(1, sizeof *talk);
+	uint64_t *seen = NULL;
+
+	if (!talk)
+		return PM_E_MEMORY;
+	talk->allowance = talk->store.allowance = pm_allowance_ref(allowance);
+	talk->odd = pm_hash_key_random().k0 | 1;
+	talk->n_services = (size_t)pm_rules_services(tally->rules) + 1;
+	if (cells_new(&talk->ports, PM_PORTS) < 0 ||
+	    cells_new(&talk->services, talk->n_services) < 0) {
+		pm_talk_free(talk, NULL);
+		return PM_E_MEMORY;
+	}
+	if (pm_allowance_take(allowance, SEEN_SIZE)) {
+		seen = calloc(1, SEEN_SIZE);
+		if (!seen)
+			pm_allowance_give(allowance, SEEN_SIZE);
+	}
+	talk->full = !seen;
+	pm_talk_free(tally->talk, tally->seen);
+	tally->talk = talk;
+	tally->seen = seen;
+	return PM_OK;
+}
+
+void pm_talk_clear(struct pm_tally *tally)
+{
+	struct pm_talk *talk = tally->talk;
+
+	if (!talk)
+		return;
+	cells_clear(&talk->ports);
+	cells_clear(&talk->services);
+	if (talk->asked)
+		memset(tally->seen, 0, SEEN_SIZE);
+	talk->asked = false;
+	peers_clear(talk);
+	talk->full = !tally->seen;
+}
+
+int pm_talk_follow(struct pm_tally *tally, const struct pm_rules *rules)
+{
+	struct pm_talk *talk = tally->talk;
+	size_t n = (size_t)pm_rules_services(rules) + 1;
+	struct cells fresh;
+
+	if (!talk)
+		return PM_OK;
+	if (cells_new(&fresh, n) < 0) {
+		cells_free(&fresh);
+		return PM_E_MEMORY;
+	}
+	cells_free(&talk->services);
+	talk->services = fresh;
+	talk->n_services = n;
+	return PM_OK;
+}
+
+/* The service, or where none is given that of the port. */
+static uint16_t service_of(const struct pm_tally *tally, enum pm_transport transport, uint16_t port,
+			   uint16_t service)
+{
+	return service ? service : (uint16_t)pm_rules_label(tally->rules, transport, port);
+}
+
+/* UDP's first frame opens and establishes. */
+static bool has_handshake(enum pm_transport transport)
+{
+	return transport != PM_TRANSPORT_UDP && transport != PM_TRANSPORT_UDPLITE;
+}
+
+void pm_tally_event(struct pm_tally *tally, enum pm_transport transport, uint16_t server_port,
+		    uint16_t service, enum pm_event event)
+{
+	struct pm_talk *talk = tally->talk;
+	struct pm_talk_count one = {
+		.sessions = event == PM_EVENT_SESSION ||
+			    (event == PM_EVENT_ATTEMPT && !has_handshake(transport)),
+		.attempts = event == PM_EVENT_ATTEMPT,
+		.refused = event == PM_EVENT_REFUSAL,
+		.unanswered = event == PM_EVENT_UNANSWERED,
+	};
+
+	if (!talk || event == PM_EVENT_ANSWER)
+		return;
+	service = service_of(tally, transport, server_port, service);
+	cells_add(&talk->ports, (size_t)transport * PM_PORTS + server_port, &one);
+	cells_add(&talk->services, (size_t)transport * talk->n_services + service, &one);
+}
+
+/* Its place in the table, or the free one where it belongs. */
+static struct peers *peers_place(const struct pm_talk *talk, struct peers *table, size_t places,
+				 uint32_t key)
+{
+	size_t at = (size_t)((key * talk->odd) >> 32) % places;
+
+	while (table[at].key && table[at].key != key)
+		at = (at + 1) % places;
+	return &table[at];
+}
+
+static bool peers_grow(struct pm_talk *talk)
+{
+	size_t places = talk->places ? 2 * talk->places : PEERS_LEAST;
+	struct peers *table;
+
+	if (!pm_allowance_take(talk->allowance, places * sizeof *table))
+		return false;
+	table = calloc(places, sizeof *table);
+	if (!table) {
+		pm_allowance_give(talk->allowance, places * sizeof *table);
+		return false;
+	}
+	for (size_t i = 0; i < talk->places; i++)
+		if (talk->peers[i].key)
+			*peers_place(talk, table, places, talk->peers[i].key) = talk->peers[i];
+	free(talk->peers);
+	pm_allowance_give(talk->allowance, talk->places * sizeof *table);
+	talk->peers = table;
+	talk->places = places;
+	return true;
+}
+
+static uint32_t peers_key(enum pm_transport transport, uint16_t service)
+{
+	return (uint32_t)(transport + 1) << 16 | service;
+}
+
+/* Those of a service; NULL: there are none. */
+static struct peers *peers_find(const struct pm_talk *talk, uint32_t key)
+{
+	struct peers *peers =
+		talk->places ? peers_place(talk, talk->peers, talk->places, key) : NULL;
+
+	return peers && peers->key ? peers : NULL;
+}
+
+/* The same, new if need be; NULL: there is no room. */
+static struct peers *peers_use(struct pm_talk *talk, uint32_t key)
+{
+	struct peers *peers = peers_find(talk, key);
+
+	if (peers)
+		return peers;
+	if (talk->n_peers + 1 > talk->places / 4 * 3 && !talk->full)
+		talk->full = !peers_grow(talk);
+	if (talk->full)
+		return NULL;
+	peers = peers_place(talk, talk->peers, talk->places, key);
+	peers->key = key;
+	talk->n_peers++;
+	return peers;
+}
+
+void pm_tally_peers(struct pm_tally *tally, enum pm_transport transport, uint16_t service_port,
+		    uint16_t service, uint64_t client_hash, uint64_t server_hash)
+{
+	struct pm_talk *talk = tally->talk;
+	struct peers *peers;
+
+	if (!tally->seen)
+		return;
+	talk->asked = true;
+	service = service_of(tally, transport, service_port, service);
+	peers = service ? peers_use(talk, peers_key(transport, service)) : NULL;
+	if (!peers)
+		return;
+	pm_set_add(&talk->store, &peers->of[PM_ROLE_CLIENT], talk->odd, client_hash);
+	pm_set_add(&talk->store, &peers->of[PM_ROLE_SERVER], talk->odd, server_hash);
+}
+
+size_t pm_talk_size(const struct pm_talk *talk)
+{
+	return talk ? talk->ports.n_used + talk->n_peers : 0;
+}
+
+/* Services that are not in a full table may have been left out of it. */
+static void peers_doubt(struct pm_talk *into, const struct pm_talk *full)
+{
+	const struct pm_set lost = { .kind = PM_SET_LOST };
+
+	for (size_t i = 0; i < into->places; i++) {
+		struct peers *peers = &into->peers[i];
+
+		for (int role = 0; role < PM_ROLE_N && peers->key; role++)
+			if (!peers_find(full, peers->key))
+				pm_set_merge(&into->store, &peers->of[role], into->odd, &lost);
+	}
+}
+
+void pm_talk_merge(struct pm_tally *into_tally, const struct pm_tally *from_tally)
+{
+	struct pm_talk *into = into_tally->talk;
+	const struct pm_talk *from = from_tally->talk;
+
+	if (!into || !from)
+		return;
+	cells_merge(&into->ports, &from->ports);
+	cells_merge(&into->services, &from->services);
+	if (from->full)
+		peers_doubt(into, from);
+	for (size_t i = 0; i < from->places; i++) {
+		const struct peers *more = &from->peers[i];
+		struct peers *peers = more->key ? peers_use(into, more->key) : NULL;
+
+		for (int role = 0; peers && role < PM_ROLE_N; role++)
+			pm_set_merge(&into->store, &peers->of[role], into->odd, &more->of[role]);
+	}
+	into->full |= from->full;
+}
+
+struct pm_talk_count pm_tally_port_talk(const struct pm_tally *tally, enum pm_transport transport,
+					uint16_t port)
+{
+	if (!tally->talk)
+		return (struct pm_talk_count){ .sessions = 0 };
+	return tally->talk->ports.cells[(size_t)transport * PM_PORTS + port];
+}
+
+struct pm_talk_count pm_tally_service_talk(const struct pm_tally *tally,
+					   enum pm_transport transport, uint16_t service)
+{
+	const struct pm_talk *talk = tally->talk;
+
+	if (!talk)
+		return (struct pm_talk_count){ .sessions = 0 };
+	return talk->services.cells[(size_t)transport * talk->n_services + service];
+}
+
+struct pm_distinct pm_tally_distinct(const struct pm_tally *tally, enum pm_transport transport,
+				     uint16_t service, enum pm_role role)
+{
+	const struct pm_talk *talk = tally->talk;
+	const struct peers *peers = talk ? peers_find(talk, peers_key(transport, service)) : NULL;
+
+	if (peers)
+		return pm_set_count(&peers->of[role]);
+	return (struct pm_distinct){ .given_up = talk && talk->full };
+}
