@@ -36,6 +36,8 @@ struct pm_meter_options {
 	 * of a run share, is for the addresses. NULL: they are not.
 	 */
 	struct pm_allowance *allowance;
+	/* Frames are counted by endpoint too, so many at once (from 2); 0: they are not. */
+	size_t by_endpoint;
 	/* asked for the counts of its source number @source when an interval closes; NULL: none */
 	struct pm_capture *capture;
 	size_t source;
@@ -51,7 +53,10 @@ struct pm_meter_options {
 
 struct pm_meter; /* opaque */
 
-/* PM_E_MEMORY, PM_E_INVALID (negative interval, no rules, no closed function) or 0. */
+/*
+ * PM_E_MEMORY, PM_E_INVALID (negative interval, no rules, no closed function, by_endpoint of 1) or
+ * 0.
+ */
 PM_API int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_meter);
 /* NULL is fine. What has not been closed and taken is lost: finish first. */
 PM_API void pm_meter_free(struct pm_meter *meter);

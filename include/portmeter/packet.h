@@ -58,6 +58,11 @@ struct pm_address {
 	uint8_t bytes[16];
 };
 
+#define PM_ADDRESS_TEXT_SIZE 46 /* with the final NUL */
+/* "192.0.2.1", "2001:db8::1" (RFC 5952); @ip_version 4 or 6, of anything else "". */
+PM_API void pm_address_text(int ip_version, const struct pm_address *address,
+			    char ret_text[PM_ADDRESS_TEXT_SIZE]);
+
 /*
  * A keyed hash (pm_fold) of an address of @ip_version 4 or 6, whose 4 or 16 bytes stand at
  * @address. It tells addresses apart; for a place in a table take pm_endpoint_hash of it.
@@ -298,6 +303,8 @@ struct pm_fragment_origin {
 	uint8_t transport;   /* enum pm_transport, with PORTS */
 	uint16_t src_port, dst_port;
 	uint32_t note; /* the caller's own, given back untouched (the side, the label) */
+	uint8_t ip_version;         /* whose ports they are */
+	struct pm_address src, dst;
 };
 
 /* A later fragment that waits for its first; plain data that the table keeps for the caller. */
@@ -332,11 +339,12 @@ PM_API int pm_fragments_new(const struct pm_fragments_options *options,
 PM_API void pm_fragments_free(struct pm_fragments *fragments);
 
 /*
- * A first fragment (PM_NOTE_FIRST_FRAGMENT, verdict PORTS or NO_PORTS_PROTOCOL): remembers it and
- * @note, and releases those that waited for it. It replaces an older first of the same datagram.
+ * A first fragment (PM_NOTE_FIRST_FRAGMENT): remembers @counts, as which its later ones count
+ * (verdict PORTS or NO_PORTS_PROTOCOL; the same packet, or one inside of it), and @note, and
+ * releases those that waited for it. It replaces an older first of the same datagram.
  */
 PM_API void pm_fragments_first(struct pm_fragments *fragments, const struct pm_packet *packet,
-			       int64_t time_ns, uint32_t note);
+			       const struct pm_packet *counts, int64_t time_ns, uint32_t note);
 /*
  * A later fragment (PM_VERDICT_FRAGMENT). Returns what its first fragment decided, borrowed until
  * the next call; or NULL: then @frame waits, or, when there is no room, has been released as an

@@ -88,6 +88,9 @@ PM_API const char *pm_rules_category(const struct pm_rules *rules, uint32_t serv
 /* The label that holds for any address; 0: none. Port 0 never has one. */
 PM_API uint32_t pm_rules_label(const struct pm_rules *rules, enum pm_transport transport,
 			       uint16_t port);
+/* The label that holds for the port at one address (@ip_version 4 or 6); 0: none. */
+PM_API uint32_t pm_rules_label_at(const struct pm_rules *rules, enum pm_transport transport,
+				  uint16_t port, int ip_version, const struct pm_address *address);
 /* Whether a host-scoped rule exists for the port, so that its label depends on the address. */
 PM_API bool pm_rules_scoped(const struct pm_rules *rules, enum pm_transport transport,
 			    uint16_t port);

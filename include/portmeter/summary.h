@@ -88,6 +88,24 @@ struct pm_service_row {
 	uint8_t transport;
 };
 
+/* The endpoint of a service: where it is served. */
+struct pm_endpoint_row {
+	const char *service; /* the label that holds for the address; NULL: none */
+	struct pm_count count, to_service, from_service, symmetric;
+	struct pm_address address;
+	uint16_t port;
+	uint8_t transport;   /* enum pm_transport */
+	uint8_t ip_version;  /* 4 or 6 */
+	bool at_least;       /* some of its frames may have been forgotten */
+};
+
+/* Frames with ports that stand in no row of an endpoint: cut, sideless or forgotten. */
+struct pm_endpoints_other {
+	uint64_t endpoints;  /* rows that were cut */
+	struct pm_count count;
+	struct pm_forgotten forgotten;
+};
+
 struct pm_no_port_row {
 	enum pm_verdict reason;
 	int protocol; /* IP protocol; -1: the reason has none */
@@ -121,6 +139,10 @@ struct pm_record {
 	size_t n_ports;
 	struct pm_service_row *services;
 	size_t n_services;
+	bool by_endpoint; /* endpoints were counted */
+	struct pm_endpoint_row *endpoints;
+	size_t n_endpoints;
+	struct pm_endpoints_other endpoints_other;
 	struct pm_service_row unknown; /* of all transports; its transport means nothing */
 	struct pm_no_port_row no_port[PM_VERDICT_N + 256];
 	size_t n_no_port;
@@ -154,16 +176,20 @@ PM_API int pm_record_new(struct pm_tally *tally, const struct pm_source *source,
 /* NULL is fine. */
 PM_API void pm_record_free(struct pm_record *record);
 
+/* Rows of endpoints that are kept where nobody says how many. */
+#define PM_ENDPOINTS_TOP 100
+
 /*
  * Keeps the first @top rows of ports (0: all), and with @service_only only those that carried a
- * service; the rest goes to `other`.
+ * service; the rest goes to `other`. Of endpoints, keeps the first @top (0: PM_ENDPOINTS_TOP).
  */
 PM_API void pm_record_cut(struct pm_record *record, size_t top, bool service_only);
 
 /*
  * Adds a record to a sum over a run: counters add up, names and rules are the newest. @sum NULL
- * starts one; it has names of its own and no lists of services' ports. PM_E_MEMORY: @sum is as
- * before, or NULL.
+ * starts one; it has names of its own and no lists of services' ports. It has no rows of endpoints
+ * either, which would grow without bound: their frames are in endpoints_other. PM_E_MEMORY: @sum is
+ * as before, or NULL.
  */
 PM_API int pm_record_add(struct pm_record **sum, const struct pm_record *record);
 

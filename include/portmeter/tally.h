@@ -141,6 +141,46 @@ struct pm_capture_figures {
 	bool received_known, dropped_kernel_known, dropped_interface_known;
 };
 
+/*
+ * Frames by the endpoint of their service: address, transport, port. Symmetric ones belong to the
+ * endpoint that they go to.
+ */
+struct pm_endpoint {
+	struct pm_address address;
+	uint16_t port;
+	uint8_t transport;  /* enum pm_transport */
+	uint8_t ip_version; /* 4 or 6 */
+	/* it came when others had been forgotten already, and may have been among them */
+	bool at_least;
+	struct pm_count to_service, from_service, symmetric;
+};
+
+static inline struct pm_count pm_endpoint_count(const struct pm_endpoint *endpoint)
+{
+	struct pm_count sum = endpoint->to_service;
+
+	pm_count_add(&sum, endpoint->from_service);
+	pm_count_add(&sum, endpoint->symmetric);
+	return sum;
+}
+
+/* Endpoints that were forgotten for want of room, those of the fewest bytes first. */
+struct pm_forgotten {
+	uint64_t endpoints;    /* one that came back and was forgotten again counts again */
+	struct pm_count count; /* their frames */
+	uint64_t at_most;      /* no endpoint has lost more bytes than that */
+};
+
+/* All that is counted by endpoint in a tally: its rows, and what stands in none of them. */
+struct pm_endpoints_view {
+	const struct pm_endpoint *rows; /* in no order; borrowed until the tally counts again */
+	size_t n;
+	struct pm_count sideless;       /* frames of no service's endpoint */
+	struct pm_forgotten forgotten;
+};
+
+struct pm_endpoints; /* opaque */
+
 /* What bounded tables had to give up in the interval. */
 struct pm_given_up {
 	uint64_t fragment_datagrams; /* fragmented datagrams forgotten for want of room */
@@ -151,6 +191,7 @@ struct pm_given_up {
 	uint64_t handshakes; /* on their way, and forgotten for want of room */
 	uint64_t peers;      /* services whose addresses were not told apart; of records only */
 	uint64_t watched;    /* what was watched for anomalies and forgotten for want of room */
+	uint64_t by_endpoint; /* rows forgotten for want of room; of records only */
 };
 
 struct pm_interval {
@@ -234,6 +275,7 @@ struct pm_tally {
 
 	struct pm_talk *talk; /* conversations; NULL: they are not counted */
 	uint64_t *seen;       /* 1 << PM_TALK_SEEN_BITS, pairs of ends met; NULL: no addresses */
+	struct pm_endpoints *endpoints; /* NULL: none are counted; see pm_tally_by_endpoint */
 };
 
 /* Takes a reference of @rules. PM_E_MEMORY or 0. Memory is touched only as ports are seen. */
@@ -245,6 +287,15 @@ PM_API void pm_tally_free(struct pm_tally *tally);
  * rules.
  */
 PM_API int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules);
+
+/*
+ * From now on, frames are counted by endpoint as well, with pm_tally_endpoint; memory grows as
+ * endpoints are seen, up to @limit of them, from 2. Of an empty tally. PM_E_MEMORY, PM_E_INVALID or
+ * 0.
+ */
+PM_API int pm_tally_by_endpoint(struct pm_tally *tally, size_t limit);
+/* False, and an empty view, where endpoints are not counted. */
+PM_API bool pm_tally_endpoints(const struct pm_tally *tally, struct pm_endpoints_view *ret_view);
 
 /* The transports of which many ports have been seen: bits 1 << enum pm_transport. */
 PM_API unsigned pm_tally_crowds(const struct pm_tally *tally);
@@ -299,6 +350,14 @@ static inline void pm_tally_prefetch(const struct pm_tally *tally, enum pm_trans
 
 /* Counts @n frames with ports (counting rules 1, 3 and 4). */
 PM_API void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n);
+/*
+ * Counts one of these by endpoint, in a tally that does so; every frame with ports must come here
+ * too. @ip_version, @src and @dst are those of the packet that has the ports. A full table forgets
+ * the half of its endpoints that had the fewest bytes so far: see struct pm_forgotten.
+ */
+PM_API void pm_tally_endpoint(struct pm_tally *tally, const struct pm_tally_entry *entry,
+			      uint8_t ip_version, const struct pm_address *src,
+			      const struct pm_address *dst);
 /* A frame without: any verdict but PORTS; @protocol matters for NO_PORTS_PROTOCOL. */
 PM_API void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol,
 			     uint32_t wire);
@@ -364,7 +423,8 @@ PM_API bool pm_tally_scoped_next(const struct pm_tally *tally, size_t *at,
 
 /*
  * Adds all of @from, the later interval, to @into, of the same rules: the result spans both.
- * PM_E_INVALID when the rules differ: nothing is changed. @from is left as it is.
+ * PM_E_INVALID when the rules differ, or only one counts endpoints: nothing is changed. @from is
+ * left as it is.
  */
 PM_API int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from);
 /*

@@ -43,6 +43,8 @@ struct options {
 	struct pm_tunnels *tunnels; /* owned; NULL: the outermost layer counts */
 	int64_t interval_ns;
 	uint64_t count; /* frames; 0: no limit */
+	bool by_endpoint;
+	size_t endpoints; /* how many are kept at once; 0: none are counted */
 	size_t jobs;    /* threads that read files */
 	bool progress;  /* said in any case */
 	bool sessions;  /* conversations are counted */

@@ -79,6 +79,7 @@ static bool add_series(struct file_run *f)
 		.rules = f->run->rules,
 		.tunnels = options->tunnels,
 		.allowance = f->run->allowance,
+		.by_endpoint = options->endpoints,
 		.capture = f->capture,
 		.source = f->n,
 		.closed = on_closed,

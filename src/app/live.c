@@ -240,6 +240,7 @@ static int sensor_open(struct live_run *live, struct sensor *sensor, const char 
 		.rules = live->run->rules,
 		.tunnels = options->tunnels,
 		.allowance = live->run->allowance,
+		.by_endpoint = options->endpoints,
 		.closed = on_closed,
 		.frame = options->output.format == PM_FORMAT_FRAMES ? on_fate : NULL,
 		.ctx = sensor,

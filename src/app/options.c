@@ -17,6 +17,9 @@
 #define INTERVAL_MIN_NS INT64_C(1000000)
 #define INTERVAL_MAX_NS (INT64_C(366) * 86400 * PM_NS_PER_S)
 #define JOBS_MAX 256
+#define ENDPOINTS_DEFAULT 65536
+#define ENDPOINTS_MIN 16
+#define ENDPOINTS_MAX (1 << 24)
 #define BLOCK_MIN 64
 #define BLOCK_MAX (16 << 20)
 #define FILTER_MAX ((size_t)1 << 20)
@@ -28,6 +31,8 @@ enum {
 	LONG_FORMAT,
 	LONG_TOP,
 	LONG_PORTS,
+	LONG_BY,
+	LONG_ENDPOINTS,
 	LONG_TUNNEL,
 	LONG_TUNNEL_PORT,
 	LONG_SENSOR,
@@ -51,6 +56,8 @@ static const struct option longs[] = {
 	{ "format", required_argument, NULL, LONG_FORMAT },
 	{ "top", required_argument, NULL, LONG_TOP },
 	{ "ports", required_argument, NULL, LONG_PORTS },
+	{ "by", required_argument, NULL, LONG_BY },
+	{ "endpoints", required_argument, NULL, LONG_ENDPOINTS },
 	{ "tunnel", required_argument, NULL, LONG_TUNNEL },
 	{ "tunnel-port", required_argument, NULL, LONG_TUNNEL_PORT },
 	{ "sensor", required_argument, NULL, LONG_SENSOR },
@@ -102,8 +109,10 @@ void options_help(void)
 	      "  --interval SECONDS   one record each (default 10; 0: one for everything)\n"
 	      "  --format FORMAT      json (default), rows, frames, text or prometheus\n"
 	      "  -o FILE              append to it; reopened on HUP\n"
-	      "  --top N              only the N busiest ports\n"
+	      "  --top N              only the N busiest ports, and endpoints\n"
 	      "  --ports all|service  all ports (default), or those that carried a service\n"
+	      "  --by endpoint        the busiest endpoints of services, too: address and port\n"
+	      "  --endpoints N        how many of them are kept at once (default 65536)\n"
 	      "  --sensor NAME        who measures (default, live: the host's name)\n"
 	      "  --schema             print the JSON Schema of the records\n"
 	      "\n"
@@ -285,6 +294,12 @@ static int parse_number(int option, const char *text, struct parse *p)
 			return usage("--jobs %s: must be a number of threads, 1 to %d", text, JOBS_MAX);
 		o->jobs = (size_t)n;
 		break;
+	case LONG_ENDPOINTS:
+		if (!number(text, ENDPOINTS_MIN, ENDPOINTS_MAX, &n))
+			return usage("--endpoints %s: must be a number of endpoints, %d to %d", text,
+				     ENDPOINTS_MIN, ENDPOINTS_MAX);
+		o->endpoints = (size_t)n;
+		break;
 	case LONG_BLOCK_SIZE:
 		if (!number(text, BLOCK_MIN, BLOCK_MAX, &n))
 			return usage("--block-size %s: must be %d to %d bytes", text, BLOCK_MIN, BLOCK_MAX);
@@ -367,6 +382,9 @@ static int parse_long(int option, const char *text, const char *name, struct opt
 		if (o->output.service_only || strcmp(text, "all") == 0)
 			return EXIT_DONE;
 		return usage("--ports %s: must be all or service", text);
+	case LONG_BY:
+		o->by_endpoint = strcmp(text, "endpoint") == 0;
+		return o->by_endpoint ? EXIT_DONE : usage("--by %s: must be endpoint", text);
 	case LONG_TUNNEL:
 		o->inner = strcmp(text, "inner") == 0;
 		if (o->inner || strcmp(text, "outer") == 0)
@@ -423,6 +441,7 @@ static int parse_one(int option, const char *text, const char *name, struct pars
 	case 's':
 	case 'B':
 	case LONG_TOP:
+	case LONG_ENDPOINTS:
 	case LONG_JOBS:
 	case LONG_BLOCK_SIZE:
 		return parse_number(option, text, p);
@@ -464,6 +483,8 @@ static int check(const struct options *o)
 		return usage("-i and -r do not go together");
 	if (o->tunnels && !o->inner)
 		return usage("--tunnel-port goes with --tunnel inner");
+	if (o->endpoints && !o->by_endpoint)
+		return usage("--endpoints goes with --by endpoint");
 	if (c->follow && o->n_files != 1)
 		return usage("--follow goes with exactly one -r");
 	if (o->progress && !o->n_files)
@@ -491,6 +512,20 @@ static int parse_filter(int argc, char **argv, const struct parse *p)
 	    pm_capture_check_filter(o->filter, NULL) < 0)
 		return usage("\"%s\" is a file, not a filter: -r is missing before it", argv[optind]);
 	return EXIT_DONE;
+}
+
+/* Where endpoints show; elsewhere they are not worth counting. */
+static void choose_endpoints(struct options *o)
+{
+	if (!o->by_endpoint)
+		return;
+	if (o->output.format == PM_FORMAT_FRAMES || o->output.format == PM_FORMAT_PROMETHEUS) {
+		say("note: --by endpoint shows in json, rows and text; --format %s has no endpoints",
+		    pm_format_name(o->output.format));
+		o->endpoints = 0;
+	} else if (!o->endpoints) {
+		o->endpoints = ENDPOINTS_DEFAULT;
+	}
 }
 
 /* Those that we may run on. */
@@ -539,6 +574,8 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 	}
 	if (r == EXIT_DONE)
 		r = parse_filter(argc, argv, &p);
+	if (r == EXIT_DONE)
+		choose_endpoints(o);
 	if (o->jobs == 0)
 		o->jobs = processors();
 	/* Each frame has its line as it comes. */

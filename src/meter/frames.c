@@ -53,7 +53,16 @@ static void count_ports(struct pm_meter *meter, const struct pm_tally_entry *ent
 	noted(meter);
 }
 
-/* A frame with ports, whatever way it took. */
+/* The same by endpoint, where that is wanted, of a packet between these addresses. */
+static void count_endpoint(struct pm_meter *meter, const struct pm_tally_entry *entry,
+			   uint8_t ip_version, const struct pm_address *src,
+			   const struct pm_address *dst)
+{
+	if (meter->options.by_endpoint)
+		pm_tally_endpoint(meter->tally, entry, ip_version, src, dst);
+}
+
+/* A frame with ports that took the general way. */
 static void count_decided(struct pm_meter *meter, const struct pm_fragment_frame *frame,
 			  struct pm_tally_entry entry)
 {
@@ -71,6 +80,7 @@ void pm_meter_count_fragment(void *ctx, const struct pm_fragment_frame *frame,
 			     const struct pm_fragment_origin *origin)
 {
 	struct pm_meter *meter = ctx;
+	struct pm_tally_entry entry;
 
 	if (!origin) {
 		count_no_port(meter, PM_VERDICT_FRAGMENT, 0, frame);
@@ -80,12 +90,13 @@ void pm_meter_count_fragment(void *ctx, const struct pm_fragment_frame *frame,
 		count_no_port(meter, PM_VERDICT_NO_PORTS_PROTOCOL, origin->ip_protocol, frame);
 		return;
 	}
-	count_decided(meter, frame,
-		      (struct pm_tally_entry){ .src_port = origin->src_port,
-					       .dst_port = origin->dst_port,
-					       .decision = pm_decision_unpack(origin->note),
-					       .wire = frame->wire,
-					       .transport = origin->transport });
+	entry = (struct pm_tally_entry){ .src_port = origin->src_port,
+					 .dst_port = origin->dst_port,
+					 .decision = pm_decision_unpack(origin->note),
+					 .wire = frame->wire,
+					 .transport = origin->transport };
+	count_decided(meter, frame, entry);
+	count_endpoint(meter, &entry, origin->ip_version, &origin->src, &origin->dst);
 }
 
 /* Service ids hold within one set of rules, and a first fragment outlives its set. */
@@ -99,16 +110,19 @@ static struct pm_decision label_again(const struct pm_meter *meter, const struct
 	packet.transport = origin->transport;
 	packet.src_port = origin->src_port;
 	packet.dst_port = origin->dst_port;
+	packet.ip_version = origin->ip_version;
+	packet.src = origin->src;
+	packet.dst = origin->dst;
 	decision.service = pm_side_label(meter->rules, &packet, (enum pm_side)decision.side);
 	return decision;
 }
 
-/* A first fragment tells as what the later ones of its datagram count. */
-static void remember(struct pm_meter *meter, const struct pm_packet *packet, int64_t time_ns,
-		     uint32_t note)
+/* A first fragment tells as what the later ones of its datagram count: itself, or what is in it. */
+static void remember(struct pm_meter *meter, const struct pm_packet *packet,
+		     const struct pm_packet *counts, int64_t time_ns, uint32_t note)
 {
 	if (packet->notes & PM_NOTE_FIRST_FRAGMENT)
-		pm_fragments_first(meter->fragments, packet, time_ns, note);
+		pm_fragments_first(meter->fragments, packet, counts, time_ns, note);
 }
 
 /*
@@ -120,7 +134,7 @@ static void count_later(struct pm_meter *meter, const struct pm_packet *packet,
 {
 	const struct pm_fragment_origin *origin;
 	struct pm_fragment_origin decided;
-	struct pm_packet first = *carrier;
+	struct pm_packet counts = *carrier;
 
 	origin = pm_fragments_later(meter->fragments, packet, frame);
 	if (!origin)
@@ -129,12 +143,15 @@ static void count_later(struct pm_meter *meter, const struct pm_packet *packet,
 	if (meter->relabelled && origin->verdict == PM_VERDICT_PORTS)
 		decided.note = pm_decision_pack(label_again(meter, packet, origin));
 	pm_meter_count_fragment(meter, frame, &decided);
-	first.verdict = decided.verdict;
-	first.ip_protocol = decided.ip_protocol;
-	first.transport = decided.transport;
-	first.src_port = decided.src_port;
-	first.dst_port = decided.dst_port;
-	remember(meter, &first, frame->time_ns, decided.note);
+	counts.verdict = decided.verdict;
+	counts.ip_protocol = decided.ip_protocol;
+	counts.transport = decided.transport;
+	counts.src_port = decided.src_port;
+	counts.dst_port = decided.dst_port;
+	counts.ip_version = decided.ip_version;
+	counts.src = decided.src;
+	counts.dst = decided.dst;
+	remember(meter, carrier, &counts, frame->time_ns, decided.note);
 }
 
 /* Where the addresses of a brief's frame stand; they are of the same size, one behind the other. */
@@ -245,8 +262,8 @@ static struct pm_decision decide_packet(struct pm_meter *meter, const struct pm_
 	};
 	struct pm_decision decision = pm_learner_decide(meter->learner, &sight);
 
-	remember(meter, packet, frame->time_ns, pm_decision_pack(decision));
-	remember(meter, carrier, frame->time_ns, pm_decision_pack(decision));
+	remember(meter, packet, packet, frame->time_ns, pm_decision_pack(decision));
+	remember(meter, carrier, packet, frame->time_ns, pm_decision_pack(decision));
 	return decision;
 }
 
@@ -266,13 +283,14 @@ static PM_OUT_OF_LINE void count_fully(struct pm_meter *meter, const struct pm_f
 		entry.decision = decide_packet(meter, &packet, &carrier, &entry,
 					       link_of(meter, frame->bytes), &facts);
 		count_decided(meter, &facts, entry);
+		count_endpoint(meter, &entry, packet.ip_version, &packet.src, &packet.dst);
 		return;
 	case PM_VERDICT_FRAGMENT:
 		count_later(meter, &packet, &carrier, &facts);
 		return;
 	case PM_VERDICT_NO_PORTS_PROTOCOL:
-		remember(meter, &packet, frame->time_ns, 0);
-		remember(meter, &carrier, frame->time_ns, 0);
+		remember(meter, &packet, &packet, frame->time_ns, 0);
+		remember(meter, &carrier, &packet, frame->time_ns, 0);
 		break;
 	default:
 		break;
@@ -307,7 +325,7 @@ static inline void begin(struct pm_meter *meter, const struct pm_frame *frame)
 /* Whether a brief says enough of a frame. */
 static inline bool is_enough(const struct pm_meter *meter, pm_brief brief)
 {
-	return brief && !meter->options.frame && !may_be_tunnel(meter, brief);
+	return brief && !meter->wholly && !may_be_tunnel(meter, brief);
 }
 
 /*
@@ -446,8 +464,8 @@ static const struct pm_general *decide_generals(struct pm_meter *meter, struct p
 			count_later(meter, packet, &general->carrier, &general->frame);
 			break;
 		default:
-			remember(meter, packet, general->frame.time_ns, 0);
-			remember(meter, &general->carrier, general->frame.time_ns, 0);
+			remember(meter, packet, packet, general->frame.time_ns, 0);
+			remember(meter, &general->carrier, packet, general->frame.time_ns, 0);
 			break;
 		}
 	}
@@ -513,6 +531,13 @@ void pm_meter_count(struct pm_meter *helper)
 					  helper->entries[fetched].src_port,
 					  helper->entries[fetched].dst_port);
 		pm_tally_ports(tally, helper->entries + i, end - i);
+	}
+	for (size_t i = 0; i < helper->n_generals; i++) {
+		const struct pm_packet *packet = &helper->generals[i].packet;
+
+		if (packet->verdict == PM_VERDICT_PORTS)
+			count_endpoint(helper, &helper->entries[helper->generals[i].before],
+				       packet->ip_version, &packet->src, &packet->dst);
 	}
 	helper->n_items = helper->n_decided = helper->n_generals = 0;
 }

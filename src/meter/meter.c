@@ -110,6 +110,8 @@ static int tally_make(const struct pm_meter *meter, struct pm_tally **ret_tally)
 
 	if (r == PM_OK && meter->options.allowance)
 		r = pm_tally_talk(tally, meter->options.allowance);
+	if (r == PM_OK && meter->options.by_endpoint)
+		r = pm_tally_by_endpoint(tally, meter->options.by_endpoint);
 	if (r < 0) {
 		pm_tally_free(tally);
 		return r;
@@ -124,7 +126,8 @@ int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_m
 	struct pm_fragments_options fragments = { .release = pm_meter_count_fragment };
 	int r;
 
-	if (!options->rules || !options->closed || options->interval_ns < 0)
+	if (!options->rules || !options->closed || options->interval_ns < 0 ||
+	    options->by_endpoint == 1)
 		return PM_E_INVALID;
 	meter = calloc(1, sizeof *meter);
 	if (!meter)
@@ -132,6 +135,7 @@ int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_m
 	meter->options = *options;
 	meter->rules = pm_rules_ref(options->rules);
 	meter->linktype = UINT32_MAX;
+	meter->wholly = options->frame || options->by_endpoint;
 	pthread_mutex_init(&meter->lock, NULL);
 	fragments.key = pm_hash_key_random();
 	fragments.ctx = meter;
@@ -513,6 +517,7 @@ int pm_meter_new_helper(const struct pm_meter *meter, void (*full)(void *ctx), v
 	helper->options = meter->options;
 	helper->rules = pm_rules_ref(meter->rules);
 	helper->linktype = UINT32_MAX;
+	helper->wholly = meter->wholly;
 	helper->asked = meter->learner;
 	helper->classes = meter->classes;
 	helper->key = meter->key;

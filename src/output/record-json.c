@@ -297,6 +297,58 @@ static void write_services(struct json_writer *w, const struct pm_record *record
 	free(category.text);
 }
 
+static json_t *endpoint_json(const struct pm_endpoint_row *row)
+{
+	json_t *object = json_object();
+	char address[PM_ADDRESS_TEXT_SIZE];
+
+	pm_address_text(row->ip_version, &row->address, address);
+	pm_json_put(&object, "address", json_string(address));
+	pm_json_put(&object, "transport",
+		    json_string(pm_transport_name((enum pm_transport)row->transport)));
+	pm_json_put(&object, "port", json_integer(row->port));
+	pm_json_put(&object, "service", pm_json_text(row->service));
+	pm_json_put_count(&object, "", row->count);
+	pm_json_put(&object, "to_service", pm_json_pair(row->to_service));
+	pm_json_put(&object, "from_service", pm_json_pair(row->from_service));
+	pm_json_put(&object, "symmetric", pm_json_pair(row->symmetric));
+	if (row->at_least)
+		pm_json_put(&object, "at_least", json_true());
+	return object;
+}
+
+static json_t *forgotten_json(const struct pm_forgotten *forgotten)
+{
+	json_t *object = json_object();
+
+	pm_json_put(&object, "endpoints", pm_json_count(forgotten->endpoints));
+	pm_json_put_count(&object, "", forgotten->count);
+	pm_json_put(&object, "at_most", pm_json_count(forgotten->at_most));
+	return object;
+}
+
+static json_t *endpoints_other_json(const struct pm_endpoints_other *other)
+{
+	json_t *object = json_object();
+
+	pm_json_put(&object, "endpoints", pm_json_count(other->endpoints));
+	pm_json_put_count(&object, "", other->count);
+	if (other->forgotten.endpoints)
+		pm_json_put(&object, "forgotten", forgotten_json(&other->forgotten));
+	return object;
+}
+
+static void write_endpoints(struct json_writer *w, const struct pm_record *record)
+{
+	if (!record->by_endpoint)
+		return;
+	pm_json_array_begin(w, "endpoints");
+	for (size_t i = 0; i < record->n_endpoints; i++)
+		pm_json_item(w, endpoint_json(&record->endpoints[i]));
+	pm_json_array_end(w);
+	pm_json_member(w, "endpoints_other", endpoints_other_json(&record->endpoints_other));
+}
+
 static json_t *unknown_json(const struct pm_service_row *row)
 {
 	json_t *object = json_object();
@@ -318,7 +370,7 @@ static json_t *no_port_json(const struct pm_no_port_row *row)
 	return object;
 }
 
-static json_t *endpoint_json(uint8_t ip_version, const struct pm_address *address, uint16_t port)
+static json_t *end_json(uint8_t ip_version, const struct pm_address *address, uint16_t port)
 {
 	char text[PM_ADDRESS_TEXT_SIZE];
 	json_t *object = json_object();
@@ -339,9 +391,9 @@ static json_t *example_json(const struct pm_evidence *example, bool live)
 	pm_json_put(&object, "transport",
 		 json_string(pm_transport_name((enum pm_transport)example->transport)));
 	pm_json_put(&object, "client",
-		 endpoint_json(example->ip_version, &example->client, example->client_port));
+		 end_json(example->ip_version, &example->client, example->client_port));
 	pm_json_put(&object, "server",
-		 endpoint_json(example->ip_version, &example->server, example->server_port));
+		 end_json(example->ip_version, &example->server, example->server_port));
 	return object;
 }
 
@@ -386,6 +438,8 @@ static json_t *given_up_json(const struct pm_given_up *given_up)
 		pm_json_put(&object, "peers", pm_json_count(given_up->peers));
 	if (given_up->watched)
 		pm_json_put(&object, "watched", pm_json_count(given_up->watched));
+	if (given_up->by_endpoint)
+		pm_json_put(&object, "by_endpoint", pm_json_count(given_up->by_endpoint));
 	return object;
 }
 
@@ -408,7 +462,8 @@ static void write_head(struct json_writer *w, const struct pm_record *record)
 	pm_json_member(w, "totals", totals_json(record));
 	pm_json_member(w, "capture", capture_json(record));
 	if (given_up->fragment_datagrams || given_up->fragment_frames || given_up->service_ports ||
-	    given_up->endpoints || given_up->handshakes || given_up->peers || given_up->watched)
+	    given_up->endpoints || given_up->handshakes || given_up->peers ||
+	    given_up->watched || given_up->by_endpoint)
 		pm_json_member(w, "given_up", given_up_json(given_up));
 }
 
@@ -425,6 +480,7 @@ int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm
 	pm_json_array_end(&w);
 	write_ports(&w, record);
 	write_services(&w, record);
+	write_endpoints(&w, record);
 	pm_json_member(&w, "unknown", unknown_json(&record->unknown));
 	pm_json_array_begin(&w, "no_port");
 	for (size_t i = 0; i < record->n_no_port; i++)

@@ -118,6 +118,44 @@ static int service_row(struct pm_output *output, const struct pm_record *record,
 	return pm_json_end(&w, false, err);
 }
 
+static int endpoint_row(struct pm_output *output, const struct pm_record *record,
+			const struct pm_endpoint_row *row, struct pm_error *err)
+{
+	struct json_writer w;
+	char address[PM_ADDRESS_TEXT_SIZE];
+
+	pm_address_text(row->ip_version, &row->address, address);
+	row_begin(&w, output, record, "endpoint");
+	pm_json_member(&w, "address", json_string(address));
+	put_transport(&w, row->transport);
+	pm_json_member(&w, "port", json_integer(row->port));
+	pm_json_member(&w, "service", pm_json_text(row->service));
+	put(&w, "", row->count);
+	put(&w, "to_service_", row->to_service);
+	put(&w, "from_service_", row->from_service);
+	put(&w, "symmetric_", row->symmetric);
+	if (row->at_least)
+		pm_json_member(&w, "at_least", json_true());
+	return pm_json_end(&w, false, err);
+}
+
+static int endpoints_other_row(struct pm_output *output, const struct pm_record *record,
+			       struct pm_error *err)
+{
+	const struct pm_endpoints_other *other = &record->endpoints_other;
+	struct json_writer w;
+
+	row_begin(&w, output, record, "endpoints_other");
+	pm_json_member(&w, "endpoints", pm_json_count(other->endpoints));
+	put(&w, "", other->count);
+	if (other->forgotten.endpoints) {
+		pm_json_member(&w, "forgotten_endpoints", pm_json_count(other->forgotten.endpoints));
+		put(&w, "forgotten_", other->forgotten.count);
+		pm_json_member(&w, "forgotten_at_most", pm_json_count(other->forgotten.at_most));
+	}
+	return pm_json_end(&w, false, err);
+}
+
 static int no_port_row(struct pm_output *output, const struct pm_record *record,
 		       const struct pm_no_port_row *row, struct pm_error *err)
 {
@@ -197,6 +235,10 @@ int pm_rows_record(struct pm_output *output, struct pm_record *record, struct pm
 		r = port_row(output, record, &record->ports[i], err);
 	for (size_t i = 0; r == PM_OK && i < record->n_services; i++)
 		r = service_row(output, record, &record->services[i], err);
+	for (size_t i = 0; r == PM_OK && i < record->n_endpoints; i++)
+		r = endpoint_row(output, record, &record->endpoints[i], err);
+	if (r == PM_OK && record->by_endpoint)
+		r = endpoints_other_row(output, record, err);
 	if (r == PM_OK && record->unknown.count.packets)
 		r = service_row(output, record, &record->unknown, err);
 	for (size_t i = 0; r == PM_OK && i < record->n_no_port; i++)

@@ -238,6 +238,48 @@ static void example_of(struct sink *sink, const struct pm_evidence *example, boo
 		pm_sink_text(sink, ", frame %s", grouped(example->number, frame));
 }
 
+static void endpoint_line(struct sink *sink, const struct pm_record *record, const char *transport,
+			  const char *endpoint, const char *service,
+			  const struct pm_endpoint_row *row)
+{
+	char packets[CELL_SIZE], bytes[CELL_SIZE], part[CELL_SIZE], to[CELL_SIZE], from[CELL_SIZE];
+
+	pm_sink_text(sink, "  %-8s %-30s %-20.20s %12s %10s %7s %10s %10s%s\n", transport, endpoint,
+		     service, grouped(row->count.packets, packets),
+		     scaled((double)row->count.bytes, "B", bytes),
+		     share(row->count.bytes, record->totals.bytes, part),
+		     scaled((double)row->to_service.bytes, "B", to),
+		     scaled((double)row->from_service.bytes, "B", from),
+		     row->at_least ? "  at least" : "");
+}
+
+static void endpoints(struct sink *sink, const struct pm_record *record)
+{
+	const struct pm_endpoints_other *other = &record->endpoints_other;
+	char text[PM_ADDRESS_TEXT_SIZE + 16], address[PM_ADDRESS_TEXT_SIZE], count[CELL_SIZE],
+		bytes[CELL_SIZE];
+
+	if (!record->n_endpoints && !other->count.packets)
+		return;
+	pm_sink_text(sink, "\n  %-8s %-30s %-20s %12s %10s %7s %10s %10s\n", "ENDPOINT", "", "SERVICE",
+		     "PACKETS", "BYTES", "SHARE", "TO IT", "FROM IT");
+	for (size_t i = 0; i < record->n_endpoints; i++) {
+		const struct pm_endpoint_row *row = &record->endpoints[i];
+
+		pm_address_text(row->ip_version, &row->address, address);
+		snprintf(text, sizeof text, row->ip_version == 6 ? "[%s]:%u" : "%s:%u", address,
+			 row->port);
+		endpoint_line(sink, record, pm_transport_name((enum pm_transport)row->transport),
+			      text, row->service ? row->service : "-", row);
+	}
+	if (other->endpoints)
+		pm_sink_text(sink, "  (%s more endpoints)\n", grouped(other->endpoints, count));
+	if (other->forgotten.endpoints)
+		pm_sink_text(sink, "  (%s forgotten for want of room; none lost more than %s)\n",
+			     grouped(other->forgotten.endpoints, count),
+			     scaled((double)other->forgotten.at_most, "B", bytes));
+}
+
 static void facets(struct sink *sink, const struct pm_record *record)
 {
 	char packets[CELL_SIZE], bytes[CELL_SIZE];
@@ -268,6 +310,7 @@ int pm_text_record(struct pm_output *output, struct pm_record *record, struct pm
 	services(sink, record, top);
 	no_port(sink, record);
 	ports(sink, record);
+	endpoints(sink, record);
 	facets(sink, record);
 	pm_sink_text(sink, "\n");
 	return pm_sink_check(sink, err);

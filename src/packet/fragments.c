@@ -299,7 +299,7 @@ void pm_fragments_free(struct pm_fragments *fragments)
 }
 
 void pm_fragments_first(struct pm_fragments *fragments, const struct pm_packet *packet,
-			int64_t time_ns, uint32_t note)
+			const struct pm_packet *counts, int64_t time_ns, uint32_t note)
 {
 	struct name name = name_of(packet);
 	uint32_t i = datagram_find(fragments, &name);
@@ -311,12 +311,15 @@ void pm_fragments_first(struct pm_fragments *fragments, const struct pm_packet *
 	d = &fragments->datagrams[i];
 	d->time_ns = time_ns;
 	d->origin = (struct pm_fragment_origin){
-		.verdict = packet->verdict,
-		.ip_protocol = packet->ip_protocol,
-		.transport = packet->transport,
-		.src_port = packet->src_port,
-		.dst_port = packet->dst_port,
+		.verdict = counts->verdict,
+		.ip_protocol = counts->ip_protocol,
+		.transport = counts->transport,
+		.src_port = counts->src_port,
+		.dst_port = counts->dst_port,
 		.note = note,
+		.ip_version = counts->ip_version,
+		.src = counts->src,
+		.dst = counts->dst,
 	};
 	frames_release(fragments, d, time_ns, &d->origin);
 }

@@ -73,6 +73,18 @@ uint32_t pm_rules_label(const struct pm_rules *rules, enum pm_transport transpor
 	return rules->labels[transport][port].service;
 }
 
+uint32_t pm_rules_label_at(const struct pm_rules *rules, enum pm_transport transport, uint16_t port,
+			   int ip_version, const struct pm_address *address)
+{
+	struct pm_label label;
+
+	assert((unsigned)transport < PM_TRANSPORT_N);
+	label = rules->labels[transport][port];
+	if (label.flags & PM_LABEL_SCOPED)
+		pm_rules_find_scoped(rules, ip_version, address, transport, port, &label);
+	return label.service;
+}
+
 bool pm_rules_scoped(const struct pm_rules *rules, enum pm_transport transport, uint16_t port)
 {
 	assert((unsigned)transport < PM_TRANSPORT_N);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "portmeter/summary.h"
+#include "summary-internal.h"
 
 static uint64_t port_bytes(const struct pm_port_row *row)
 {
@@ -381,6 +381,9 @@ static int gather(struct pm_record *record, const struct pm_tally *tally)
 	if (r < 0)
 		return r;
 	gather_no_port(record, tally);
+	r = pm_endpoints_gather(record, tally);
+	if (r < 0)
+		return r;
 	r = sort_ports(record);
 	if (r < 0)
 		return r;
@@ -433,6 +436,7 @@ void pm_record_free(struct pm_record *record)
 	free(record->names);
 	free(record->ports);
 	free(record->services);
+	free(record->endpoints);
 	free(record->port_pool);
 	pm_rules_unref(record->rules);
 	free(record);
@@ -464,4 +468,5 @@ void pm_record_cut(struct pm_record *record, size_t top, bool service_only)
 				other_add(&record->transports[t].other, row);
 	}
 	record->n_ports = kept;
+	pm_endpoints_cut(record, top ? top : PM_ENDPOINTS_TOP);
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "portmeter/summary.h"
+#include "summary-internal.h"
 
 static int service_keys(const struct pm_service_row *a, const struct pm_service_row *b)
 {
@@ -250,6 +250,7 @@ static void figures_add(struct pm_record *sum, const struct pm_record *record, b
 	sum->given_up.handshakes += record->given_up.handshakes;
 	sum->given_up.peers += record->given_up.peers;
 	sum->given_up.watched += record->given_up.watched;
+	sum->given_up.by_endpoint += record->given_up.by_endpoint;
 }
 
 int pm_record_add(struct pm_record **sum_at, const struct pm_record *record)
@@ -283,6 +284,7 @@ int pm_record_add(struct pm_record **sum_at, const struct pm_record *record)
 	figures_add(sum, record, first);
 	transports_add(sum, record);
 	service_add(&sum->unknown, &record->unknown);
+	pm_endpoints_add(sum, record);
 	no_port_add(sum, record);
 	for (int f = 0; f < PM_FACET_N; f++) {
 		pm_count_add(&sum->facets[f], record->facets[f]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What tally.c, talk.c and distinct.c share. */
+/* What tally.c and the rest of the room share. */
 #ifndef PORTMETER_TALLY_INTERNAL_H
 #define PORTMETER_TALLY_INTERNAL_H
 
@@ -57,5 +57,20 @@ int pm_talk_follow(struct pm_tally *tally, const struct pm_rules *rules);
 /* How much there is to merge. */
 size_t pm_talk_size(const struct pm_talk *talk);
 void pm_talk_merge(struct pm_tally *into, const struct pm_tally *from);
+
+/*
+ * The table of endpoints, which a tally has if it is wanted: for @limit of them, from 2.
+ * PM_E_MEMORY or 0.
+ */
+int pm_endpoints_new(size_t limit, struct pm_hash_key key, struct pm_endpoints **ret_endpoints);
+/* NULL is fine. */
+void pm_endpoints_free(struct pm_endpoints *endpoints);
+size_t pm_endpoints_rows(const struct pm_endpoints *endpoints);
+void pm_endpoints_clear(struct pm_endpoints *endpoints);
+/*
+ * Adds all of @from. Their union is cut to the limit at the end, so that it does not matter in
+ * which order the endpoints come.
+ */
+void pm_endpoints_merge(struct pm_endpoints *into, const struct pm_endpoints *from);
 
 #endif

@@ -108,6 +108,7 @@ void pm_tally_free(struct pm_tally *tally)
 		return;
 	services_free(tally);
 	pm_talk_free(tally->talk, tally->seen);
+	pm_endpoints_free(tally->endpoints);
 	for (int t = 0; t < PM_TRANSPORT_N; t++) {
 		free(tally->transports[t].block);
 		free(tally->transports[t].used_ports);
@@ -150,6 +151,8 @@ int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules)
 		memset(tally->scoped, 0, SCOPED_SLOTS * sizeof *tally->scoped);
 	tally->scoped_used = 0;
 	pm_talk_clear(tally);
+	if (tally->endpoints)
+		pm_endpoints_clear(tally->endpoints);
 	tally->interval = no_frames;
 	memset(&tally->capture, 0, sizeof tally->capture);
 	memset(&tally->given_up, 0, sizeof tally->given_up);
@@ -630,9 +633,14 @@ static void capture_merge(struct pm_capture_figures *into, const struct pm_captu
 	into->dropped_interface_known &= from->dropped_interface_known;
 }
 
+static bool may_merge(const struct pm_tally *a, const struct pm_tally *b)
+{
+	return a->rules == b->rules && !a->endpoints == !b->endpoints;
+}
+
 int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from)
 {
-	if (into->rules != from->rules)
+	if (!may_merge(into, from))
 		return PM_E_INVALID;
 	interval_merge(into, from);
 	capture_merge(&into->capture, &from->capture);
@@ -658,12 +666,14 @@ int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from)
 	for (size_t slot = 0; from->scoped_used && slot < SCOPED_SLOTS; slot++)
 		if (from->scoped[slot])
 			scoped_add(into, from->scoped[slot]);
+	if (into->endpoints)
+		pm_endpoints_merge(into->endpoints, from->endpoints);
 	return PM_OK;
 }
 
 int pm_tally_absorb(struct pm_tally *into, struct pm_tally *from)
 {
-	if (into->rules != from->rules)
+	if (!may_merge(into, from))
 		return PM_E_INVALID;
 	/* Sums do not tell which came first: the smaller is added to the larger. */
 	for (int t = 0; t < PM_TRANSPORT_N; t++)
@@ -681,6 +691,13 @@ int pm_tally_absorb(struct pm_tally *into, struct pm_tally *from)
 		from->seen = into->seen;
 		into->talk = talk;
 		into->seen = seen;
+	}
+	if (into->endpoints &&
+	    pm_endpoints_rows(from->endpoints) > pm_endpoints_rows(into->endpoints)) {
+		struct pm_endpoints *more = from->endpoints;
+
+		from->endpoints = into->endpoints;
+		into->endpoints = more;
 	}
 	return pm_tally_merge(into, from);
 }

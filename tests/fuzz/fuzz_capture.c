@@ -4,7 +4,7 @@
  * Every sum closes, and every frame read is in one record. The size of an input also decides how it
  * is read, so that it fails again alone: the innermost IP layer counts, or the outermost; the rules
  * are bound to hosts, or not, which is most of them since those cost a record a long search; the
- * records are also written as JSON.
+ * records are also written as JSON; frames are also counted by endpoint, in a table of three.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,6 +38,7 @@ enum {
 	HOSTS = 7, /* all of these bits */
 	INNER = 1,
 	JSON = 2,
+	ENDPOINTS = 8,
 };
 
 struct run {
@@ -113,6 +114,7 @@ static void read_all(struct run *run, struct pm_capture *capture, size_t how)
 		.interval_ns = 10 * PM_NS_PER_S,
 		.rules = rules_once((how & HOSTS) == HOSTS),
 		.tunnels = how & INNER ? tunnels_once() : NULL,
+		.by_endpoint = how & ENDPOINTS ? 3 : 0,
 		.closed = on_closed,
 		.frame = on_fate,
 		.ctx = run,

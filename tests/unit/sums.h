@@ -128,6 +128,32 @@ static inline const char *sums_of_transports(const struct pm_record *record,
 	return NULL;
 }
 
+/* Rows by endpoint, and what is in none. */
+static inline const char *sums_of_endpoints(const struct pm_record *record)
+{
+	struct pm_count sum = record->endpoints_other.count, all = { 0, 0 };
+
+	if (!record->by_endpoint)
+		return record->endpoints || sum.packets ? "endpoints that were not counted" : NULL;
+	for (size_t i = 0; i < record->n_endpoints; i++) {
+		const struct pm_endpoint_row *row = &record->endpoints[i];
+		struct pm_count facing = row->to_service;
+
+		pm_count_add(&facing, row->from_service);
+		pm_count_add(&facing, row->symmetric);
+		if (!sums_equal(facing, row->count) || row->count.packets == 0)
+			return "to_service + from_service + symmetric is not the endpoint";
+		if (row->at_least && !record->endpoints_other.forgotten.endpoints)
+			return "an endpoint is marked, but none was forgotten";
+		if (row->port == 0)
+			return "an endpoint has port 0";
+		pm_count_add(&sum, row->count);
+	}
+	for (size_t i = 0; i < record->n_transports; i++)
+		pm_count_add(&all, record->transports[i].count);
+	return sums_equal(sum, all) ? NULL : "endpoints + endpoints_other are not the transports";
+}
+
 /* NULL, or what does not close. */
 static inline const char *sums_problem(const struct pm_record *record)
 {
@@ -140,6 +166,8 @@ static inline const char *sums_problem(const struct pm_record *record)
 		problem = sums_of_services(record, by, &all);
 	if (!problem)
 		problem = sums_of_transports(record, by);
+	if (!problem)
+		problem = sums_of_endpoints(record);
 	if (problem)
 		return problem;
 	total = all.services;

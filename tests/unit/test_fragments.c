@@ -80,7 +80,7 @@ static void first_of(struct fixture *f, struct pm_packet packet, uint16_t dst_po
 	packet.transport = PM_TRANSPORT_UDP;
 	packet.src_port = 49152;
 	packet.dst_port = dst_port;
-	pm_fragments_first(f->table, &packet, time_ns, note);
+	pm_fragments_first(f->table, &packet, &packet, time_ns, note);
 }
 
 static const struct pm_fragment_origin *later_of(struct fixture *f, struct pm_packet packet,
@@ -253,7 +253,7 @@ static void decoded_fragments_find_each_other(void **state)
 		pm_packet_decode(link, (const uint8_t *)pairs[i].first, pairs[i].first_size,
 				 pairs[i].first_size, &packet);
 		assert_true(packet.notes & PM_NOTE_FIRST_FRAGMENT);
-		pm_fragments_first(f.table, &packet, 0, 0);
+		pm_fragments_first(f.table, &packet, &packet, 0, 0);
 		pm_packet_decode(link, (const uint8_t *)pairs[i].later, pairs[i].later_size,
 				 pairs[i].later_size, &packet);
 		assert_int_equal(packet.verdict, PM_VERDICT_FRAGMENT);

@@ -157,7 +157,11 @@ static void send(struct run *run, int i)
 static int meter_run(struct run *run)
 {
 	struct pm_meter_options options = {
-		.interval_ns = 4 * SECOND, .rules = run->rules, .closed = on_closed, .ctx = run
+		.interval_ns = 4 * SECOND,
+		.rules = run->rules,
+		.by_endpoint = 2,
+		.closed = on_closed,
+		.ctx = run,
 	};
 	int r = pm_allowance_new(PM_ALLOWANCE_BYTES, &run->allowance);
 
@@ -273,6 +277,51 @@ static void the_shipped_rules_load_or_say_that_memory_is_short(void **state)
 		assert_int_equal(r, failed ? PM_E_MEMORY : PM_OK);
 		assert_int_equal(heap.held, 0);
 	}
+}
+
+/* Where there is no memory for more endpoints, the smaller ones give way, and every sum closes. */
+static void a_table_of_endpoints_that_cannot_grow_forgets(void **state)
+{
+	static const struct pm_source source = { .name = "test", .snaplen = -1 };
+	struct pm_rules *rules = traffic_rules(rules_text, 1);
+	unsigned long n = 1;
+
+	(void)state;
+	assert_non_null(rules);
+	for (bool failed = true; failed; n++) {
+		struct pm_tally *tally = NULL;
+		struct pm_record *record;
+
+		memset(&heap, 0, sizeof heap);
+		assert_int_equal(pm_tally_new(rules, &tally), PM_OK);
+		heap.fails_at = n;
+		heap.for_good = true;
+		heap.on = true;
+		if (pm_tally_by_endpoint(tally, 65536) < 0) {
+			assert_null(tally->endpoints);
+			assert_int_equal(heap.held, 0);
+		}
+		for (uint32_t i = 0; tally->endpoints && i < 5000; i++) {
+			struct pm_tally_entry entry = { .src_port = 40000, .dst_port = 53 };
+			struct pm_address address = { { 10, 0, (uint8_t)(i >> 8), (uint8_t)i } };
+
+			entry.decision = (struct pm_decision){ 0, PM_SIDE_DST, PM_RUNG_EPHEMERAL };
+			entry.wire = 60 + i;
+			pm_tally_frame(tally, 4, entry.wire);
+			pm_tally_ports(tally, &entry, 1);
+			pm_tally_endpoint(tally, &entry, 4, &address, &address);
+		}
+		failed = heap.failed;
+		heap.on = false;
+		assert_int_equal(pm_record_new(tally, &source, &record), PM_OK);
+		assert_null(sums_problem(record));
+		if (tally->endpoints)
+			assert_int_equal(record->endpoints_other.forgotten.endpoints != 0, failed);
+		pm_record_free(record);
+		pm_tally_free(tally);
+	}
+	assert_true(n > 8);
+	pm_rules_unref(rules);
 }
 
 /* Counters stay exact; of addresses, what is known is right. */
@@ -403,6 +452,7 @@ int main(void)
 		{ "every allocation may fail: rows", every_allocation_may_fail, NULL, NULL, &formats[1] },
 		{ "every allocation may fail: text", every_allocation_may_fail, NULL, NULL, &formats[2] },
 		{ "every allocation may fail: prometheus", every_allocation_may_fail, NULL, NULL, &formats[3] },
+		cmocka_unit_test(a_table_of_endpoints_that_cannot_grow_forgets),
 		cmocka_unit_test(the_shipped_rules_load_or_say_that_memory_is_short),
 		cmocka_unit_test(conversations_count_what_they_have_memory_for),
 		cmocka_unit_test(a_watch_is_there_or_says_that_memory_is_short),

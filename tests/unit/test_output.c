@@ -74,17 +74,23 @@ static void count(struct pm_tally *tally, enum pm_transport transport, uint16_t 
 	packet.src_port = src_port;
 	packet.dst_port = dst_port;
 	entry.decision = pm_side_decide(rules, &packet);
+	memcpy(packet.src.bytes, "\xc0\x00\x02\x01", 4);
+	memcpy(packet.dst.bytes, "\xc6\x33\x64\x02", 4);
 	pm_tally_frame(tally, 4, wire);
 	pm_tally_ports(tally, &entry, 1);
+	if (tally->endpoints)
+		pm_tally_endpoint(tally, &entry, 4, &packet.src, &packet.dst);
 }
 
-/* One of each kind of row. */
-static struct pm_record *record_new(const struct pm_source *source)
+/* One of each kind of row; of endpoints, @endpoints as there is room. */
+static struct pm_record *record_by(const struct pm_source *source, size_t endpoints)
 {
 	struct pm_tally *tally = NULL;
 	struct pm_record *record = NULL;
 
 	assert_int_equal(pm_tally_new(rules, &tally), PM_OK);
+	if (endpoints)
+		assert_int_equal(pm_tally_by_endpoint(tally, endpoints), PM_OK);
 	tally->seq = 42;
 	tally->interval = (struct pm_interval){
 		.start_ns = INT64_C(1795329000000000000),
@@ -109,6 +115,11 @@ static struct pm_record *record_new(const struct pm_source *source)
 	assert_int_equal(pm_record_new(tally, source, &record), PM_OK);
 	pm_tally_free(tally);
 	return record;
+}
+
+static struct pm_record *record_new(const struct pm_source *source)
+{
+	return record_by(source, 0);
 }
 
 /* The same, of a run that counts conversations; figures are of no frames here. */
@@ -302,6 +313,104 @@ static void json_holds_the_whole_record(void **state)
 		member_is(line, members[i].where, members[i].value);
 	assert_string_equal(json_string_value(at(line, "rules.sha256")), pm_rules_sha256(rules));
 	json_decref(line);
+}
+
+/* Cut to three, and the room is for two: rows that were cut, forgotten and marked. */
+static void endpoints_are_in_json_rows_and_text(void **state)
+{
+	static const char row[] = "{\"address\":\"198.51.100.2\",\"transport\":\"tcp\",\"port\":80,\"service\":\"beta\","
+				  "\"packets\":1,\"bytes\":1500,\"to_service\":{\"packets\":1,\"bytes\":1500},"
+				  "\"from_service\":{\"packets\":0,\"bytes\":0},"
+				  "\"symmetric\":{\"packets\":0,\"bytes\":0}";
+	struct pm_source source = plain_source();
+	struct pm_record *whole = record_by(&source, 16), *full = record_by(&source, 2);
+	struct pm_output *output = output_open(PM_FORMAT_JSON);
+	json_t *lines[LINES];
+	char expected[512], *text;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(full->n_endpoints, 2);
+	full->endpoints[0].ip_version = 6;
+	full->endpoints[0].service = NULL;
+	assert_int_equal(pm_output_record(output, whole, NULL), PM_OK);
+	assert_int_equal(pm_output_record(output, full, NULL), PM_OK);
+	pm_output_close(output, NULL);
+	assert_int_equal(read_lines(lines), 2);
+	snprintf(expected, sizeof expected, "%s}", row);
+	member_is(lines[0], "endpoints.0", expected);
+	member_is(lines[0], "endpoints.4.address", "\"198.51.100.2\"");
+	member_is(lines[0], "endpoints.4.symmetric.packets", "0");
+	member_is(lines[0], "endpoints.3.symmetric.bytes", "80");
+	member_is(lines[0], "endpoints.5", NULL);
+	member_is(lines[0], "endpoints_other", "{\"endpoints\":0,\"packets\":2,\"bytes\":124}");
+	member_is(lines[0], "given_up", NULL);
+	member_is(lines[1], "endpoints.0.address", "\"c633:6402::\"");
+	member_is(lines[1], "endpoints.0.service", "null");
+	member_is(lines[1], "endpoints.1.at_least", "true");
+	member_is(lines[1], "endpoints_other.forgotten.endpoints", "3");
+	member_is(lines[1], "given_up", "{\"by_endpoint\":3}");
+	lines_free(lines, 2);
+
+	remove(path);
+	output = output_open(PM_FORMAT_ROWS);
+	assert_int_equal(pm_output_record(output, whole, NULL), PM_OK);
+	assert_int_equal(pm_output_record(output, full, NULL), PM_OK);
+	pm_output_close(output, NULL);
+	n = read_lines(lines);
+	for (size_t i = 0, rows = 0, others = 0; i < n; i++) {
+		const char *kind = json_string_value(json_object_get(lines[i], "row"));
+
+		if (strcmp(kind, "endpoint") == 0 && rows++ == 0) {
+			member_is(lines[i], "address", "\"198.51.100.2\"");
+			member_is(lines[i], "to_service_bytes", "1500");
+			member_is(lines[i], "symmetric_packets", "0");
+			member_is(lines[i], "at_least", NULL);
+		}
+		if (strcmp(kind, "endpoints_other") == 0) {
+			member_is(lines[i], "endpoints", "0");
+			member_is(lines[i], "forgotten_endpoints", others++ ? "3" : NULL);
+		}
+		if (i + 1 == n) {
+			assert_int_equal(rows, 5 + 2);
+			assert_int_equal(others, 2);
+		}
+	}
+	lines_free(lines, n);
+
+	remove(path);
+	output = output_open(PM_FORMAT_TEXT);
+	assert_int_equal(pm_output_record(output, full, NULL), PM_OK);
+	assert_int_equal(pm_output_close(output, NULL), PM_OK);
+	text = contents_of(path);
+	assert_non_null(strstr(text, "  tcp      [c633:6402::]:80 "));
+	assert_non_null(strstr(text, "  at least\n"));
+	assert_non_null(strstr(text, "  (3 forgotten for want of room; none lost more than "));
+	free(text);
+	pm_record_free(whole);
+	pm_record_free(full);
+}
+
+/* They would be series without bound. */
+static void prometheus_has_no_endpoints(void **state)
+{
+	struct pm_source source = plain_source();
+	char *texts[2];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct pm_output *output = output_open(PM_FORMAT_PROMETHEUS);
+		struct pm_record *record = record_by(&source, i ? 16 : 0);
+
+		assert_int_equal(pm_output_record(output, record, NULL), PM_OK);
+		assert_int_equal(pm_output_close(output, NULL), PM_OK);
+		pm_record_free(record);
+		texts[i] = contents_of(path);
+		remove(path);
+	}
+	assert_string_equal(texts[0], texts[1]);
+	free(texts[0]);
+	free(texts[1]);
 }
 
 static const struct {
@@ -1332,6 +1441,8 @@ static const struct CMUnitTest others[] = {
 	CLEAN(json_holds_the_whole_record),
 	CLEAN(json_holds_what_conversations_were),
 	CLEAN(a_line_is_what_jansson_makes_of_it),
+	CLEAN(endpoints_are_in_json_rows_and_text),
+	CLEAN(prometheus_has_no_endpoints),
 	CLEAN(json_names_the_sensor_the_run_and_what_is_not_known),
 	CLEAN(counts_of_53_bits_are_written_exactly),
 	CLEAN(top_cuts_rows_into_other),

@@ -290,6 +290,7 @@ struct property_case {
 	int64_t interval_ns;
 	uint32_t seed;
 	bool stalled, live, inner;
+	size_t endpoints;
 };
 
 static const struct property_case cases[] = {
@@ -300,6 +301,9 @@ static const struct property_case cases[] = {
 	{ "merged records of a stalled reporter close", SECOND / 10, 5, true, false },
 	{ "live records close", SECOND, 6, false, true },
 	{ "records of the innermost layer close", SECOND / 10, 7, false, false, true },
+	{ "records by endpoint close", SECOND / 10, 8, false, false, true, 65536 },
+	{ "records by more endpoints than are kept close", SECOND, 9, false, false, false, 40 },
+	{ "merged records by endpoint close", SECOND / 10, 10, true, false, true, 300 },
 };
 
 static void send_all(struct run *run, const struct property_case *row)
@@ -344,6 +348,7 @@ static void property_case_holds(void **state)
 	assert_non_null(run);
 	assert_int_equal(pm_tunnels_new(&tunnels), PM_OK);
 	options.tunnels = row->inner ? tunnels : NULL;
+	options.by_endpoint = row->endpoints;
 	run->random = row->seed;
 	run->stalled = row->stalled;
 	for (size_t i = 0; i < COUNT(rule_texts); i++) {

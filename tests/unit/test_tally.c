@@ -255,7 +255,7 @@ static void fill(struct pm_tally *tally, unsigned seed)
 		.late = seed,
 	};
 	tally->capture = (struct pm_capture_figures){ seed, seed, seed, true, seed != 2, true };
-	tally->given_up = (struct pm_given_up){ seed, 2 * seed, 3 * seed };
+	tally->given_up = (struct pm_given_up){ seed, 2 * seed, 3 * seed, 0 };
 	tally->snapped = seed;
 	for (unsigned i = 0; i < 120 + seed; i++)
 		count(tally, (enum pm_transport)(i % PM_TRANSPORT_N), ports[i * seed % 6],
