@@ -348,9 +348,10 @@ static void learn(struct pm_learner *learner, uint64_t hash, uint8_t transport, 
 	heat(learner, transport, port);
 }
 
+/* Of one direction: a product alone is that of both, for one pair of hashes in four. */
 static uint64_t opening_tag(uint64_t client, uint64_t server)
 {
-	return pm_fold(client, server | 1) | 1;
+	return pm_fold(~client, server | 1) | 1;
 }
 
 static bool is_over(const struct opening *opening, int64_t time_ns)
