@@ -616,14 +616,17 @@ static uint32_t second_of(const struct pm_sight *sight)
 	return (uint32_t)(sight->time_ns / PM_NS_PER_S);
 }
 
-/* That the destination has opened what the source accepts: should both be known to serve. */
+/*
+ * That the destination has opened what the source accepts, or @turned, serves it: should both be
+ * known to serve.
+ */
 static void pair_opened(struct pm_learner *learner, const struct pm_sight *sight,
-			struct ends ends)
+			struct ends ends, bool turned)
 {
 	*pair_place(learner, pair_tag(ends)) = (struct pair){
 		.tag = pair_tag(ends),
 		.last_s = second_of(sight),
-		.lower_first = ends.dst < ends.src,
+		.lower_first = (ends.dst < ends.src) != turned,
 	};
 }
 
@@ -645,7 +648,7 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 		if (opening->state != OPENING_ANSWERED)
 			tell(learner, PM_EVENT_ANSWER, sight, false, opening->turned);
 		opening->state = OPENING_ANSWERED;
-		pair_opened(learner, sight, ends);
+		pair_opened(learner, sight, ends, opening->turned);
 		if (opening->turned)
 			learn(learner, ends.dst, pm_brief_transport(sight->brief), pm_brief_dst_port(sight->brief), now);
 		else
