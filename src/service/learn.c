@@ -471,8 +471,8 @@ static bool is_strong_port(const struct pm_learner *learner, uint8_t transport, 
 }
 
 /*
- * Rules marked initiates=yes turn it round: the service itself opens, from that port. But who knocks
- * at a service from there is a client that has drawn an odd port.
+ * Rules marked initiates=yes turn it round: the service itself opens, from that port. But who
+ * knocks at a service from there is a client that has drawn an odd port.
  */
 static bool is_turned(const struct pm_learner *learner, const struct pm_sight *sight)
 {
@@ -646,9 +646,11 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 		opening->state = OPENING_ANSWERED;
 		pair_opened(learner, sight, ends);
 		if (opening->turned)
-			learn(learner, ends.dst, pm_brief_transport(sight->brief), pm_brief_dst_port(sight->brief), now);
+			learn(learner, ends.dst, pm_brief_transport(sight->brief),
+			      pm_brief_dst_port(sight->brief), now);
 		else
-			learn(learner, ends.src, pm_brief_transport(sight->brief), pm_brief_src_port(sight->brief), now);
+			learn(learner, ends.src, pm_brief_transport(sight->brief),
+			      pm_brief_src_port(sight->brief), now);
 		note_roles(learner, sight, opening->turned ? PM_SIDE_DST : PM_SIDE_SRC);
 		return opening->turned ? PM_SIDE_DST : PM_SIDE_SRC;
 	case PM_SETUP_RESET:
@@ -677,7 +679,8 @@ static bool confirm(struct pm_learner *learner, const struct pm_sight *sight, st
 		return false;
 	/* Where only one direction is captured, it shows that there was an answer. */
 	if (opening->state != OPENING_ANSWERED && !opening->turned)
-		learn(learner, ends.dst, pm_brief_transport(sight->brief), pm_brief_dst_port(sight->brief), minute_of(sight));
+		learn(learner, ends.dst, pm_brief_transport(sight->brief),
+		      pm_brief_dst_port(sight->brief), minute_of(sight));
 	tell(learner, PM_EVENT_SESSION, sight, true, opening->turned);
 	opening->state = OPENING_FREE;
 	return true;
@@ -706,7 +709,8 @@ static enum pm_side from_pair(struct pm_learner *learner, const struct pm_sight 
 /* Whether a port may be that of an endpoint that serves, or of a client that has just opened. */
 static bool is_hot(const struct pm_learner *learner, const struct pm_sight *sight, uint16_t port)
 {
-	return pm_brief_transport(sight->brief) != PM_TRANSPORT_TCP || class_at(learner, port) & PM_CLASS_HOT;
+	return pm_brief_transport(sight->brief) != PM_TRANSPORT_TCP ||
+	       class_at(learner, port) & PM_CLASS_HOT;
 }
 
 /* Which of both ends serves. */
@@ -785,10 +789,10 @@ static enum pm_side weigh(struct pm_learner *learner, const struct pm_sight *sig
 
 	if (is_passed_over(learner))
 		return PM_SIDE_NONE;
-	src = is_called_again(learner, sight, ends.src, sight->dst_host, pm_brief_dst_port(sight->brief), CALLED_BACK,
-			      &stranger);
-	dst = is_called_again(learner, sight, ends.dst, sight->src_host, pm_brief_src_port(sight->brief), CALLED,
-			      &stranger);
+	src = is_called_again(learner, sight, ends.src, sight->dst_host,
+			      pm_brief_dst_port(sight->brief), CALLED_BACK, &stranger);
+	dst = is_called_again(learner, sight, ends.dst, sight->src_host,
+			      pm_brief_src_port(sight->brief), CALLED, &stranger);
 	learner->strangers += stranger;
 	/* Peers of UDP behind one address translator look like that too: their roles say more. */
 	if (!udp && src != dst)
@@ -873,8 +877,9 @@ static struct pm_decision from_labels(struct pm_learner *learner, const struct p
 				      struct ends ends, struct pair *pair)
 {
 	struct pm_decision decision = from_ports(learner, sight);
-	bool src = is_strong_port(learner, pm_brief_transport(sight->brief), pm_brief_src_port(sight->brief));
-	bool dst = is_strong_port(learner, pm_brief_transport(sight->brief), pm_brief_dst_port(sight->brief));
+	uint8_t transport = pm_brief_transport(sight->brief);
+	bool src = is_strong_port(learner, transport, pm_brief_src_port(sight->brief));
+	bool dst = is_strong_port(learner, transport, pm_brief_dst_port(sight->brief));
 	bool src_first = pair && pair->lower_first == (ends.src < ends.dst);
 	enum pm_side asked = src_first ? PM_SIDE_DST : PM_SIDE_SRC, side;
 
@@ -887,7 +892,7 @@ static struct pm_decision from_labels(struct pm_learner *learner, const struct p
 			note_roles(learner, sight, (enum pm_side)decision.side);
 		return decision;
 	}
-	if (pm_brief_notes(sight->brief) & PM_NOTE_GROUP && is_udp(pm_brief_transport(sight->brief)))
+	if (pm_brief_notes(sight->brief) & PM_NOTE_GROUP && is_udp(transport))
 		side = decision.rung == PM_RUNG_SCORE ? PM_SIDE_NONE : PM_SIDE_DST;
 	else if (pair && pair->sure && is_trusted(learner))
 		side = asked;
