@@ -218,7 +218,8 @@ void pm_tally_event(struct pm_tally *tally, enum pm_transport transport, uint16_
 	if (!talk || event == PM_EVENT_ANSWER)
 		return;
 	service = service_of(tally, transport, server_port, service);
-	count(cells_use(&talk->ports, (size_t)transport * PM_PORTS + server_port), transport, event);
+	count(cells_use(&talk->ports, (size_t)transport * PM_PORTS + server_port), transport,
+	      event);
 	count(cells_use(&talk->services, (size_t)transport * talk->n_services + service), transport,
 	      event);
 }
