@@ -103,7 +103,7 @@ struct waiting {
 #define WAS_SERVER (UINT64_C(1) << 17)
 
 /*
- * What is known of two endpoints of UDP, or of TCP and its like, of which one opened, above the time
+ * What is known of two endpoints of UDP, or of TCP and its like, of which one opened; below it stands
  * when they last spoke, in steps of two seconds.
  */
 #define PAIR_LOWER (UINT64_C(1) << 16)    /* the endpoint of the lower hash spoke first */
@@ -133,6 +133,7 @@ struct pm_learner {
 	uint32_t n_waiting;
 	int64_t looked_ns; /* when those that nobody has answered were looked for */
 	size_t n_endpoints;
+	bool any_opening; /* there has been one */
 	size_t n_hot, n_hot_before; /* ports; when they were last marked anew */
 	uint8_t *classes;  /* of TCP's ports, with PM_CLASS_HOT */
 	uint32_t generation;
@@ -235,7 +236,8 @@ static void heat_anew(struct pm_learner *learner)
 	for (size_t i = 0; learner->n_endpoints && i < places; i++)
 		if (learner->endpoints.at[i])
 			heat(learner, learner->ports[i].transport, learner->ports[i].port);
-	for (size_t i = 0; i < OPENINGS; i++)
+	/* untouched memory stays so until there is something in it */
+	for (size_t i = 0; learner->any_opening && i < OPENINGS; i++)
 		if (learner->openings[i].state != OPENING_FREE)
 			heat(learner, learner->openings[i].transport,
 			     learner->openings[i].client_port);
@@ -403,11 +405,12 @@ static void tell(const struct pm_learner *learner, enum pm_event event,
 
 	if (!learner->options.event)
 		return;
-	if (!pm_watch_cares(event, transport, to ? src_port : dst_port) &&
+	if (!pm_watch_cares(event, transport, client_is_src ? src_port : dst_port) &&
 	    !pm_rules_scoped(learner->rules, (enum pm_transport)transport,
 			     to ? dst_port : src_port)) {
 		/* no more of it is looked at */
 		evidence.ip_version = 0;
+		evidence.turned = turned;
 		evidence.event = (uint8_t)event;
 		evidence.transport = transport;
 		evidence.client_port = to ? src_port : dst_port;
@@ -539,6 +542,7 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 		else
 			tell_unanswered(learner, opening);
 	}
+	learner->any_opening = true;
 	*opening = (struct opening){
 		.tag = opening_tag(ends.src, ends.dst),
 		.time_ns = sight->time_ns,
@@ -598,7 +602,7 @@ static uint64_t pair_hash(struct ends ends)
 	return ends.src + ends.dst;
 }
 
-/* A word that was of use comes to stand one place further in front; so those that are stay there. */
+/* A word that was of use moves one place forward: those that are stay where none falls out. */
 static uint64_t *words_forward(const struct words *words, uint64_t hash, uint64_t *word)
 {
 	uint64_t before;
@@ -886,8 +890,8 @@ static struct pm_decision from_ports(const struct pm_learner *learner,
 }
 
 /*
- * Where labels are weak: what earlier conversations do say. Where these agree with the labels, it is
- * those that decide. @asked: the side that did not speak first, if that is known.
+ * Where labels are weak: what earlier conversations do say. Where they agree with the labels, it is
+ * these that decide. @asked: the side that did not speak first, if that is known.
  */
 static PM_OUT_OF_LINE struct pm_decision from_weak_labels(struct pm_learner *learner,
 							  const struct pm_sight *sight,
