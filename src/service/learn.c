@@ -103,7 +103,7 @@ struct waiting {
 #define WAS_SERVER (UINT64_C(1) << 17)
 
 /*
- * What is known of two endpoints of UDP, or of TCP and its like, of which one opened; below it stands
+ * What is known of two endpoints of UDP, or of TCP and its like, of which one opened; below it,
  * when they last spoke, in steps of two seconds.
  */
 #define PAIR_LOWER (UINT64_C(1) << 16)    /* the endpoint of the lower hash spoke first */
