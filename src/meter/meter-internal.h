@@ -85,7 +85,7 @@ struct pm_meter {
 	 */
 	struct pm_tally_entry *entries;
 	struct pm_item *items;
-	uint16_t *shown; /* those that are to be shown to the learner, whatever it learns meanwhile */
+	uint16_t *shown; /* those to be shown to the learner, whatever it learns meanwhile */
 	size_t room, n_items, n_decided, n_shown;
 	uint8_t *heads; /* of the items, HEAD bytes each; NULL: their bytes stay where they are */
 
