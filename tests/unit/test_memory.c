@@ -40,7 +40,7 @@ static struct {
 	unsigned long n, fails_at; /* allocations so far; 0: none fails */
 	bool for_good;             /* all later ones fail, too */
 	bool failed;
-	long held;                 /* blocks */
+	long held; /* blocks */
 } heap;
 
 /* Whether this allocation is to fail. */
@@ -407,6 +407,161 @@ static void a_watch_is_there_or_says_that_memory_is_short(void **state)
 	}
 }
 
+static void a_learner_is_there_or_says_that_memory_is_short(void **state)
+{
+	const struct pm_learner_options options = { .key = { 1, 2 } };
+	struct pm_rules *rules = traffic_rules(rules_text, 1);
+	unsigned long n = 1;
+
+	(void)state;
+	assert_non_null(rules);
+	for (bool failed = true; failed; n++) {
+		struct pm_learner *learner = NULL;
+		int r;
+
+		memset(&heap, 0, sizeof heap);
+		heap.fails_at = n;
+		heap.on = true;
+		r = pm_learner_new(&options, rules, &learner);
+		pm_learner_free(learner);
+		heap.on = false;
+		failed = heap.failed;
+		assert_int_equal(r, failed ? PM_E_MEMORY : PM_OK);
+		assert_int_equal(heap.held, 0);
+	}
+	assert_true(n > 8);
+	pm_rules_unref(rules);
+}
+
+/* Conversations in a file, which several threads may take block by block. */
+#define TALKED 600
+
+static void write_talk(const char *path)
+{
+	static const uint32_t head[6] = { 0xa1b2c3d4, 4 << 16 | 2, 0, 0, 65535, LINKTYPE_RAW };
+	static const uint8_t flags[] = { PM_TCP_SYN, PM_TCP_SYN | PM_TCP_ACK, PM_TCP_ACK };
+	FILE *file = fopen(path, "wb");
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(head, sizeof head, 1, file), 1);
+	for (uint32_t i = 0; i < TALKED; i++) {
+		uint32_t record[4] = { 1700000000 + i / 50, i % 50 * 20000, TRAFFIC_SIZE,
+				       TRAFFIC_SIZE };
+		unsigned client = 40000 + i / 3, server = i % 7 ? 80 : 50000;
+		uint8_t bytes[TRAFFIC_SIZE];
+
+		traffic_ip4(bytes, i % 11 ? 6 : 17, i % 3 == 1 ? server : client,
+			    i % 3 == 1 ? client : server, 0);
+		if (i % 3 == 1) { /* the other way round */
+			uint8_t from[4];
+
+			memcpy(from, bytes + 12, 4);
+			memcpy(bytes + 12, bytes + 16, 4);
+			memcpy(bytes + 16, from, 4);
+		}
+		bytes[32] = 0x50;
+		bytes[33] = flags[i % 3];
+		assert_int_equal(fwrite(record, sizeof record, 1, file), 1);
+		assert_int_equal(fwrite(bytes, sizeof bytes, 1, file), 1);
+	}
+	assert_int_equal(fclose(file), 0);
+}
+
+/* Only counts what is in records. */
+static void on_closed_crew(void *ctx)
+{
+	struct run *run = ctx;
+	struct pm_tally *tally;
+
+	while ((tally = pm_meter_take(run->meter)) != NULL) {
+		run->counted += pm_tally_totals(tally).packets;
+		pm_meter_give(run->meter, tally);
+	}
+}
+
+static bool never(void *ctx)
+{
+	(void)ctx;
+	return false;
+}
+
+/* With two workers, of which one stays away, so that allocations have an order. */
+static int crew_run(struct run *run, const char *path)
+{
+	const struct pm_capture_options capture = { .block = 2000 };
+	struct pm_meter_options meter = {
+		.interval_ns = 5 * SECOND,
+		.rules = run->rules,
+		.closed = on_closed_crew,
+		.by_endpoint = 100,
+		.ctx = run,
+	};
+	struct pm_crew_options options = { .workers = 2, .due = never, .mind = never };
+	struct pm_crew *crew = NULL;
+	struct pm_error err = { .line = 0 };
+	int r = pm_allowance_new(PM_ALLOWANCE_BYTES, &run->allowance);
+
+	meter.allowance = run->allowance;
+	if (r == PM_OK)
+		r = pm_capture_open_files(&path, 1, &capture, &err, &run->capture);
+	if (r == PM_OK)
+		r = pm_meter_new(&meter, &run->meter);
+	if (r < 0)
+		return r;
+	options.capture = run->capture;
+	options.meter = run->meter;
+	options.frame = pm_meter_frame;
+	options.ctx = run->meter;
+	if (pm_crew_new(&options, &crew) == PM_OK) {
+		pm_crew_work(crew, 0);
+		r = pm_crew_end(crew, &err);
+		pm_crew_free(crew);
+	}
+	while (r == PM_OK &&
+	       pm_capture_dispatch(run->capture, 100, pm_meter_frame, run->meter, &err) > 0)
+		;
+	pm_meter_finish(run->meter, 0, true);
+	return r;
+}
+
+static void a_crew_counts_every_frame_with_whatever_memory(void **state)
+{
+	unsigned long n = 0;
+	char path[300];
+
+	(void)state;
+	snprintf(path, sizeof path, "%s/talk.pcap", folder);
+	write_talk(path);
+	for (int for_good = 0; for_good < 2; for_good++) {
+		n = 0;
+		for (bool failed = true; failed || n == 1; n++) {
+			struct run run = { .rules = traffic_rules(rules_text, 1) };
+			int r;
+
+			assert_non_null(run.rules);
+			memset(&heap, 0, sizeof heap);
+			heap.fails_at = n;
+			heap.for_good = for_good;
+			heap.on = true;
+			r = crew_run(&run, path);
+			pm_meter_free(run.meter);
+			pm_allowance_unref(run.allowance);
+			pm_capture_close(run.capture);
+			heap.on = false;
+			failed = heap.failed;
+			if (r != PM_OK && (r != PM_E_MEMORY || !failed))
+				fail_msg("allocation %lu: code %d", n, r);
+			if (r == PM_OK && run.counted != TALKED)
+				fail_msg("allocation %lu: %d frames", n, (int)run.counted);
+			if (heap.held != 0)
+				fail_msg("allocation %lu: %ld blocks are left", n, heap.held);
+			pm_rules_unref(run.rules);
+		}
+		assert_true(n > 60);
+	}
+	remove(path);
+}
+
 static void write_file(const char *path, const void *bytes, size_t size)
 {
 	FILE *file = fopen(path, "w");
@@ -419,7 +574,7 @@ static void write_file(const char *path, const void *bytes, size_t size)
 static int load(void **state)
 {
 	static const uint8_t header[24] = { 0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0,
-					    0,    0,	0,    0,    96, 0, 0, 0, 1, 0, 0, 0 };
+					    0, 0, 0, 0, 96, 0, 0, 0, 1, 0, 0, 0 };
 	const char *parent = getenv("TMPDIR");
 
 	(void)state;
@@ -456,6 +611,8 @@ int main(void)
 		cmocka_unit_test(the_shipped_rules_load_or_say_that_memory_is_short),
 		cmocka_unit_test(conversations_count_what_they_have_memory_for),
 		cmocka_unit_test(a_watch_is_there_or_says_that_memory_is_short),
+		cmocka_unit_test(a_learner_is_there_or_says_that_memory_is_short),
+		cmocka_unit_test(a_crew_counts_every_frame_with_whatever_memory),
 	};
 
 	return cmocka_run_group_tests_name("memory", tests, load, unload);
