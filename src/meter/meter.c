@@ -38,6 +38,8 @@ static void on_event(void *ctx, const struct pm_evidence *evidence)
 
 	enum pm_event event = (enum pm_event)evidence->event;
 	enum pm_transport transport = (enum pm_transport)evidence->transport;
+	uint16_t opener = evidence->turned ? evidence->server_port : evidence->client_port;
+	uint16_t other = evidence->turned ? evidence->client_port : evidence->server_port;
 	uint16_t service = service_of(meter, evidence);
 
 	if (service == 0 && meter->n_events < AHEAD) {
@@ -48,8 +50,7 @@ static void on_event(void *ctx, const struct pm_evidence *evidence)
 	} else {
 		pm_tally_event(meter->told, transport, evidence->server_port, service, event);
 	}
-	if (pm_watch_cares(event, evidence->transport,
-			   evidence->turned ? evidence->server_port : evidence->client_port))
+	if (pm_watch_cares(event, evidence->transport, opener, other))
 		pm_watch_event(meter->watch, meter->rules, evidence);
 }
 

@@ -190,9 +190,11 @@ static uint64_t words_tag(const struct words *words, uint64_t hash)
 static uint64_t *words_find(const struct words *words, uint64_t hash)
 {
 	uint64_t *line = words_line(words, hash), tag = words_tag(words, hash);
+	const uint64_t mask = ~UINT64_C(0) << words->bits;
 
+#pragma GCC unroll 8
 	for (int i = 0; i < WAYS; i++)
-		if ((line[i] ^ tag) >> words->bits == 0)
+		if (((line[i] ^ tag) & mask) == 0)
 			return &line[i];
 	return NULL;
 }
@@ -405,7 +407,8 @@ static void tell(const struct pm_learner *learner, enum pm_event event,
 
 	if (!learner->options.event)
 		return;
-	if (!pm_watch_cares(event, transport, client_is_src ? src_port : dst_port) &&
+	if (!pm_watch_cares(event, transport, client_is_src ? src_port : dst_port,
+			    client_is_src ? dst_port : src_port) &&
 	    !pm_rules_scoped(learner->rules, (enum pm_transport)transport,
 			     to ? dst_port : src_port)) {
 		/* no more of it is looked at */
