@@ -358,9 +358,10 @@ static void learn(struct pm_learner *learner, uint64_t hash, uint8_t transport, 
 	heat(learner, transport, port);
 }
 
+/* Of one direction: a product alone is that of both, for one pair of hashes in four. */
 static uint64_t opening_tag(uint64_t client, uint64_t server)
 {
-	return pm_fold(client, server | 1) | 1;
+	return pm_fold(~client, server | 1) | 1;
 }
 
 static bool is_over(const struct opening *opening, int64_t time_ns)
@@ -638,15 +639,18 @@ static uint64_t *pair_new(struct pm_learner *learner, uint64_t hash, uint16_t no
 	return place;
 }
 
-/* That the destination has opened what the source accepts: should both be known to serve. */
+/*
+ * That the destination has opened what the source accepts, or @turned, serves it: should both be
+ * known to serve.
+ */
 static void pair_opened(struct pm_learner *learner, const struct pm_sight *sight,
-			struct ends ends)
+			struct ends ends, bool turned)
 {
 	uint64_t hash = pair_hash(ends), *pair = words_find(&learner->pairs, hash);
 
 	if (!pair)
 		pair = words_push(&learner->pairs, hash);
-	*pair = words_tag(&learner->pairs, hash) | first_is(ends, true) | step_of(sight);
+	*pair = words_tag(&learner->pairs, hash) | first_is(ends, !turned) | step_of(sight);
 }
 
 /* The rungs of set-up: what the frame itself says, or the handshake that it belongs to. */
@@ -667,7 +671,7 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 		if (opening->state != OPENING_ANSWERED)
 			tell(learner, PM_EVENT_ANSWER, sight, false, opening->turned);
 		opening->state = OPENING_ANSWERED;
-		pair_opened(learner, sight, ends);
+		pair_opened(learner, sight, ends, opening->turned);
 		if (opening->turned)
 			learn(learner, ends.dst, pm_brief_transport(sight->brief),
 			      pm_brief_dst_port(sight->brief), now);
