@@ -241,8 +241,11 @@ static void who_opened_is_told(void **state)
 		     openers[i].transport == TCP ? PM_SETUP_OPEN : PM_SETUP_NONE, opener,
 		     openers[i].src_port, opener + 1, openers[i].dst_port, START);
 		assert_int_equal(f.n, i + 1);
+		if (told->client_port != openers[i].client_port)
+			fail_msg("%s: told another way", openers[i].name);
+		if (!told->ip_version) /* of no interest but for its ports */
+			continue;
 		if (told->turned != openers[i].turned ||
-		    told->client_port != openers[i].client_port ||
 		    (told->turned ? told->server : told->client).bytes[3] != opener)
 			fail_msg("%s: told another way", openers[i].name);
 	}
