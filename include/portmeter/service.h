@@ -291,6 +291,15 @@ static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_br
 	return decision;
 }
 
+/*
+ * What pm_learner_decide would say to a brief of UDP, but for the service, and with what it learns,
+ * for what most of UDP is: one port has a label, and one that counts, and the pair of endpoints is
+ * known, or new: then *@ret_attempt, and nobody else is told. PM_RUNG_N as rung: nothing has been
+ * done, show it.
+ */
+PM_API struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brief,
+					      uint64_t src_host, uint64_t dst_host,
+					      uint64_t number, int64_t time_ns, bool *ret_attempt);
 /* Fetches what pm_learner_decide will look at; worth it some frames ahead. Any thread. */
 PM_API void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t src_host,
 			     uint64_t dst_host);

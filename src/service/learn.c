@@ -619,9 +619,9 @@ static uint64_t *words_forward(const struct words *words, uint64_t hash, uint64_
 	return word - 1;
 }
 
-static uint16_t step_of(const struct pm_sight *sight)
+static uint16_t step_of(int64_t time_ns)
 {
-	return (uint16_t)(sight->time_ns / (2 * PM_NS_PER_S));
+	return (uint16_t)(time_ns / (2 * PM_NS_PER_S));
 }
 
 /* That the source of @ends is the first to speak, or @dst is. */
@@ -650,7 +650,7 @@ static void pair_opened(struct pm_learner *learner, const struct pm_sight *sight
 
 	if (!pair)
 		pair = words_push(&learner->pairs, hash);
-	*pair = words_tag(&learner->pairs, hash) | first_is(ends, !turned) | step_of(sight);
+	*pair = words_tag(&learner->pairs, hash) | first_is(ends, !turned) | step_of(sight->time_ns);
 }
 
 /* The rungs of set-up: what the frame itself says, or the handshake that it belongs to. */
@@ -835,7 +835,7 @@ static uint64_t *pair_see(struct pm_learner *learner, const struct pm_sight *sig
 {
 	uint64_t hash = pair_hash(ends), known;
 	uint64_t *pair = words_find(&learner->pairs, hash);
-	uint16_t now = step_of(sight);
+	uint16_t now = step_of(sight->time_ns);
 
 	if (pair && (int16_t)(now - (uint16_t)*pair) <= PAIR_LIFE) {
 		pair = words_forward(&learner->pairs, hash, pair);
@@ -1016,6 +1016,45 @@ struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm
 	if (side != PM_SIDE_NONE)
 		return decided(learner, sight, side, PM_RUNG_LEARNED);
 	return from_labels(learner, sight, ends, NULL);
+}
+
+struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brief,
+				       uint64_t src_host, uint64_t dst_host, uint64_t number,
+				       int64_t time_ns, bool *ret_attempt)
+{
+	const struct pm_decision show = { 0, PM_SIDE_NONE, PM_RUNG_N };
+	uint8_t transport = pm_brief_transport(brief);
+	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
+	const uint8_t *classes = learner->rules->classes[transport];
+	uint8_t src = classes[src_port], dst = classes[dst_port], class = src | dst;
+	struct pm_decision decision = { 0, src ? PM_SIDE_SRC : PM_SIDE_DST, PM_RUNG_KNOWN };
+	struct ends ends = { pm_endpoint_hash(src_host, transport, src_port),
+			     pm_endpoint_hash(dst_host, transport, dst_port) };
+	uint64_t hash = pair_hash(ends), first = first_is(ends, false), known, *pair;
+	uint16_t now = step_of(time_ns);
+
+	if (class == PM_CLASS_ASK || !src == !dst || pm_learner_notes(number) || !learner->started ||
+	    !is_strong(class, src ? src_port : dst_port))
+		return show;
+	pair = words_find(&learner->pairs, hash);
+	*ret_attempt = !pair;
+	if (pair) {
+		bool news = (*pair & PAIR_ANSWERED) ? !(*pair & PAIR_WEIGHED)
+						    : (*pair & PAIR_LOWER) != first;
+
+		if (news || (int16_t)(now - (uint16_t)*pair) > PAIR_LIFE)
+			return show;
+		pair = words_forward(&learner->pairs, hash, pair);
+		*pair = (*pair & ~UINT64_C(0xffff)) | now;
+		return decision;
+	}
+	if (pm_watch_cares(PM_EVENT_ATTEMPT, transport, src_port, dst_port))
+		return show;
+	known = first | (time_ns - learner->start_ns >= WARM_UP_NS ? PAIR_SURE : 0);
+	pair = pair_new(learner, hash, now, known);
+	if (src)
+		calibrate(learner, pair, true, PM_SIDE_SRC);
+	return decision;
 }
 
 const uint8_t *pm_learner_classes(const struct pm_learner *learner)
