@@ -510,6 +510,9 @@ void pm_meter_decide(struct pm_meter *meter, struct pm_meter *helper)
 	const struct pm_general *general = helper->generals;
 	size_t i = helper->n_decided, shown = 0;
 
+	/* Frames that the meter itself was given, where blocks end, came before. */
+	if (helper != meter && meter->n_decided < meter->n_items)
+		pm_meter_decide(meter, meter);
 	meter->told = helper->tally;
 	while (i < helper->n_items) {
 		if (pm_learner_generation(meter->learner) == helper->generation) {
