@@ -1028,6 +1028,74 @@ static void a_glance_is_right_whenever_it_answers(void **state)
 	pm_rules_unref(sets[1]);
 }
 
+/*
+ * Two learners see the same of UDP, one by the short way wherever that gives an answer: decisions,
+ * and what is told of attempts, are the same throughout.
+ */
+static void the_short_way_of_datagrams_is_the_ladders(void **state)
+{
+	const struct pm_learner_options options = { .key = KEY, .event = on_event };
+	struct pm_learner *plain = f.learner, *quick = NULL;
+	size_t answers = 0, attempts = 0, told = 0;
+	int64_t at = START;
+
+	(void)state;
+	f.wanted = PM_EVENT_ATTEMPT;
+	assert_int_equal(pm_learner_new(&options, rules, &quick), PM_OK);
+	seed = 7;
+	for (unsigned i = 0; i < 400000; i++) {
+		unsigned src = 1 + draw(20), dst = 1 + draw(20), src_port = draw_port();
+		unsigned dst_port = draw(4) ? 53 : draw_port();
+		struct pm_decision decision, short_cut = { .rung = PM_RUNG_N };
+		uint64_t src_host, dst_host;
+		bool attempt = false;
+		pm_brief brief;
+
+		at += draw(3) ? 0 : draw(400000000);
+		if (draw(5000) == 0)
+			at += draw(2) ? 200 * SECOND : -200 * SECOND;
+		if (draw(2)) { /* and the answer now and then */
+			unsigned host = src, port = src_port;
+
+			src = dst;
+			dst = host;
+			src_port = dst_port;
+			dst_port = port;
+		}
+		f.notes = draw(20) ? 0 : PM_NOTE_GROUP;
+		f.n = 0;
+		f.learner = plain;
+		decision = show(UDP, PM_SETUP_NONE, src, src_port, dst, dst_port, at);
+		told += f.n;
+		brief = pm_brief_of(&f.packet);
+		src_host = pm_host_hash(key, 4, f.src);
+		dst_host = pm_host_hash(key, 4, f.dst);
+		f.n = 0;
+		f.learner = quick;
+		if (src_port && dst_port)
+			short_cut = pm_learner_datagram(quick, brief, src_host, dst_host, f.number,
+							at, &attempt);
+		if (short_cut.rung == PM_RUNG_N) {
+			f.number--;
+			short_cut = show(UDP, PM_SETUP_NONE, src, src_port, dst, dst_port, at);
+			attempt = false;
+		} else {
+			answers++;
+		}
+		attempts += f.n + attempt;
+		if (short_cut.side != decision.side || short_cut.rung != decision.rung)
+			fail_msg("frame %u, %u > %u: %s, %s; in short %s, %s", i, src_port,
+				 dst_port, pm_side_name((enum pm_side)decision.side),
+				 pm_rung_name((enum pm_rung)decision.rung),
+				 pm_side_name((enum pm_side)short_cut.side),
+				 pm_rung_name((enum pm_rung)short_cut.rung));
+		assert_int_equal(attempts, told);
+	}
+	assert_true(answers > 100000);
+	f.learner = plain;
+	pm_learner_free(quick);
+}
+
 /* A datagram, six seconds after the start. */
 static struct pm_decision say(unsigned src, unsigned src_port, unsigned dst, unsigned dst_port)
 {
@@ -1143,6 +1211,7 @@ int main(void)
 		CLAIM(new_rules_forget_nothing),
 		CLAIM(ports_are_marked_and_left_alone_again),
 		CLAIM(a_glance_is_right_whenever_it_answers),
+		CLAIM(the_short_way_of_datagrams_is_the_ladders),
 		CLAIM(first_words_are_trusted_where_they_agree_with_labels),
 		CLAIM(questions_without_answer_make_nobody_trusted),
 		CLAIM(what_goes_to_a_group_is_asked_of_it),
