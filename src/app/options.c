@@ -40,6 +40,7 @@ enum {
 	LONG_SCHEMA,
 	LONG_CHECK_RULES,
 	LONG_EXPLAIN,
+	LONG_EXPLAIN_FRAME,
 	LONG_IMMEDIATE,
 	LONG_FOLLOW,
 	LONG_READER,
@@ -66,6 +67,7 @@ static const struct option longs[] = {
 	{ "schema", no_argument, NULL, LONG_SCHEMA },
 	{ "check-rules", no_argument, NULL, LONG_CHECK_RULES },
 	{ "explain", required_argument, NULL, LONG_EXPLAIN },
+	{ "explain-frame", required_argument, NULL, LONG_EXPLAIN_FRAME },
 	{ "immediate-mode", no_argument, NULL, LONG_IMMEDIATE },
 	{ "follow", no_argument, NULL, LONG_FOLLOW },
 	{ "reader", required_argument, NULL, LONG_READER },
@@ -124,6 +126,7 @@ void options_help(void)
 	      "  -R PATH              rules file or folder, in place of the usual; repeatable\n"
 	      "  --check-rules        print conflicts, shadowed rules, warnings and errors\n"
 	      "  --explain QUERY      which rule names a port: udp/5601 or udp/5601@192.0.2.1\n"
+	      "  --explain-frame N    with -r: what frame number N counts as, and why\n"
 	      "\n"
 	      "  -Z USER              become this user after opening\n"
 	      "  -h, --help           this text\n"
@@ -304,6 +307,11 @@ static int parse_number(int option, const char *text, struct parse *p)
 				     ENDPOINTS_MIN, ENDPOINTS_MAX);
 		o->endpoints = (size_t)n;
 		break;
+	case LONG_EXPLAIN_FRAME:
+		if (!number(text, 1, UINT64_MAX, &n))
+			return usage("--explain-frame %s: must be the number of a frame, from 1", text);
+		o->explain_frame = n;
+		break;
 	case LONG_LEARNED:
 		if (!number(text, LEARNED_MIN, ENDPOINTS_MAX, &n))
 			return usage("--learned %s: must be a number of endpoints, %d to %d", text,
@@ -452,6 +460,7 @@ static int parse_one(int option, const char *text, const char *name, struct pars
 	case 'B':
 	case LONG_TOP:
 	case LONG_ENDPOINTS:
+	case LONG_EXPLAIN_FRAME:
 	case LONG_LEARNED:
 	case LONG_JOBS:
 	case LONG_BLOCK_SIZE:
@@ -498,6 +507,10 @@ static int check(const struct options *o)
 		return usage("--endpoints goes with --by endpoint");
 	if (c->follow && o->n_files != 1)
 		return usage("--follow goes with exactly one -r");
+	if (o->explain_frame && !o->n_files)
+		return usage("--explain-frame goes with -r");
+	if (o->explain_frame && o->output.path)
+		return usage("--explain-frame prints on standard output, and does not go with -o");
 	if (o->progress && !o->n_files)
 		return usage("--progress goes with -r");
 	if (o->n_files && (c->snaplen || c->buffer_kib || c->no_promiscuous || c->immediate ||
@@ -589,8 +602,8 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 		choose_endpoints(o);
 	if (o->jobs == 0)
 		o->jobs = processors();
-	/* Each frame has its line as it comes. */
-	if (o->output.format == PM_FORMAT_FRAMES)
+	/* Each frame is looked at as it comes. */
+	if (o->output.format == PM_FORMAT_FRAMES || o->explain_frame)
 		o->jobs = 1;
 	o->capture.filter = o->filter;
 	o->capture.notice = say_notice;

@@ -73,6 +73,7 @@ struct pm_meter {
 	int64_t begin, end, floor;
 	uint64_t span;          /* end - begin; 0 when none is open */
 	struct pm_tally *tally; /* NULL only when finished */
+	struct pm_frame_grounds *why; /* of the frame to be explained; NULL: there is none */
 	bool wholly;            /* all frames take the general way: something wants whole packets */
 	const struct pm_link *link;
 	bool ethernet; /* it is that */

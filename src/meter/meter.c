@@ -84,7 +84,9 @@ static const struct pm_hash_key file_key = { UINT64_C(0x243f6a8885a308d3),
  */
 static int learner_make(struct pm_meter *meter)
 {
-	struct pm_learner_options options = { .endpoints = meter->options.endpoints, .ctx = meter };
+	struct pm_learner_options options = { .endpoints = meter->options.endpoints,
+					      .explains = meter->options.explain != 0,
+					      .ctx = meter };
 	int r;
 
 	meter->key = meter->options.live ? pm_hash_key_random() : file_key;
@@ -144,10 +146,14 @@ int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_m
 	meter->rules = pm_rules_ref(options->rules);
 	meter->linktype = UINT32_MAX;
 	meter->wholly = options->frame || options->by_endpoint;
+	if (options->explain)
+		meter->why = calloc(1, sizeof *meter->why);
 	pthread_mutex_init(&meter->lock, NULL);
 	fragments.key = pm_hash_key_random();
 	fragments.ctx = meter;
 	r = pm_fragments_new(&fragments, &meter->fragments);
+	if (r == PM_OK && options->explain && !meter->why)
+		r = PM_E_MEMORY;
 	if (r == PM_OK)
 		r = pm_meter_make_room(meter, AHEAD, false);
 	if (r == PM_OK)
@@ -178,6 +184,7 @@ void pm_meter_free(struct pm_meter *meter)
 	pm_fragments_free(meter->fragments);
 	pm_learner_free(meter->learner);
 	pm_watch_free(meter->watch);
+	free(meter->why);
 	free(meter->entries);
 	free(meter->items);
 	free(meter->shown);

@@ -124,6 +124,7 @@ struct pm_learner {
 	struct pm_hash_key key;
 	struct words endpoints; /* that serve; known: the minute of their last use */
 	struct port_of *ports;  /* of the endpoints */
+	uint64_t *since;        /* the frames that have shown them; NULL: nobody will ask */
 	/* an endpoint and the address of its peer; known: the peer's port, CALLED_AGAIN, when */
 	struct words callers;
 	struct words hosts;     /* addresses; known: WAS_ bits, and the minute */
@@ -144,6 +145,8 @@ struct pm_learner {
 	uint32_t agree, disagree;
 	uint32_t weak, strangers; /* frames of this stretch, and those of them that nobody knew */
 	bool flooded;             /* the stretch before was nearly all strangers */
+	bool weighed;             /* the last frame, for pm_learner_explain */
+	uint8_t weight;           /* what spoke, enum pm_weight */
 };
 
 static bool is_udp(uint8_t transport)
@@ -269,7 +272,10 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 		return PM_E_MEMORY;
 	}
 	learner->ports = calloc((size_t)learner->endpoints.lines * WAYS, sizeof *learner->ports);
-	if (!learner->ports) {
+	if (options->explains)
+		learner->since = calloc((size_t)learner->endpoints.lines * WAYS,
+					sizeof *learner->since);
+	if (!learner->ports || (options->explains && !learner->since)) {
 		pm_learner_free(learner);
 		return PM_E_MEMORY;
 	}
@@ -286,6 +292,7 @@ void pm_learner_free(struct pm_learner *learner)
 	free(learner->callers.block);
 	free(learner->hosts.block);
 	free(learner->ports);
+	free(learner->since);
 	free(learner->openings);
 	free(learner->waiting);
 	free(learner->pairs.block);
@@ -338,9 +345,11 @@ static int unused(uint64_t word, uint16_t now)
 	return (int16_t)(now - (uint16_t)word);
 }
 
-static void learn(struct pm_learner *learner, uint64_t hash, uint8_t transport, uint16_t port,
-		  uint16_t now)
+static void learn(struct pm_learner *learner, const struct pm_sight *sight, uint64_t hash,
+		  uint16_t port)
 {
+	uint8_t transport = pm_brief_transport(sight->brief);
+	uint16_t now = minute_of(sight);
 	uint64_t *line = words_line(&learner->endpoints, hash), *place = line;
 
 	if (serves(learner, hash, now))
@@ -355,6 +364,8 @@ static void learn(struct pm_learner *learner, uint64_t hash, uint8_t transport, 
 		learner->lost.endpoints++;
 	*place = words_tag(&learner->endpoints, hash) | now;
 	learner->ports[place - learner->endpoints.at] = (struct port_of){ port, transport };
+	if (learner->since)
+		learner->since[place - learner->endpoints.at] = sight->number;
 	heat(learner, transport, port);
 }
 
@@ -658,7 +669,6 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 			       struct ends ends)
 {
 	struct opening *opening;
-	uint16_t now = minute_of(sight);
 
 	switch (sight->setup) {
 	case PM_SETUP_OPEN:
@@ -673,11 +683,9 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 		opening->state = OPENING_ANSWERED;
 		pair_opened(learner, sight, ends, opening->turned);
 		if (opening->turned)
-			learn(learner, ends.dst, pm_brief_transport(sight->brief),
-			      pm_brief_dst_port(sight->brief), now);
+			learn(learner, sight, ends.dst, pm_brief_dst_port(sight->brief));
 		else
-			learn(learner, ends.src, pm_brief_transport(sight->brief),
-			      pm_brief_src_port(sight->brief), now);
+			learn(learner, sight, ends.src, pm_brief_src_port(sight->brief));
 		note_roles(learner, sight, opening->turned ? PM_SIDE_DST : PM_SIDE_SRC);
 		return opening->turned ? PM_SIDE_DST : PM_SIDE_SRC;
 	case PM_SETUP_RESET:
@@ -706,8 +714,7 @@ static bool confirm(struct pm_learner *learner, const struct pm_sight *sight, st
 		return false;
 	/* Where only one direction is captured, it shows that there was an answer. */
 	if (opening->state != OPENING_ANSWERED && !opening->turned)
-		learn(learner, ends.dst, pm_brief_transport(sight->brief),
-		      pm_brief_dst_port(sight->brief), minute_of(sight));
+		learn(learner, sight, ends.dst, pm_brief_dst_port(sight->brief));
 	tell(learner, PM_EVENT_SESSION, sight, true, opening->turned);
 	opening->state = OPENING_FREE;
 	return true;
@@ -756,6 +763,16 @@ static enum pm_side from_endpoints(struct pm_learner *learner, const struct pm_s
 	return src && dst ? from_pair(learner, sight, ends) : side_of(src, dst);
 }
 
+static uint64_t call_time(const struct pm_sight *sight)
+{
+	return (uint64_t)(minute_of(sight) / 4) & 0x7f;
+}
+
+static bool is_recent_call(uint64_t word, uint64_t now)
+{
+	return ((now - (word >> CALLED_AT)) & 0x7f) <= CALLER_LIFE;
+}
+
 /*
  * Whether the caller's address talks with the endpoint from more than one port, as only clients do;
  * and that it does so from @port, now in direction @spoken. Without a word back the endpoint may be
@@ -767,10 +784,9 @@ static bool is_called_again(struct pm_learner *learner, const struct pm_sight *s
 {
 	const uint64_t all = CALLED | CALLED_BACK | CALLED_AGAIN;
 	uint64_t hash = caller ^ endpoint;
-	uint64_t now = (uint64_t)(minute_of(sight) / 4) & 0x7f;
-	uint64_t *word = words_find(&learner->callers, hash);
+	uint64_t now = call_time(sight), *word = words_find(&learner->callers, hash);
 
-	if (word && ((now - (*word >> CALLED_AT)) & 0x7f) <= CALLER_LIFE) {
+	if (word && is_recent_call(*word, now)) {
 		spoken |= *word & all;
 		if ((uint16_t)*word != port)
 			spoken |= CALLED_AGAIN;
@@ -814,6 +830,7 @@ static enum pm_side weigh(struct pm_learner *learner, const struct pm_sight *sig
 	bool udp = is_udp(pm_brief_transport(sight->brief)), stranger = false, src, dst;
 	enum pm_side side;
 
+	learner->weight = PM_WEIGHT_PASSED_OVER;
 	if (is_passed_over(learner))
 		return PM_SIDE_NONE;
 	src = is_called_again(learner, sight, ends.src, sight->dst_host,
@@ -821,12 +838,21 @@ static enum pm_side weigh(struct pm_learner *learner, const struct pm_sight *sig
 	dst = is_called_again(learner, sight, ends.dst, sight->src_host,
 			      pm_brief_src_port(sight->brief), CALLED, &stranger);
 	learner->strangers += stranger;
+	learner->weight = src != dst ? PM_WEIGHT_CALLERS : PM_WEIGHT_NOTHING;
 	/* Peers of UDP behind one address translator look like that too: their roles say more. */
 	if (!udp && src != dst)
 		return side_of(src, dst);
 	side = side_of(is_client(learner, sight, sight->dst_host),
 		       is_client(learner, sight, sight->src_host));
-	return side != PM_SIDE_NONE ? side : side_of(src, dst);
+	if (side == PM_SIDE_NONE)
+		return side_of(src, dst);
+	learner->weight = PM_WEIGHT_HOSTS;
+	return side;
+}
+
+static bool is_recent_pair(uint64_t pair, uint16_t now)
+{
+	return (int16_t)(now - (uint16_t)pair) <= PAIR_LIFE;
 }
 
 /* The pair of both ends, and that it has spoken again. */
@@ -837,7 +863,7 @@ static uint64_t *pair_see(struct pm_learner *learner, const struct pm_sight *sig
 	uint64_t *pair = words_find(&learner->pairs, hash);
 	uint16_t now = step_of(sight->time_ns);
 
-	if (pair && (int16_t)(now - (uint16_t)*pair) <= PAIR_LIFE) {
+	if (pair && is_recent_pair(*pair, now)) {
 		pair = words_forward(&learner->pairs, hash, pair);
 		*pair = (*pair & ~UINT64_C(0xffff)) | now;
 		if (!(*pair & PAIR_ANSWERED) && (*pair & PAIR_LOWER) != first_is(ends, false)) {
@@ -909,14 +935,20 @@ static PM_OUT_OF_LINE struct pm_decision from_weak_labels(struct pm_learner *lea
 	bool udp = is_udp(pm_brief_transport(sight->brief));
 	enum pm_side side;
 
-	if (udp && pm_brief_notes(sight->brief) & PM_NOTE_GROUP)
+	learner->weighed = true;
+	if (udp && pm_brief_notes(sight->brief) & PM_NOTE_GROUP) {
 		side = decision.rung == PM_RUNG_SCORE ? PM_SIDE_NONE : PM_SIDE_DST;
-	else if (asked != PM_SIDE_NONE && is_trusted(learner))
+		learner->weight = PM_WEIGHT_GROUP;
+	} else if (asked != PM_SIDE_NONE && is_trusted(learner)) {
 		side = asked;
-	else
+		learner->weight = PM_WEIGHT_TRUSTED;
+	} else {
 		side = weigh(learner, sight, ends);
-	if (side == PM_SIDE_NONE && decision.rung > PM_RUNG_SCORE)
+	}
+	if (side == PM_SIDE_NONE && asked != PM_SIDE_NONE && decision.rung > PM_RUNG_SCORE) {
 		side = asked;
+		learner->weight = PM_WEIGHT_FIRST;
+	}
 	if (side == PM_SIDE_NONE || side == (enum pm_side)decision.side)
 		return decision;
 	return decided(learner, sight, side, PM_RUNG_LEARNED);
@@ -1042,7 +1074,7 @@ struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brie
 		bool news = (*pair & PAIR_ANSWERED) ? !(*pair & PAIR_WEIGHED)
 						    : (*pair & PAIR_LOWER) != first;
 
-		if (news || (int16_t)(now - (uint16_t)*pair) > PAIR_LIFE)
+		if (news || !is_recent_pair(*pair, now))
 			return show;
 		pair = words_forward(&learner->pairs, hash, pair);
 		*pair = (*pair & ~UINT64_C(0xffff)) | now;
@@ -1054,6 +1086,91 @@ struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brie
 	pair = pair_new(learner, hash, now, known);
 	if (src)
 		calibrate(learner, pair, true, PM_SIDE_SRC);
+	return decision;
+}
+
+/* What is known of the source, or of the destination, before the frame is shown. */
+static struct pm_end_grounds end_grounds(const struct pm_learner *learner,
+					 const struct pm_sight *sight, bool src)
+{
+	uint8_t transport = pm_brief_transport(sight->brief);
+	uint16_t src_port = pm_brief_src_port(sight->brief);
+	uint16_t dst_port = pm_brief_dst_port(sight->brief);
+	uint16_t port = src ? src_port : dst_port, other_port = src ? dst_port : src_port;
+	uint64_t host = src ? sight->src_host : sight->dst_host;
+	uint64_t other_host = src ? sight->dst_host : sight->src_host;
+	uint64_t end = pm_endpoint_hash(host, transport, port);
+	uint64_t other = pm_endpoint_hash(other_host, transport, other_port);
+	uint16_t now = minute_of(sight);
+	const uint64_t *word = words_find(&learner->endpoints, end);
+	const struct opening *opening = opening_find(learner, end, other, sight->time_ns);
+	struct pm_end_grounds grounds = { .strong = is_strong_port(learner, transport, port) };
+
+	grounds.served = word && !is_old((uint16_t)*word, now);
+	if (grounds.served && learner->since)
+		grounds.since = learner->since[word - learner->endpoints.at];
+	if (opening && opening->state != OPENING_FREE) {
+		grounds.opened = opening->number;
+		grounds.answered = opening->state == OPENING_ANSWERED;
+		grounds.turned = opening->turned;
+	}
+	word = words_find(&learner->hosts, pm_endpoint_hash(host, 0, 0));
+	if (word && !is_older((uint16_t)*word, now, HOST_LIFE_MIN)) {
+		grounds.client = *word & WAS_CLIENT;
+		grounds.server = *word & WAS_SERVER;
+	}
+	word = words_find(&learner->callers, other_host ^ end);
+	if (word && is_recent_call(*word, call_time(sight))) {
+		uint64_t spoken = *word | (src ? CALLED_BACK : CALLED);
+
+		grounds.called = true;
+		grounds.caller_port = (uint16_t)*word;
+		grounds.called_again = spoken & CALLED_AGAIN || grounds.caller_port != other_port;
+		grounds.called_both = spoken & CALLED && spoken & CALLED_BACK;
+	}
+	return grounds;
+}
+
+/* Before a frame between two ports is shown. */
+static void find_grounds(const struct pm_learner *learner, const struct pm_sight *sight,
+			 struct pm_grounds *grounds)
+{
+	uint8_t transport = pm_brief_transport(sight->brief);
+	struct ends ends = {
+		pm_endpoint_hash(sight->src_host, transport, pm_brief_src_port(sight->brief)),
+		pm_endpoint_hash(sight->dst_host, transport, pm_brief_dst_port(sight->brief)),
+	};
+	const uint64_t *pair = words_find(&learner->pairs, pair_hash(ends));
+
+	grounds->src = end_grounds(learner, sight, true);
+	grounds->dst = end_grounds(learner, sight, false);
+	if (pair && (!is_udp(transport) || is_recent_pair(*pair, step_of(sight->time_ns)))) {
+		grounds->pair = true;
+		grounds->src_first = (*pair & PAIR_LOWER) == first_is(ends, false);
+		grounds->sure = *pair & PAIR_SURE;
+	} else {
+		grounds->src_first = true;
+		grounds->sure = learner->started &&
+				sight->time_ns - learner->start_ns >= WARM_UP_NS;
+	}
+	grounds->agree = learner->agree;
+	grounds->disagree = learner->disagree;
+}
+
+struct pm_decision pm_learner_explain(struct pm_learner *learner, const struct pm_sight *sight,
+				      struct pm_grounds *ret_grounds)
+{
+	struct pm_grounds grounds = { .setup = sight->setup };
+	struct pm_decision decision;
+
+	if (pm_brief_src_port(sight->brief) != 0 && pm_brief_dst_port(sight->brief) != 0)
+		find_grounds(learner, sight, &grounds);
+	learner->weighed = false;
+	learner->weight = PM_WEIGHT_NOTHING;
+	decision = pm_learner_decide(learner, sight);
+	grounds.weighed = learner->weighed;
+	grounds.weight = learner->weight;
+	*ret_grounds = grounds;
 	return decision;
 }
 
