@@ -220,8 +220,8 @@ struct pm_learner_options {
 	/* of all tables: without it nobody can aim at one place; the same, for the same answers */
 	struct pm_hash_key key;
 	/*
-	 * Told of each event, during the call that finds it. @sight: the frame; NULL when none has
-	 * come. NULL: not wanted.
+	 * Told of each event, during the call that finds it. With ip_version 0 it has neither
+	 * addresses nor a frame: pm_watch_cares says that nobody would look. NULL: not wanted.
 	 */
 	void (*event)(void *ctx, const struct pm_evidence *evidence);
 	void *ctx;
@@ -290,6 +290,9 @@ static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_br
 	return decision;
 }
 
+/* Fetches what pm_learner_decide will look at; worth it some frames ahead. Any thread. */
+PM_API void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t src_host,
+			     uint64_t dst_host);
 /* Another number each time that there is more to remember than before. Any thread. */
 PM_API uint32_t pm_learner_generation(const struct pm_learner *learner);
 
@@ -326,6 +329,17 @@ struct pm_watch_options {
 	void (*found)(void *ctx, enum pm_anomaly anomaly, const struct pm_evidence *evidence);
 	void *ctx;
 };
+
+/*
+ * Whether a watch makes anything of the event. Nearly all that UDP does is of no interest: nobody
+ * can tell what is rightly unanswered.
+ */
+static inline bool pm_watch_cares(enum pm_event event, uint8_t transport, uint16_t client_port)
+{
+	return !pm_transport_source_optional((enum pm_transport)transport) ||
+	       event != PM_EVENT_ATTEMPT || client_port == 53 || client_port == 80 ||
+	       client_port == 443;
+}
 
 /* PM_E_MEMORY, PM_E_INVALID (no found function) or 0. Memory is touched only as it is needed. */
 PM_API int pm_watch_new(const struct pm_watch_options *options, struct pm_watch **ret_watch);

@@ -244,7 +244,7 @@ PM_API struct pm_allowance *pm_allowance_ref(struct pm_allowance *allowance);
 /* NULL is fine. */
 PM_API void pm_allowance_unref(struct pm_allowance *allowance);
 
-/* Places in a tally's filter of who spoke with whom lately: 32 KiB. */
+/* Places in a tally's filter of who spoke with whom lately: 128 KiB. */
 #define PM_TALK_SEEN_BITS 14
 
 struct pm_tally {
@@ -376,6 +376,10 @@ PM_API int pm_tally_talk(struct pm_tally *tally, struct pm_allowance *allowance)
  */
 PM_API void pm_tally_event(struct pm_tally *tally, enum pm_transport transport,
 			   uint16_t server_port, uint16_t service, enum pm_event event);
+
+/* Fetches what it will touch; worth it some events ahead. */
+PM_API void pm_tally_event_fetch(const struct pm_tally *tally, enum pm_transport transport,
+				 uint16_t server_port);
 
 /*
  * The two ends of a frame whose side is @service_port; @service as for pm_tally_event, and without

@@ -32,25 +32,25 @@ static void count_no_port(struct pm_meter *meter, enum pm_verdict verdict, uint8
 						  .ip_protocol = protocol });
 }
 
-PM_OUT_OF_LINE void pm_meter_catch_up(struct pm_meter *meter)
+/* Takes the entry and item behind the last ones, which are filled, for noted. */
+static inline void noted(struct pm_meter *meter)
 {
-	pm_tally_ports(meter->tally, meter->ahead, meter->n_ahead);
-	meter->n_ahead = 0;
-}
-
-/* The entry stands behind those that wait to be counted, and joins them. */
-static inline void count_ahead(struct pm_meter *meter, const struct pm_tally_entry *entry)
-{
-	pm_tally_prefetch(meter->tally, (enum pm_transport)entry->transport, entry->src_port,
-			  entry->dst_port);
-	if (++meter->n_ahead == AHEAD)
+	if (++meter->n_items < meter->room)
+		return;
+	if (meter->full)
+		meter->full(meter->full_ctx);
+	else
 		pm_meter_catch_up(meter);
 }
 
-static inline void count_ports(struct pm_meter *meter, const struct pm_tally_entry *entry)
+/* An entry that is decided already. */
+static void count_ports(struct pm_meter *meter, const struct pm_tally_entry *entry)
 {
-	meter->ahead[meter->n_ahead] = *entry;
-	count_ahead(meter, entry);
+	pm_meter_decide(meter, meter);
+	meter->entries[meter->n_items] = *entry;
+	meter->items[meter->n_items].brief = 0;
+	meter->n_decided++;
+	noted(meter);
 }
 
 /* The same by endpoint, where that is wanted, of a packet between these addresses. */
@@ -274,6 +274,7 @@ static PM_OUT_OF_LINE void count_fully(struct pm_meter *meter, const struct pm_f
 	struct pm_packet packet, carrier;
 	struct pm_tally_entry entry;
 
+	pm_meter_decide(meter, meter);
 	decode(meter, frame, &packet, &carrier);
 	pm_tally_frame(meter->tally, packet.ip_version, frame->wire);
 	switch (packet.verdict) {
@@ -327,31 +328,54 @@ static inline bool is_enough(const struct pm_meter *meter, pm_brief brief)
 	return brief && !meter->wholly && !may_be_tunnel(meter, brief);
 }
 
-/* Where the entry's frame has a brief. False: it takes the general way all the same. */
-static PM_INLINE bool count_brief(struct pm_meter *meter, const struct pm_frame *frame,
-				  pm_brief brief)
+/*
+ * Notes a frame that has a brief; with @kept its bytes stay where they are until it is counted.
+ * False: it takes the general way all the same.
+ */
+static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *frame,
+				 pm_brief brief, bool kept)
 {
-	struct pm_tally_entry *entry = &meter->ahead[meter->n_ahead];
+	struct pm_tally_entry *entry = &meter->entries[meter->n_items];
+	struct pm_item *item = &meter->items[meter->n_items];
 
 	if (!is_enough(meter, brief))
 		return false;
 	fill_entry(entry, meter->key, brief, frame->bytes, frame->wire);
 	entry->decision = pm_learner_glance(meter->classes, brief, frame->number);
+	item->brief = brief;
+	item->time_ns = frame->time_ns;
+	item->number = frame->number;
+	item->bytes = frame->bytes;
+	if (!kept) {
+		uint8_t *head = meter->heads + meter->n_items * HEAD;
+
+		/* of a size that is known here it is a few moves */
+		if (frame->held >= HEAD)
+			memcpy(head, frame->bytes, HEAD);
+		else
+			memcpy(head, frame->bytes, frame->held);
+		item->bytes = head;
+	}
 	if (entry->decision.rung == PM_RUNG_N) {
 		if (pm_side_asks(meter->rules, brief))
 			return false;
-		entry->decision = decide_brief(meter, brief, frame->bytes, entry, frame->number,
-					       frame->time_ns);
+		pm_learner_fetch(meter->asked, brief, entry->src_host, entry->dst_host);
+		meter->shown[meter->n_shown++] = (uint16_t)meter->n_items;
 	}
 	pm_tally_frame(meter->tally, pm_brief_ip_version(brief), frame->wire);
-	count_ahead(meter, entry);
+	if (!kept)
+		pm_tally_prefetch(meter->tally, (enum pm_transport)entry->transport,
+				  entry->src_port, entry->dst_port);
 	return true;
 }
 
 static PM_OUT_OF_LINE void count_slowly(struct pm_meter *meter, const struct pm_frame *frame)
 {
-	if (!count_brief(meter, frame,
-			 pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire)))
+	pm_brief brief = pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire);
+
+	if (note_brief(meter, frame, brief, false))
+		noted(meter);
+	else
 		count_fully(meter, frame);
 }
 
@@ -364,132 +388,179 @@ void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 	if (meter->ethernet)
 		quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
 	/* Of these the compiler knows where the addresses are. */
-	if (!quick || !count_brief(meter, frame, quick))
+	if (quick && note_brief(meter, frame, quick, false))
+		noted(meter);
+	else
 		count_slowly(meter, frame);
 }
 
 /* Notes a packet for its turn; what has no ports and no fragments is counted at once. */
-static PM_OUT_OF_LINE void note_fully(struct pm_meter *helper, struct pm_item *item,
-				      const struct pm_frame *frame)
+static PM_OUT_OF_LINE void note_fully(struct pm_meter *helper, const struct pm_frame *frame)
 {
 	struct pm_general *general = &helper->generals[helper->n_generals];
 	struct pm_packet *packet = &general->packet;
 
 	decode(helper, frame, packet, &general->carrier);
+	general->frame = (struct pm_fragment_frame){ frame->number, frame->time_ns, frame->wire };
+	general->link = link_of(helper, frame->bytes);
+	general->before = helper->n_items;
 	pm_tally_frame(helper->tally, packet->ip_version, frame->wire);
 	if (packet->verdict == PM_VERDICT_PORTS) {
-		item->entry = entry_of_packet(helper, packet, frame->wire);
-	} else if (packet->verdict != PM_VERDICT_FRAGMENT) {
+		helper->entries[helper->n_items] = entry_of_packet(helper, packet, frame->wire);
+		helper->items[helper->n_items].brief = 0;
+		helper->shown[helper->n_shown++] = (uint16_t)helper->n_items;
+		helper->n_generals++;
+		noted(helper);
+		return;
+	}
+	if (packet->verdict != PM_VERDICT_FRAGMENT) {
 		count_no_port(helper, (enum pm_verdict)packet->verdict, packet->ip_protocol,
-			      &(struct pm_fragment_frame){ frame->number, frame->time_ns,
-							   frame->wire });
+			      &general->frame);
 		if (!((packet->notes | general->carrier.notes) & PM_NOTE_FIRST_FRAGMENT))
 			return;
 	}
-	item->entry.wire = frame->wire;
 	helper->n_generals++;
-	helper->n_items++;
 }
 
 void pm_meter_note(void *ctx, const struct pm_frame *frame)
 {
 	struct pm_meter *helper = ctx;
-	struct pm_decision decision = { .rung = PM_RUNG_N };
-	struct pm_item *item;
-	pm_brief brief;
+	pm_brief quick = 0;
 
 	begin(helper, frame);
-	if (helper->n_items == ITEMS_MAX || helper->n_generals == GENERALS_MAX)
+	if (helper->n_generals == GENERALS_MAX)
 		helper->full(helper->full_ctx);
 	if (helper->n_items == 0)
 		helper->generation = pm_learner_generation(helper->asked);
-	brief = pm_packet_brief(helper->link, frame->bytes, frame->held, frame->wire);
-	if (!is_enough(helper, brief))
-		brief = 0;
-	if (brief)
-		decision = pm_learner_glance(helper->classes, brief, frame->number);
-	if (decision.rung == PM_RUNG_N && brief && pm_side_asks(helper->rules, brief))
-		brief = 0;
-	item = &helper->items[helper->n_items];
-	item->brief = brief;
-	item->bytes = frame->bytes;
-	item->time_ns = frame->time_ns;
-	item->number = frame->number;
-	if (!brief) {
-		note_fully(helper, item, frame);
+	if (helper->ethernet)
+		quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
+	if (quick && note_brief(helper, frame, quick, true)) {
+		noted(helper);
 		return;
 	}
-	fill_entry(&item->entry, helper->key, brief, frame->bytes, frame->wire);
-	item->entry.decision = decision;
-	pm_tally_frame(helper->tally, pm_brief_ip_version(brief), frame->wire);
-	helper->n_items++;
+	quick = pm_packet_brief(helper->link, frame->bytes, frame->held, frame->wire);
+	if (note_brief(helper, frame, quick, true))
+		noted(helper);
+	else
+		note_fully(helper, frame);
 }
 
-/* In turn: a packet that took the general way. */
-static void decide_general(struct pm_meter *meter, const struct pm_meter *helper,
-			   struct pm_item *item, const struct pm_general *general)
+/* In turn: what came before the item @i, and the item itself if it is a general one. */
+static const struct pm_general *decide_generals(struct pm_meter *meter, struct pm_meter *helper,
+						const struct pm_general *general, size_t i)
 {
-	const struct pm_packet *packet = &general->packet;
-	struct pm_fragment_frame frame = { item->number, item->time_ns, item->entry.wire };
+	const struct pm_general *end = helper->generals + helper->n_generals;
 
-	switch (packet->verdict) {
-	case PM_VERDICT_PORTS:
-		item->entry.decision =
-			decide_packet(meter, packet, &general->carrier, &item->entry,
-				      link_of(helper, item->bytes), &frame);
-		break;
-	case PM_VERDICT_FRAGMENT:
-		count_later(meter, packet, &general->carrier, &frame);
-		break;
-	default:
-		remember(meter, packet, packet, frame.time_ns, 0);
-		remember(meter, &general->carrier, packet, frame.time_ns, 0);
-		break;
+	for (; general < end && general->before <= i; general++) {
+		const struct pm_packet *packet = &general->packet;
+		struct pm_tally_entry *entry = &helper->entries[general->before];
+
+		switch (packet->verdict) {
+		case PM_VERDICT_PORTS:
+			entry->decision = decide_packet(meter, packet, &general->carrier, entry,
+							general->link, &general->frame);
+			break;
+		case PM_VERDICT_FRAGMENT:
+			count_later(meter, packet, &general->carrier, &general->frame);
+			break;
+		default:
+			remember(meter, packet, packet, general->frame.time_ns, 0);
+			remember(meter, &general->carrier, packet, general->frame.time_ns, 0);
+			break;
+		}
 	}
+	return general;
 }
 
+/* In turn: a frame that has a brief. */
+static void decide_item(struct pm_meter *meter, const struct pm_item *item,
+			struct pm_tally_entry *entry)
+{
+	/* What has been learned since it was noted may concern it. */
+	if (entry->decision.rung != PM_RUNG_N)
+		entry->decision = pm_learner_glance(meter->classes, item->brief, item->number);
+	if (entry->decision.rung == PM_RUNG_N)
+		entry->decision = decide_brief(meter, item->brief, item->bytes, entry, item->number,
+					       item->time_ns);
+}
+
+/*
+ * As long as nothing is learned, only those are looked at that were to be shown; from then on, all
+ * that come behind.
+ */
 void pm_meter_decide(struct pm_meter *meter, struct pm_meter *helper)
 {
 	const struct pm_general *general = helper->generals;
+	size_t i = helper->n_decided, shown = 0;
 
 	meter->told = helper->tally;
-	for (size_t i = 0; i < helper->n_items; i++) {
-		struct pm_item *item = &helper->items[i];
-		struct pm_decision *decision = &item->entry.decision;
-
-		if (!item->brief) {
-			decide_general(meter, helper, item, general++);
-			continue;
+	while (i < helper->n_items) {
+		if (pm_learner_generation(meter->learner) == helper->generation) {
+			while (shown < helper->n_shown && helper->shown[shown] < i)
+				shown++;
+			if (shown == helper->n_shown)
+				break;
+			i = helper->shown[shown];
 		}
-		/* What has been learned since it was noted may concern it. */
-		if (decision->rung != PM_RUNG_N &&
-		    pm_learner_generation(meter->learner) != helper->generation)
-			*decision = pm_learner_glance(meter->classes, item->brief, item->number);
-		if (decision->rung == PM_RUNG_N)
-			*decision = decide_brief(meter, item->brief, item->bytes, &item->entry,
-						 item->number, item->time_ns);
+		if (helper->n_generals)
+			general = decide_generals(meter, helper, general, i);
+		if (helper->items[i].brief)
+			decide_item(meter, &helper->items[i], &helper->entries[i]);
+		i++;
 	}
+	if (helper->n_generals)
+		decide_generals(meter, helper, general, helper->n_items);
+	pm_meter_count_events(meter);
+	helper->n_decided = helper->n_items;
+	helper->n_shown = 0;
+	helper->generation = pm_learner_generation(meter->learner);
 	meter->told = meter->tally;
 }
 
 void pm_meter_count(struct pm_meter *helper)
 {
-	const struct pm_general *general = helper->generals;
+	struct pm_tally *tally = helper->tally;
+	size_t n = helper->n_items, fetched = 0;
 
-	for (size_t i = 0; i < helper->n_items; i++) {
-		const struct pm_item *item = &helper->items[i];
-		const struct pm_packet *packet;
+	for (size_t i = 0; i < n; i += AHEAD) {
+		size_t end = n - i < AHEAD ? n : i + AHEAD;
 
-		if (item->brief) {
-			count_ports(helper, &item->entry);
-			continue;
-		}
-		packet = &(general++)->packet;
-		if (packet->verdict != PM_VERDICT_PORTS)
-			continue;
-		count_ports(helper, &item->entry);
-		count_endpoint(helper, &item->entry, packet->ip_version, &packet->src,
-			       &packet->dst);
+		for (; fetched < n && fetched < end + AHEAD; fetched++)
+			pm_tally_prefetch(tally,
+					  (enum pm_transport)helper->entries[fetched].transport,
+					  helper->entries[fetched].src_port,
+					  helper->entries[fetched].dst_port);
+		pm_tally_ports(tally, helper->entries + i, end - i);
 	}
-	helper->n_items = helper->n_generals = 0;
+	for (size_t i = 0; i < helper->n_generals; i++) {
+		const struct pm_packet *packet = &helper->generals[i].packet;
+
+		if (packet->verdict == PM_VERDICT_PORTS)
+			count_endpoint(helper, &helper->entries[helper->generals[i].before],
+				       packet->ip_version, &packet->src, &packet->dst);
+	}
+	helper->n_items = helper->n_decided = helper->n_generals = 0;
+}
+
+void pm_meter_catch_up(struct pm_meter *meter)
+{
+	pm_meter_decide(meter, meter);
+	pm_tally_ports(meter->tally, meter->entries, meter->n_items);
+	meter->n_items = meter->n_decided = 0;
+}
+
+int pm_meter_make_room(struct pm_meter *meter, size_t room, bool kept)
+{
+	meter->room = room;
+	meter->entries = malloc(room * sizeof *meter->entries);
+	meter->items = malloc(room * sizeof *meter->items);
+	meter->shown = malloc(room * sizeof *meter->shown);
+	if (kept)
+		meter->generals = malloc(GENERALS_MAX * sizeof *meter->generals);
+	else
+		meter->heads = calloc(room, HEAD);
+	if (!meter->entries || !meter->items || !meter->shown ||
+	    (!meter->generals && !meter->heads))
+		return PM_E_MEMORY;
+	return PM_OK;
 }

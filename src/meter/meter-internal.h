@@ -11,10 +11,12 @@
 #define TALLIES_MAX 4
 #define WAITING_MAX 2
 /*
- * Frames that are decided before the first of them is counted, while its counters are being
- * fetched.
+ * Frames that are noted before the first of them is decided, while what is remembered of them and
+ * their counters are being fetched.
  */
-#define AHEAD 16
+#define AHEAD 32
+/* What is kept of each until then: all that stands before the ports, as far as it has a brief. */
+#define HEAD 64
 
 /* What the first frame or moment of an interval says of its start. */
 enum start {
@@ -28,18 +30,26 @@ enum start {
 /* The same for those that take the general way: a packet is larger than a brief. */
 #define GENERALS_MAX 2048
 
-/* A frame that a helper has noted: all that is left to do with it. */
+/* A frame that has been noted; beside its entry, what it takes to decide about it. */
 struct pm_item {
-	struct pm_tally_entry entry; /* PM_RUNG_N as rung: not decided yet */
-	pm_brief brief;              /* 0: a general frame, the next one */
+	pm_brief brief; /* 0: a general frame; decided already, or by one of the generals */
 	const uint8_t *bytes;
 	int64_t time_ns;
 	uint64_t number;
 };
 
+/* What a conversation has done, to be counted. */
+struct pm_noted_event {
+	uint16_t port; /* the service's */
+	uint8_t transport, event;
+};
+
 /* What a packet means that has no brief. */
 struct pm_general {
 	struct pm_packet packet, carrier;
+	struct pm_fragment_frame frame;
+	const uint8_t *link; /* where its Ethernet source address stands; NULL: it has none */
+	size_t before;       /* the item that it is, or that it came before */
 };
 
 struct pm_meter {
@@ -71,22 +81,26 @@ struct pm_meter {
 
 	/*
 	 * Frames with ports that are in the totals already, but not yet in the counters of their
-	 * ports.
+	 * ports; the first @n_decided are decided.
 	 */
-	struct pm_tally_entry ahead[AHEAD];
-	size_t n_ahead;
+	struct pm_tally_entry *entries;
+	struct pm_item *items;
+	uint16_t *shown; /* those that are to be shown to the learner, whatever it learns meanwhile */
+	size_t room, n_items, n_decided, n_shown;
+	uint8_t *heads; /* of the items, HEAD bytes each; NULL: their bytes stay where they are */
 
 	/*
-	 * One that helps another has neither fragments nor a learner of its own: it notes, and what
-	 * it has noted is decided in turn. NULL: it helps nobody.
+	 * One that helps another has neither fragments nor a learner of its own: what it has noted
+	 * is decided in turn. NULL: it helps nobody.
 	 */
 	const struct pm_learner *asked;
 	uint32_t generation; /* of the learner, before the first item was noted */
-	struct pm_item *items;
 	struct pm_general *generals;
-	size_t n_items, n_generals;
+	size_t n_generals;
 	void (*full)(void *ctx); /* there is no room to note more */
 	void *full_ctx;
+	struct pm_noted_event events[AHEAD]; /* while their counters are being fetched */
+	size_t n_events;
 	bool absorbed; /* what its tally holds has been added to another */
 
 	pthread_mutex_t lock;                      /* of all below */
@@ -114,8 +128,15 @@ static inline void pm_meter_note_time(struct pm_meter *meter, int64_t time_ns)
  * (docs/format.md, "Intervals"). A late frame belongs elsewhere and moves no bound.
  */
 void pm_meter_find_interval(struct pm_meter *meter, int64_t time_ns);
-/* Counts what was decided ahead. Before anything looks at the counters. */
+/* Decides and counts what has been noted. Before anything looks at the counters. */
 void pm_meter_catch_up(struct pm_meter *meter);
+/* Counts the events that have been told, in the tally that they were told for. */
+void pm_meter_count_events(struct pm_meter *meter);
+/*
+ * For so many frames to be noted; @kept: their bytes stay where they are until they are counted.
+ * PM_E_MEMORY or 0; freed with the meter.
+ */
+int pm_meter_make_room(struct pm_meter *meter, size_t room, bool kept);
 /* For the fragment table: counts a later one as its first was; without one it is an orphan. */
 void pm_meter_count_fragment(void *meter, const struct pm_fragment_frame *frame,
 			     const struct pm_fragment_origin *origin);

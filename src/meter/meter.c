@@ -36,9 +36,28 @@ static void on_event(void *ctx, const struct pm_evidence *evidence)
 {
 	struct pm_meter *meter = ctx;
 
-	pm_tally_event(meter->told, (enum pm_transport)evidence->transport, evidence->server_port,
-		       service_of(meter, evidence), (enum pm_event)evidence->event);
-	pm_watch_event(meter->watch, meter->rules, evidence);
+	enum pm_event event = (enum pm_event)evidence->event;
+	enum pm_transport transport = (enum pm_transport)evidence->transport;
+	uint16_t service = service_of(meter, evidence);
+
+	if (service == 0 && meter->n_events < AHEAD) {
+		pm_tally_event_fetch(meter->told, transport, evidence->server_port);
+		meter->events[meter->n_events++] = (struct pm_noted_event){
+			evidence->server_port, evidence->transport, evidence->event
+		};
+	} else {
+		pm_tally_event(meter->told, transport, evidence->server_port, service, event);
+	}
+	if (pm_watch_cares(event, evidence->transport, evidence->client_port))
+		pm_watch_event(meter->watch, meter->rules, evidence);
+}
+
+void pm_meter_count_events(struct pm_meter *meter)
+{
+	for (size_t i = 0; i < meter->n_events; i++)
+		pm_tally_event(meter->told, (enum pm_transport)meter->events[i].transport,
+			       meter->events[i].port, 0, (enum pm_event)meter->events[i].event);
+	meter->n_events = 0;
 }
 
 static void on_anomaly(void *ctx, enum pm_anomaly anomaly, const struct pm_evidence *evidence)
@@ -67,6 +86,7 @@ static int learner_make(struct pm_meter *meter)
 	r = pm_learner_new(&options, meter->rules, &meter->learner);
 	if (r == PM_OK)
 		meter->classes = pm_learner_classes(meter->learner);
+	meter->asked = meter->learner;
 	return r;
 }
 
@@ -121,6 +141,8 @@ int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_m
 	fragments.ctx = meter;
 	r = pm_fragments_new(&fragments, &meter->fragments);
 	if (r == PM_OK)
+		r = pm_meter_make_room(meter, AHEAD, false);
+	if (r == PM_OK)
 		r = learner_make(meter);
 	if (r == PM_OK)
 		r = watch_make(meter);
@@ -148,7 +170,10 @@ void pm_meter_free(struct pm_meter *meter)
 	pm_fragments_free(meter->fragments);
 	pm_learner_free(meter->learner);
 	pm_watch_free(meter->watch);
+	free(meter->entries);
 	free(meter->items);
+	free(meter->shown);
+	free(meter->heads);
 	free(meter->generals);
 	pm_rules_unref(meter->next_rules);
 	pm_rules_unref(meter->rules);
@@ -236,8 +261,9 @@ static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bo
 	struct pm_learner_lost lost;
 
 	pm_fragments_flush(meter->fragments);
-	pm_learner_close(meter->learner, end, last);
 	pm_meter_catch_up(meter);
+	pm_learner_close(meter->learner, end, last);
+	pm_meter_count_events(meter);
 	pm_fragments_given_up(meter->fragments, &datagrams, &fragments);
 	tally->given_up.fragment_datagrams += datagrams;
 	tally->given_up.fragment_frames += fragments;
@@ -498,9 +524,7 @@ int pm_meter_new_helper(const struct pm_meter *meter, void (*full)(void *ctx), v
 	helper->full = full;
 	helper->full_ctx = ctx;
 	pthread_mutex_init(&helper->lock, NULL);
-	helper->items = malloc(ITEMS_MAX * sizeof *helper->items);
-	helper->generals = malloc(GENERALS_MAX * sizeof *helper->generals);
-	if (!helper->items || !helper->generals ||
+	if (pm_meter_make_room(helper, ITEMS_MAX, true) < 0 ||
 	    tally_make(meter, &helper->tally) < 0) {
 		pm_meter_free(helper);
 		return PM_E_MEMORY;
@@ -535,7 +559,6 @@ void pm_meter_absorb(struct pm_meter *meter, struct pm_meter *helper)
 
 	if (helper->absorbed || pm_tally_totals(tally).packets == 0)
 		return;
-	pm_meter_catch_up(helper);
 	/* Part of the same interval, which it neither extends nor joins as one more. */
 	tally->merged = 0;
 	tally->interval.start_ns = PM_TIME_MAX;

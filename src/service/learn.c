@@ -392,14 +392,27 @@ static void tell(const struct pm_learner *learner, enum pm_event event,
 	uint16_t src_port = pm_brief_src_port(sight->brief);
 	uint16_t dst_port = pm_brief_dst_port(sight->brief);
 	bool to = client_is_src != turned; /* the frame goes to the service */
+	uint8_t transport = pm_brief_transport(sight->brief);
 	struct pm_evidence evidence;
 
 	if (!learner->options.event)
 		return;
+	if (!pm_watch_cares(event, transport, to ? src_port : dst_port) &&
+	    !pm_rules_scoped(learner->rules, (enum pm_transport)transport,
+			     to ? dst_port : src_port)) {
+		/* no more of it is looked at */
+		evidence.ip_version = 0;
+		evidence.event = (uint8_t)event;
+		evidence.transport = transport;
+		evidence.client_port = to ? src_port : dst_port;
+		evidence.server_port = to ? dst_port : src_port;
+		learner->options.event(learner->options.ctx, &evidence);
+		return;
+	}
 	evidence = (struct pm_evidence){
 		.event = (uint8_t)event,
 		.ip_version = version,
-		.transport = pm_brief_transport(sight->brief),
+		.transport = transport,
 		.link_known = sight->link != NULL,
 		.client_port = to ? src_port : dst_port,
 		.server_port = to ? dst_port : src_port,
@@ -752,7 +765,8 @@ static bool is_passed_over(struct pm_learner *learner)
 	if (++learner->weak == STRETCH) {
 		uint32_t looked_at = learner->flooded ? STRETCH / STRANGERS : STRETCH;
 
-		learner->flooded = learner->strangers > looked_at / 8 * 7;
+		__atomic_store_n(&learner->flooded, learner->strangers > looked_at / 8 * 7,
+				 __ATOMIC_RELAXED);
 		learner->weak = learner->strangers = 0;
 	}
 	return learner->flooded && learner->weak % STRANGERS != 0;
@@ -927,6 +941,30 @@ struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm
 const uint8_t *pm_learner_classes(const struct pm_learner *learner)
 {
 	return learner->classes;
+}
+
+void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t src_host,
+		      uint64_t dst_host)
+{
+	uint8_t transport = pm_brief_transport(brief);
+	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
+	struct ends ends = { pm_endpoint_hash(src_host, transport, src_port),
+			     pm_endpoint_hash(dst_host, transport, dst_port) };
+
+	if (is_udp(transport)) {
+		__builtin_prefetch(pair_line(learner, pair_tag(ends)), 1);
+	} else {
+		__builtin_prefetch(words_line(&learner->endpoints, ends.src));
+		__builtin_prefetch(words_line(&learner->endpoints, ends.dst));
+	}
+	if (__atomic_load_n(&learner->flooded, __ATOMIC_RELAXED) ||
+	    is_strong_port(learner, transport, src_port) ||
+	    is_strong_port(learner, transport, dst_port))
+		return;
+	__builtin_prefetch(words_line(&learner->callers, ends.src ^ dst_host), 1);
+	__builtin_prefetch(words_line(&learner->callers, ends.dst ^ src_host), 1);
+	__builtin_prefetch(words_line(&learner->hosts, pm_endpoint_hash(src_host, 0, 0)));
+	__builtin_prefetch(words_line(&learner->hosts, pm_endpoint_hash(dst_host, 0, 0)));
 }
 
 uint32_t pm_learner_generation(const struct pm_learner *learner)

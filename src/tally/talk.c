@@ -188,6 +188,14 @@ void pm_tally_event(struct pm_tally *tally, enum pm_transport transport, uint16_
 	cells_add(&talk->services, (size_t)transport * talk->n_services + service, &one);
 }
 
+void pm_tally_event_fetch(const struct pm_tally *tally, enum pm_transport transport,
+			  uint16_t server_port)
+{
+	if (tally->talk)
+		__builtin_prefetch(
+			&tally->talk->ports.cells[(size_t)transport * PM_PORTS + server_port], 1);
+}
+
 /* Its place in the table, or the free one where it belongs. */
 static struct peers *peers_place(const struct pm_talk *talk, struct peers *table, size_t places,
 				 uint32_t key)

@@ -415,20 +415,50 @@ _Static_assert(PM_SIDE_NONE >> 1 == 0 && PM_SIDE_SRC >> 1 == 0 && PM_SIDE_DST >>
 		       PM_SIDE_BOTH >> 1 == 1,
 	       "count() takes a side apart");
 
+/* Entries that are counted at a time, while what the filter holds of them is being fetched. */
+#define BATCH 32
+
 /*
- * Whether an end has been met. The filter has two places for each, and only says "already", so what
- * falls out of it costs time alone.
+ * Who has been served by whom: two words for each frame, of an address, of what serves, and of
+ * whether it is that; 0: nobody knows. The filter only says "already", so what falls out of it costs
+ * time alone.
  */
-static inline bool is_met(uint64_t *filter, uint64_t end)
+struct ends {
+	uint64_t client, server;
+};
+
+static inline uint64_t *filter_line(const struct pm_tally *tally, uint64_t end)
 {
 	/* an odd number near 2^64 divided by the golden ratio */
-	uint64_t *seen = &filter[end * UINT64_C(0x9e3779b97f4a7c15) >> (65 - PM_TALK_SEEN_BITS) << 1];
+	return &tally->seen[end * UINT64_C(0x9e3779b97f4a7c15) >> (65 - PM_TALK_SEEN_BITS) << 1];
+}
+
+/* Two places for each. */
+static inline bool is_met(const struct pm_tally *tally, uint64_t end)
+{
+	uint64_t *seen = filter_line(tally, end);
 
 	if (seen[0] == end || seen[1] == end)
 		return true;
 	seen[1] = seen[0];
 	seen[0] = end;
 	return false;
+}
+
+static inline struct ends ends_of(const struct pm_tally_entry *entry)
+{
+	bool from = entry->decision.side == PM_SIDE_SRC;
+	uint64_t what = (uint64_t)entry->transport << 17 | (uint64_t)side_port(entry) << 1;
+
+	/* Below those rungs there is no label. */
+	if (entry->decision.rung >= PM_RUNG_EPHEMERAL || entry->decision.side == PM_SIDE_BOTH ||
+	    !entry->src_host)
+		return (struct ends){ 0, 0 };
+	/* odd numbers near 2^64 divided by the roots of 2 and 3 */
+	what *= UINT64_C(0xb504f333f9de6485);
+	what += entry->decision.service * UINT64_C(0x93cd3a2c8198e269);
+	return (struct ends){ (from ? entry->dst_host : entry->src_host) ^ what,
+			      (from ? entry->src_host : entry->dst_host) ^ ~what };
 }
 
 static PM_OUT_OF_LINE void meet(struct pm_tally *tally, const struct pm_tally_entry *entry)
@@ -441,33 +471,28 @@ static PM_OUT_OF_LINE void meet(struct pm_tally *tally, const struct pm_tally_en
 		       entry->decision.service, from ? dst : src, from ? src : dst);
 }
 
-/* Who has been served by whom. An end is an address, what serves, and whether it is that. */
-static inline void count_ends(struct pm_tally *tally, const struct pm_tally_entry *entry)
+static void count_batch(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n)
 {
-	bool from = entry->decision.side == PM_SIDE_SRC, met;
-	uint64_t what = (uint64_t)entry->transport << 17 | (uint64_t)side_port(entry) << 1;
-	uint64_t client = from ? entry->dst_host : entry->src_host;
-	uint64_t server = from ? entry->src_host : entry->dst_host;
+	struct ends ends[BATCH];
 
-	/* odd numbers near 2^64 divided by the roots of 2 and 3 */
-	what *= UINT64_C(0xb504f333f9de6485);
-	what += entry->decision.service * UINT64_C(0x93cd3a2c8198e269);
-	met = is_met(tally->seen, client ^ what);
-	met &= is_met(tally->seen, server ^ ~what);
-	if (!met)
-		meet(tally, entry);
+	for (size_t i = 0; tally->seen && i < n; i++) {
+		ends[i] = ends_of(&entries[i]);
+		__builtin_prefetch(filter_line(tally, ends[i].client), 1);
+		__builtin_prefetch(filter_line(tally, ends[i].server), 1);
+	}
+	for (size_t i = 0; i < n; i++)
+		count(tally, &entries[i]);
+	for (size_t i = 0; tally->seen && i < n; i++)
+		if (ends[i].client && !(is_met(tally, ends[i].client) & is_met(tally, ends[i].server)))
+			meet(tally, &entries[i]);
+	for (size_t i = 0; tally->scoped && i < n; i++)
+		note_scoped(tally, &entries[i]);
 }
 
 void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		count(tally, &entries[i]);
-	/* Below those rungs there is no label. */
-	for (size_t i = 0; tally->seen && i < n; i++)
-		if (entries[i].decision.rung < PM_RUNG_EPHEMERAL && entries[i].src_host)
-			count_ends(tally, &entries[i]);
-	for (size_t i = 0; tally->scoped && i < n; i++)
-		note_scoped(tally, &entries[i]);
+	for (size_t i = 0; i < n; i += BATCH)
+		count_batch(tally, entries + i, n - i < BATCH ? n - i : BATCH);
 }
 
 static void count_less(struct pm_count *from, struct pm_count less)

@@ -218,7 +218,8 @@ static void without_room_a_set_is_lost_and_stays_so(void **state)
 	assert_true(pm_set_count(&set).given_up);
 	pm_set_add(&room.store, &set, odds[0], 1);
 	assert_false(pm_set_count(&set).known);
-	/* What it held serves others. */
+	/* What it held serves others: half of the slab. */
+	assert_non_null(pm_store_take(&room.store, PM_STORE_MOST - 1));
 	pm_set_add(&room.store, &other, odds[0], 1);
 	assert_int_equal(pm_set_count(&other).count, 1);
 	/* Nobody knows what a lost part held. */

@@ -130,7 +130,8 @@ static struct pm_record *talking_record_new(const struct pm_source *source)
 	record->talk = true;
 	for (size_t i = 0; i < record->n_ports; i++) {
 		record->ports[i].talk = record->ports[i].as_service.packets > 0;
-		record->ports[i].sessions = record->ports[i].talk;
+		record->ports[i].sessions =
+			record->ports[i].talk && record->ports[i].transport != PM_TRANSPORT_SCTP;
 	}
 	for (size_t i = 0; i < record->n_services; i++) {
 		struct pm_service_row *row = &record->services[i];
@@ -417,6 +418,8 @@ static const struct {
 } talking_members[] = {
 	{ "ports.0.sessions", "1" }, /* tcp/80 */
 	{ "ports.1.sessions", NULL }, /* a client's */
+	{ "ports.4.transport", "\"sctp\"" },
+	{ "ports.4.sessions", "0" },
 	{ "services.0.sessions", "1000" },
 	{ "services.0.clients", "4711" },
 	{ "services.0.clients_estimated", "true" },
@@ -722,7 +725,7 @@ static void rows_hold_what_conversations_were(void **state)
 		if (service)
 			member_is(values[i], "clients_estimated", "true");
 	}
-	assert_int_equal(sum_of(values, n, "port other", "sessions"), 4);
+	assert_int_equal(sum_of(values, n, "port other", "sessions"), 3);
 	assert_int_equal(sum_of(values, n, "service", "sessions"), 10000);
 	lines_free(values, n);
 }
@@ -1099,8 +1102,10 @@ static void prometheus_adds_up_and_replaces_its_file(void **state)
 
 static void prometheus_adds_up_conversations(void **state)
 {
-	static const char *const never[] = { "clients", "servers", "syn_total{interface=\"trace.pcap\","
-								   "transport=\"udp\"" };
+	static const char *const never[] = {
+		"clients", "servers", "syn_total{interface=\"trace.pcap\",transport=\"udp\"",
+		"port_sessions_total{interface=\"trace.pcap\",transport=\"udp\"" /* no metric=port */
+	};
 	struct pm_source source = plain_source();
 	struct pm_output *output = output_open(PM_FORMAT_PROMETHEUS);
 	char *page;

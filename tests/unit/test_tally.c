@@ -982,6 +982,39 @@ static void conversations_of_merged_tallies_are_those_of_all(void **state)
 	}
 }
 
+/* The larger part is what goes on; both count again afterwards, each with a filter of its own. */
+static void an_absorbed_part_that_is_larger_is_traded(void **state)
+{
+	struct pm_allowance *allowance = allowance_new(PM_ALLOWANCE_BYTES);
+	struct pm_tally *into = talk_new(allowance), *from = talk_new(allowance);
+	uint16_t id = label(PM_TRANSPORT_TCP, 80);
+	struct plain *plain = plain_new();
+
+	(void)state;
+	for (unsigned round = 0; round < 3; round++) {
+		pm_tally_peers(into, PM_TRANSPORT_TCP, 80, 0, hash_of(1), hash_of(2));
+		plain->there[PM_TRANSPORT_TCP][id][PM_ROLE_CLIENT][1] = true;
+		plain->there[PM_TRANSPORT_TCP][id][PM_ROLE_SERVER][2] = true;
+		talk_at_random(&from, 1, plain, round, 500);
+		events(from, PM_TRANSPORT_UDP, 53, 0, "a");
+		assert_int_equal(pm_tally_absorb(into, from), PM_OK);
+		distinct_as(into, plain);
+		talk_is(pm_tally_port_talk(into, PM_TRANSPORT_UDP, 53), round + 1, round + 1, 0, 0);
+		assert_int_equal(pm_tally_reset(from, rules), PM_OK);
+	}
+	assert_int_equal(pm_tally_reset(into, rules), PM_OK);
+	memset(plain, 0, sizeof *plain);
+	talk_at_random(&into, 1, plain, 1, 500);
+	distinct_as(into, plain);
+	memset(plain, 0, sizeof *plain);
+	talk_at_random(&from, 1, plain, 1, 500);
+	distinct_as(from, plain);
+	pm_tally_free(into);
+	pm_tally_free(from);
+	pm_allowance_unref(allowance);
+	free(plain);
+}
+
 static void conversations_follow_other_rules(void **state)
 {
 	struct pm_allowance *allowance = allowance_new(PM_ALLOWANCE_BYTES);
@@ -1001,6 +1034,7 @@ static void conversations_follow_other_rules(void **state)
 		pm_tally_peers(tally, PM_TRANSPORT_UDP, (uint16_t)(52 + id), 0, 7, 8);
 		talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_UDP, id), 1, 1, 0, 0);
 		assert_true(pm_tally_distinct(tally, PM_TRANSPORT_UDP, id, PM_ROLE_SERVER).known);
+		talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_UDPLITE, 0), 0, 0, 0, 0);
 	}
 	pm_tally_free(tally);
 	pm_allowance_unref(allowance);
@@ -1010,7 +1044,9 @@ static void conversations_follow_other_rules(void **state)
 static void addresses_without_room_are_given_up_and_said_to_be(void **state)
 {
 	enum { SERVICES = 3000, LINE = 32 };
-	static const size_t bounds[] = { 0, 40000, 100000, 400000 };
+	const size_t filter = sizeof(uint64_t) << PM_TALK_SEEN_BITS, some = filter + 50000;
+	const size_t bounds[] = { 0, filter + 7000, filter + 70000, 2 * filter + 400000,
+				  PM_ALLOWANCE_BYTES };
 	struct pm_allowance *plenty = allowance_new(PM_ALLOWANCE_BYTES);
 	char *text = calloc(SERVICES, LINE);
 	struct pm_rules *many;
@@ -1048,8 +1084,8 @@ static void addresses_without_room_are_given_up_and_said_to_be(void **state)
 						  : clients.given_up);
 			known += clients.known;
 		}
-		assert_true(known < SERVICES);
-		if (bounds[b] > 80000)
+		assert_int_equal(known == SERVICES, bounds[b] == PM_ALLOWANCE_BYTES);
+		if (bounds[b] > some)
 			assert_true(known > 0);
 		/* What is short in one is not known in the sum, however much room that has. */
 		for (unsigned port = 1; port <= SERVICES; port += 7)
@@ -1071,7 +1107,10 @@ static void addresses_without_room_are_given_up_and_said_to_be(void **state)
 		assert_int_equal(pm_tally_reset(tally, many), PM_OK);
 		pm_tally_peers(tally, PM_TRANSPORT_TCP, 1, 0, 1, 2);
 		assert_int_equal(number_of(tally, PM_TRANSPORT_TCP, first, PM_ROLE_CLIENT),
-				 bounds[b] > 80000);
+				 bounds[b] > some);
+		assert_int_equal(
+			pm_tally_distinct(tally, PM_TRANSPORT_TCP, first, PM_ROLE_CLIENT).given_up,
+			bounds[b] < some);
 		pm_tally_free(tally);
 		pm_allowance_unref(allowance);
 	}
@@ -1276,6 +1315,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(clients_and_servers_are_told_apart),
 	cmocka_unit_test(ends_trade_places_and_are_both_both),
 	cmocka_unit_test(conversations_of_merged_tallies_are_those_of_all),
+	cmocka_unit_test(an_absorbed_part_that_is_larger_is_traded),
 	cmocka_unit_test(conversations_follow_other_rules),
 	cmocka_unit_test(addresses_without_room_are_given_up_and_said_to_be),
 	cmocka_unit_test(anomalies_count_by_facet_with_their_first_as_example),
