@@ -382,13 +382,20 @@ PM_API void pm_tally_event_fetch(const struct pm_tally *tally, enum pm_transport
 				 uint16_t server_port);
 
 /*
- * The two ends of a frame whose side is @service_port; @service as for pm_tally_event, and without
- * a label nothing is counted. Hashes are keyed ones of addresses, with one key for all tallies that
- * are merged.
+ * An end of a frame whose side is @service_port; @service as for pm_tally_event, and without a label
+ * nothing is counted. @hash is a keyed one of the address, good in every bit, with one key for all
+ * tallies that are merged.
  */
-PM_API void pm_tally_peers(struct pm_tally *tally, enum pm_transport transport,
-			   uint16_t service_port, uint16_t service, uint64_t client_hash,
-			   uint64_t server_hash);
+PM_API void pm_tally_peer(struct pm_tally *tally, enum pm_transport transport,
+			  uint16_t service_port, uint16_t service, enum pm_role role,
+			  uint64_t hash);
+static inline void pm_tally_peers(struct pm_tally *tally, enum pm_transport transport,
+				  uint16_t service_port, uint16_t service, uint64_t client_hash,
+				  uint64_t server_hash)
+{
+	pm_tally_peer(tally, transport, service_port, service, PM_ROLE_CLIENT, client_hash);
+	pm_tally_peer(tally, transport, service_port, service, PM_ROLE_SERVER, server_hash);
+}
 
 /* What has been counted; nothing where conversations are not. */
 PM_API struct pm_talk_count pm_tally_port_talk(const struct pm_tally *tally,

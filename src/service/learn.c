@@ -461,8 +461,12 @@ static inline bool is_strong(uint8_t class, uint16_t port)
 /* The same where the class is not at hand, or does not say it. */
 static bool is_strong_port(const struct pm_learner *learner, uint8_t transport, uint16_t port)
 {
-	struct pm_label label = learner->rules->labels[transport][port];
+	uint8_t class = learner->rules->classes[transport][port];
+	struct pm_label label;
 
+	if (class != PM_CLASS_ASK)
+		return is_strong(class, port);
+	label = learner->rules->labels[transport][port];
 	return label.service && is_strong(PM_CLASS(label.priority), port);
 }
 
@@ -954,8 +958,10 @@ void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t
 	if (is_udp(transport)) {
 		__builtin_prefetch(pair_line(learner, pair_tag(ends)), 1);
 	} else {
-		__builtin_prefetch(words_line(&learner->endpoints, ends.src));
-		__builtin_prefetch(words_line(&learner->endpoints, ends.dst));
+		if (class_at(learner, src_port) & PM_CLASS_HOT)
+			__builtin_prefetch(words_line(&learner->endpoints, ends.src));
+		if (class_at(learner, dst_port) & PM_CLASS_HOT)
+			__builtin_prefetch(words_line(&learner->endpoints, ends.dst));
 	}
 	if (__atomic_load_n(&learner->flooded, __ATOMIC_RELAXED) ||
 	    is_strong_port(learner, transport, src_port) ||

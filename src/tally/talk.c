@@ -57,19 +57,20 @@ static void cells_clear(struct cells *cells)
 	cells->n_used = 0;
 }
 
-static void cells_add(struct cells *cells, size_t at, const struct pm_talk_count *more)
+/* A cell that will count something. */
+static struct pm_talk_count *cells_use(struct cells *cells, size_t at)
 {
 	struct pm_talk_count *cell = &cells->cells[at];
 
 	if (!(cell->sessions | cell->attempts | cell->refused | cell->unanswered))
 		cells->used[cells->n_used++] = (uint32_t)at;
-	pm_talk_add(cell, more);
+	return cell;
 }
 
 static void cells_merge(struct cells *into, const struct cells *from)
 {
 	for (uint32_t i = 0; i < from->n_used; i++)
-		cells_add(into, from->used[i], &from->cells[from->used[i]]);
+		pm_talk_add(cells_use(into, from->used[i]), &from->cells[from->used[i]]);
 }
 
 static void peers_clear(struct pm_talk *talk)
@@ -169,23 +170,38 @@ static bool has_handshake(enum pm_transport transport)
 	return transport != PM_TRANSPORT_UDP && transport != PM_TRANSPORT_UDPLITE;
 }
 
+static void count(struct pm_talk_count *cell, enum pm_transport transport, enum pm_event event)
+{
+	switch (event) {
+	case PM_EVENT_ATTEMPT:
+		cell->attempts++;
+		cell->sessions += !has_handshake(transport);
+		break;
+	case PM_EVENT_SESSION:
+		cell->sessions++;
+		break;
+	case PM_EVENT_REFUSAL:
+		cell->refused++;
+		break;
+	case PM_EVENT_UNANSWERED:
+		cell->unanswered++;
+		break;
+	default:
+		break;
+	}
+}
+
 void pm_tally_event(struct pm_tally *tally, enum pm_transport transport, uint16_t server_port,
 		    uint16_t service, enum pm_event event)
 {
 	struct pm_talk *talk = tally->talk;
-	struct pm_talk_count one = {
-		.sessions = event == PM_EVENT_SESSION ||
-			    (event == PM_EVENT_ATTEMPT && !has_handshake(transport)),
-		.attempts = event == PM_EVENT_ATTEMPT,
-		.refused = event == PM_EVENT_REFUSAL,
-		.unanswered = event == PM_EVENT_UNANSWERED,
-	};
 
 	if (!talk || event == PM_EVENT_ANSWER)
 		return;
 	service = service_of(tally, transport, server_port, service);
-	cells_add(&talk->ports, (size_t)transport * PM_PORTS + server_port, &one);
-	cells_add(&talk->services, (size_t)transport * talk->n_services + service, &one);
+	count(cells_use(&talk->ports, (size_t)transport * PM_PORTS + server_port), transport, event);
+	count(cells_use(&talk->services, (size_t)transport * talk->n_services + service), transport,
+	      event);
 }
 
 void pm_tally_event_fetch(const struct pm_tally *tally, enum pm_transport transport,
@@ -260,8 +276,8 @@ static struct peers *peers_use(struct pm_talk *talk, uint32_t key)
 	return peers;
 }
 
-void pm_tally_peers(struct pm_tally *tally, enum pm_transport transport, uint16_t service_port,
-		    uint16_t service, uint64_t client_hash, uint64_t server_hash)
+void pm_tally_peer(struct pm_tally *tally, enum pm_transport transport, uint16_t service_port,
+		   uint16_t service, enum pm_role role, uint64_t hash)
 {
 	struct pm_talk *talk = tally->talk;
 	struct peers *peers;
@@ -271,10 +287,8 @@ void pm_tally_peers(struct pm_tally *tally, enum pm_transport transport, uint16_
 	talk->asked = true;
 	service = service_of(tally, transport, service_port, service);
 	peers = service ? peers_use(talk, peers_key(transport, service)) : NULL;
-	if (!peers)
-		return;
-	pm_set_add(&talk->store, &peers->of[PM_ROLE_CLIENT], talk->odd, client_hash);
-	pm_set_add(&talk->store, &peers->of[PM_ROLE_SERVER], talk->odd, server_hash);
+	if (peers)
+		pm_set_add(&talk->store, &peers->of[role], talk->odd, hash);
 }
 
 size_t pm_talk_size(const struct pm_talk *talk)

@@ -461,14 +461,14 @@ static inline struct ends ends_of(const struct pm_tally_entry *entry)
 			      (from ? entry->src_host : entry->dst_host) ^ ~what };
 }
 
-static PM_OUT_OF_LINE void meet(struct pm_tally *tally, const struct pm_tally_entry *entry)
+static PM_OUT_OF_LINE void meet(struct pm_tally *tally, const struct pm_tally_entry *entry,
+				enum pm_role role)
 {
-	bool from = entry->decision.side == PM_SIDE_SRC;
-	uint64_t src = pm_endpoint_hash(entry->src_host, 0, 0);
-	uint64_t dst = pm_endpoint_hash(entry->dst_host, 0, 0);
+	bool src = (entry->decision.side == PM_SIDE_SRC) == (role == PM_ROLE_SERVER);
 
-	pm_tally_peers(tally, (enum pm_transport)entry->transport, side_port(entry),
-		       entry->decision.service, from ? dst : src, from ? src : dst);
+	pm_tally_peer(tally, (enum pm_transport)entry->transport, side_port(entry),
+		      entry->decision.service, role,
+		      pm_endpoint_hash(src ? entry->src_host : entry->dst_host, 0, 0));
 }
 
 static void count_batch(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n)
@@ -483,8 +483,12 @@ static void count_batch(struct pm_tally *tally, const struct pm_tally_entry *ent
 	for (size_t i = 0; i < n; i++)
 		count(tally, &entries[i]);
 	for (size_t i = 0; tally->seen && i < n; i++)
-		if (ends[i].client && !(is_met(tally, ends[i].client) & is_met(tally, ends[i].server)))
-			meet(tally, &entries[i]);
+		if (ends[i].client) {
+			if (!is_met(tally, ends[i].client))
+				meet(tally, &entries[i], PM_ROLE_CLIENT);
+			if (!is_met(tally, ends[i].server))
+				meet(tally, &entries[i], PM_ROLE_SERVER);
+		}
 	for (size_t i = 0; tally->scoped && i < n; i++)
 		note_scoped(tally, &entries[i]);
 }
