@@ -331,14 +331,14 @@ struct pm_watch_options {
 };
 
 /*
- * Whether a watch makes anything of the event. Nearly all that UDP does is of no interest: nobody
- * can tell what is rightly unanswered.
+ * Whether a watch makes anything of the event of who opened, or spoke first, from @opener_port.
+ * Nearly all that UDP does is of no interest: nobody can tell what is rightly unanswered.
  */
-static inline bool pm_watch_cares(enum pm_event event, uint8_t transport, uint16_t client_port)
+static inline bool pm_watch_cares(enum pm_event event, uint8_t transport, uint16_t opener_port)
 {
 	return !pm_transport_source_optional((enum pm_transport)transport) ||
-	       event != PM_EVENT_ATTEMPT || client_port == 53 || client_port == 80 ||
-	       client_port == 443;
+	       event != PM_EVENT_ATTEMPT || opener_port == 53 || opener_port == 80 ||
+	       opener_port == 443;
 }
 
 /* PM_E_MEMORY, PM_E_INVALID (no found function) or 0. Memory is touched only as it is needed. */

@@ -48,7 +48,8 @@ static void on_event(void *ctx, const struct pm_evidence *evidence)
 	} else {
 		pm_tally_event(meter->told, transport, evidence->server_port, service, event);
 	}
-	if (pm_watch_cares(event, evidence->transport, evidence->client_port))
+	if (pm_watch_cares(event, evidence->transport,
+			   evidence->turned ? evidence->server_port : evidence->client_port))
 		pm_watch_event(meter->watch, meter->rules, evidence);
 }
 

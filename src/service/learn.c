@@ -397,7 +397,7 @@ static void tell(const struct pm_learner *learner, enum pm_event event,
 
 	if (!learner->options.event)
 		return;
-	if (!pm_watch_cares(event, transport, to ? src_port : dst_port) &&
+	if (!pm_watch_cares(event, transport, client_is_src ? src_port : dst_port) &&
 	    !pm_rules_scoped(learner->rules, (enum pm_transport)transport,
 			     to ? dst_port : src_port)) {
 		/* no more of it is looked at */
@@ -406,6 +406,7 @@ static void tell(const struct pm_learner *learner, enum pm_event event,
 		evidence.transport = transport;
 		evidence.client_port = to ? src_port : dst_port;
 		evidence.server_port = to ? dst_port : src_port;
+		evidence.turned = turned;
 		learner->options.event(learner->options.ctx, &evidence);
 		return;
 	}

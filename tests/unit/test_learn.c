@@ -220,13 +220,13 @@ static const struct {
 	const char *name;
 	enum pm_transport transport;
 	uint16_t src_port, dst_port, client_port;
-	bool turned;
+	bool turned, whole; /* the service opened; who and what frame is told too */
 } openers[] = {
-	{ "a client opens", TCP, 40000, 80, 40000, false },
-	{ "active FTP opens from the service", TCP, 20, 40000, 40000, true },
-	{ "a client's datagram", UDP, 40000, 53, 40000, false },
-	{ "a datagram from the service comes first", UDP, 53, 40000, 40000, true },
-	{ "equal ports", UDP, 53, 53, 53, false },
+	{ "a client opens", TCP, 40000, 80, 40000, false, true },
+	{ "active FTP opens from the service", TCP, 20, 40000, 40000, true, true },
+	{ "a client's datagram", UDP, 40000, 53, 40000, false, false },
+	{ "a datagram from the service comes first", UDP, 53, 40000, 40000, true, true },
+	{ "equal ports", UDP, 53, 53, 53, false, true },
 };
 
 static void who_opened_is_told(void **state)
@@ -243,6 +243,9 @@ static void who_opened_is_told(void **state)
 		assert_int_equal(f.n, i + 1);
 		if (told->turned != openers[i].turned ||
 		    told->client_port != openers[i].client_port ||
+		    (told->ip_version != 0) != openers[i].whole)
+			fail_msg("%s: told another way", openers[i].name);
+		if (told->ip_version &&
 		    (told->turned ? told->server : told->client).bytes[3] != opener)
 			fail_msg("%s: told another way", openers[i].name);
 	}
