@@ -245,7 +245,12 @@ PM_API struct pm_allowance *pm_allowance_ref(struct pm_allowance *allowance);
 PM_API void pm_allowance_unref(struct pm_allowance *allowance);
 
 /* Places in a tally's filter of who spoke with whom lately: 128 KiB. */
-#define PM_TALK_SEEN_BITS 14
+/*
+ * The filter of ends that have been met: that of a few tallies is large, those of many are not, so
+ * that they leave most of the allowance to the addresses.
+ */
+#define PM_TALK_SEEN_BITS_MOST 15
+#define PM_TALK_SEEN_BITS_LEAST 12
 
 struct pm_tally {
 	struct pm_rules *rules; /* in force for all of it; a reference of its own */
@@ -274,7 +279,8 @@ struct pm_tally {
 	struct pm_hash_key key;
 
 	struct pm_talk *talk; /* conversations; NULL: they are not counted */
-	uint64_t *seen;       /* 1 << PM_TALK_SEEN_BITS, pairs of ends met; NULL: no addresses */
+	uint64_t *seen;       /* 1 << @seen_bits ends met, in pairs; NULL: no addresses */
+	unsigned seen_bits;
 	struct pm_endpoints *endpoints; /* NULL: none are counted; see pm_tally_by_endpoint */
 };
 

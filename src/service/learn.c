@@ -460,7 +460,8 @@ static inline bool is_strong(uint8_t class, uint16_t port)
 }
 
 /* The same where the class is not at hand, or does not say it. */
-static bool is_strong_port(const struct pm_learner *learner, uint8_t transport, uint16_t port)
+static inline bool is_strong_port(const struct pm_learner *learner, uint8_t transport,
+				  uint16_t port)
 {
 	uint8_t class = learner->rules->classes[transport][port];
 	struct pm_label label;
@@ -831,7 +832,7 @@ static void calibrate(struct pm_learner *learner, struct pair *pair, bool src_fi
 {
 	bool from_client = src_first == (strong == PM_SIDE_DST);
 
-	if (pair->weighed || (from_client && !pair->answered))
+	if (from_client && !pair->answered)
 		return;
 	pair->weighed = true;
 	learner->agree += from_client;
@@ -867,38 +868,52 @@ static struct pm_decision from_ports(const struct pm_learner *learner,
 }
 
 /*
- * Below the handshake and those that it has shown: what labels say if they are strong, and else
- * what earlier conversations do. Where these agree with weak labels, it is those that decide.
+ * Where labels are weak: what earlier conversations do say. Where these agree with the labels, it is
+ * those that decide. @asked: the side that did not speak first, if that is known.
  */
-static struct pm_decision from_labels(struct pm_learner *learner, const struct pm_sight *sight,
-				      struct ends ends, struct pair *pair)
+static PM_OUT_OF_LINE struct pm_decision from_weak_labels(struct pm_learner *learner,
+							  const struct pm_sight *sight,
+							  struct ends ends,
+							  struct pm_decision decision,
+							  enum pm_side asked)
 {
-	struct pm_decision decision = from_ports(learner, sight);
-	bool src = is_strong_port(learner, pm_brief_transport(sight->brief), pm_brief_src_port(sight->brief));
-	bool dst = is_strong_port(learner, pm_brief_transport(sight->brief), pm_brief_dst_port(sight->brief));
-	bool src_first = pair && pair->lower_first == (ends.src < ends.dst);
-	enum pm_side asked = src_first ? PM_SIDE_DST : PM_SIDE_SRC, side;
+	bool udp = is_udp(pm_brief_transport(sight->brief));
+	enum pm_side side;
 
-	if (decision.rung == PM_RUNG_RULE || decision.rung == PM_RUNG_SYMMETRIC)
-		return decision;
-	if (src || dst) {
-		if (pair && src != dst)
-			calibrate(learner, pair, src_first, src ? PM_SIDE_SRC : PM_SIDE_DST);
-		if (pm_learner_notes(sight->number))
-			note_roles(learner, sight, (enum pm_side)decision.side);
-		return decision;
-	}
-	if (pm_brief_notes(sight->brief) & PM_NOTE_GROUP && is_udp(pm_brief_transport(sight->brief)))
+	if (udp && pm_brief_notes(sight->brief) & PM_NOTE_GROUP)
 		side = decision.rung == PM_RUNG_SCORE ? PM_SIDE_NONE : PM_SIDE_DST;
-	else if (pair && pair->sure && is_trusted(learner))
+	else if (asked != PM_SIDE_NONE && is_trusted(learner))
 		side = asked;
 	else
 		side = weigh(learner, sight, ends);
-	if (side == PM_SIDE_NONE && pair && pair->sure && decision.rung > PM_RUNG_SCORE)
+	if (side == PM_SIDE_NONE && decision.rung > PM_RUNG_SCORE)
 		side = asked;
 	if (side == PM_SIDE_NONE || side == (enum pm_side)decision.side)
 		return decision;
 	return decided(learner, sight, side, PM_RUNG_LEARNED);
+}
+
+/* Below the handshake and the endpoints that it has shown; @pair: of UDP, else NULL. */
+static struct pm_decision from_labels(struct pm_learner *learner, const struct pm_sight *sight,
+				      struct ends ends, struct pair *pair)
+{
+	uint8_t transport = pm_brief_transport(sight->brief);
+	struct pm_decision decision = from_ports(learner, sight);
+	bool src = is_strong_port(learner, transport, pm_brief_src_port(sight->brief));
+	bool dst = is_strong_port(learner, transport, pm_brief_dst_port(sight->brief));
+	bool src_first = pair && pair->lower_first == (ends.src < ends.dst);
+	enum pm_side asked = src_first ? PM_SIDE_DST : PM_SIDE_SRC;
+
+	if (decision.rung == PM_RUNG_RULE || decision.rung == PM_RUNG_SYMMETRIC)
+		return decision;
+	if (!src && !dst)
+		return from_weak_labels(learner, sight, ends, decision,
+					pair && pair->sure ? asked : PM_SIDE_NONE);
+	if (pair && !pair->weighed && src != dst)
+		calibrate(learner, pair, src_first, src ? PM_SIDE_SRC : PM_SIDE_DST);
+	if (pm_learner_notes(sight->number))
+		note_roles(learner, sight, (enum pm_side)decision.side);
+	return decision;
 }
 
 /* Between two of UDP; the first frame is an attempt, at whatever it counts for. */

@@ -88,7 +88,9 @@ uint32_t pm_rules_label_at(const struct pm_rules *rules, enum pm_transport trans
 bool pm_rules_scoped(const struct pm_rules *rules, enum pm_transport transport, uint16_t port)
 {
 	assert((unsigned)transport < PM_TRANSPORT_N);
-	return rules->labels[transport][port].flags & PM_LABEL_SCOPED;
+	/* the smaller table says so of nearly all ports */
+	return rules->classes[transport][port] == PM_CLASS_ASK &&
+	       rules->labels[transport][port].flags & PM_LABEL_SCOPED;
 }
 
 bool pm_rules_metric(const struct pm_rules *rules, enum pm_transport transport, uint16_t port)

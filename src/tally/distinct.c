@@ -51,6 +51,11 @@ bool pm_allowance_take(struct pm_allowance *allowance, size_t bytes)
 	return true;
 }
 
+size_t pm_allowance_left(const struct pm_allowance *allowance)
+{
+	return atomic_load(&allowance->left);
+}
+
 void pm_allowance_give(struct pm_allowance *allowance, size_t bytes)
 {
 	atomic_fetch_add(&allowance->left, bytes);
@@ -161,7 +166,7 @@ static uint64_t *value_place(const struct pm_set *set, uint64_t odd, uint64_t va
 	size_t places = set_places(set), at = (value * odd) >> (64 - (set->bits - VALUE_BITS));
 
 	while (values[at] && values[at] != value)
-		at = (at + 1) % places;
+		at = (at + 1) & (places - 1);
 	return &values[at];
 }
 

@@ -22,7 +22,6 @@ struct peers {
 };
 
 #define PEERS_LEAST 64 /* places of the table; a quarter is always free */
-#define SEEN_SIZE (sizeof(uint64_t) << PM_TALK_SEEN_BITS)
 
 struct pm_talk {
 	struct pm_allowance *allowance;
@@ -83,13 +82,35 @@ static void peers_clear(struct pm_talk *talk)
 	talk->full = false;
 }
 
-void pm_talk_free(struct pm_talk *talk, uint64_t *seen)
+static size_t seen_size(unsigned bits)
+{
+	return sizeof(uint64_t) << bits;
+}
+
+/* NULL: the allowance has none left for it, or memory is short. */
+static uint64_t *seen_new(struct pm_allowance *allowance, unsigned *ret_bits)
+{
+	unsigned bits = PM_TALK_SEEN_BITS_MOST;
+	uint64_t *seen;
+
+	if (pm_allowance_left(allowance) < PM_ALLOWANCE_BYTES / 4 * 3)
+		bits = PM_TALK_SEEN_BITS_LEAST;
+	if (!pm_allowance_take(allowance, seen_size(bits)))
+		return NULL;
+	seen = calloc(1, seen_size(bits));
+	if (!seen)
+		pm_allowance_give(allowance, seen_size(bits));
+	*ret_bits = bits;
+	return seen;
+}
+
+void pm_talk_free(struct pm_talk *talk, uint64_t *seen, unsigned seen_bits)
 {
 	if (!talk)
 		return;
 	peers_clear(talk);
 	if (seen)
-		pm_allowance_give(talk->allowance, SEEN_SIZE);
+		pm_allowance_give(talk->allowance, seen_size(seen_bits));
 	free(seen);
 	cells_free(&talk->ports);
 	cells_free(&talk->services);
@@ -100,7 +121,8 @@ void pm_talk_free(struct pm_talk *talk, uint64_t *seen)
 int pm_tally_talk(struct pm_tally *tally, struct pm_allowance *allowance)
 {
 	struct pm_talk *talk = calloc(1, sizeof *talk);
-	uint64_t *seen = NULL;
+	unsigned bits = 0;
+	uint64_t *seen;
 
 	if (!talk)
 		return PM_E_MEMORY;
@@ -109,18 +131,15 @@ int pm_tally_talk(struct pm_tally *tally, struct pm_allowance *allowance)
 	talk->n_services = (size_t)pm_rules_services(tally->rules) + 1;
 	if (cells_new(&talk->ports, PM_PORTS) < 0 ||
 	    cells_new(&talk->services, talk->n_services) < 0) {
-		pm_talk_free(talk, NULL);
+		pm_talk_free(talk, NULL, 0);
 		return PM_E_MEMORY;
 	}
-	if (pm_allowance_take(allowance, SEEN_SIZE)) {
-		seen = calloc(1, SEEN_SIZE);
-		if (!seen)
-			pm_allowance_give(allowance, SEEN_SIZE);
-	}
+	seen = seen_new(allowance, &bits);
 	talk->full = !seen;
-	pm_talk_free(tally->talk, tally->seen);
+	pm_talk_free(tally->talk, tally->seen, tally->seen_bits);
 	tally->talk = talk;
 	tally->seen = seen;
+	tally->seen_bits = bits;
 	return PM_OK;
 }
 
@@ -133,7 +152,7 @@ void pm_talk_clear(struct pm_tally *tally)
 	cells_clear(&talk->ports);
 	cells_clear(&talk->services);
 	if (talk->asked)
-		memset(tally->seen, 0, SEEN_SIZE);
+		memset(tally->seen, 0, seen_size(tally->seen_bits));
 	talk->asked = false;
 	peers_clear(talk);
 	talk->full = !tally->seen;
@@ -216,10 +235,10 @@ void pm_tally_event_fetch(const struct pm_tally *tally, enum pm_transport transp
 static struct peers *peers_place(const struct pm_talk *talk, struct peers *table, size_t places,
 				 uint32_t key)
 {
-	size_t at = (size_t)((key * talk->odd) >> 32) % places;
+	size_t at = (size_t)((key * talk->odd) >> 32) & (places - 1);
 
 	while (table[at].key && table[at].key != key)
-		at = (at + 1) % places;
+		at = (at + 1) & (places - 1);
 	return &table[at];
 }
 

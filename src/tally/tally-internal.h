@@ -7,6 +7,7 @@
 
 /* Takes @bytes of it; false: there are not as many left. */
 bool pm_allowance_take(struct pm_allowance *allowance, size_t bytes);
+size_t pm_allowance_left(const struct pm_allowance *allowance);
 void pm_allowance_give(struct pm_allowance *allowance, size_t bytes);
 
 /*
@@ -50,7 +51,7 @@ void pm_set_merge(struct pm_store *store, struct pm_set *into, uint64_t odd,
 struct pm_distinct pm_set_count(const struct pm_set *set);
 
 /* The parts of pm_tally_x for conversations. Tallies that count none are fine. */
-void pm_talk_free(struct pm_talk *talk, uint64_t *seen);
+void pm_talk_free(struct pm_talk *talk, uint64_t *seen, unsigned seen_bits);
 void pm_talk_clear(struct pm_tally *tally);
 /* Makes an empty one fit for @rules. PM_E_MEMORY: it is fit for the old ones still. */
 int pm_talk_follow(struct pm_tally *tally, const struct pm_rules *rules);

@@ -107,7 +107,7 @@ void pm_tally_free(struct pm_tally *tally)
 	if (!tally)
 		return;
 	services_free(tally);
-	pm_talk_free(tally->talk, tally->seen);
+	pm_talk_free(tally->talk, tally->seen, tally->seen_bits);
 	pm_endpoints_free(tally->endpoints);
 	for (int t = 0; t < PM_TRANSPORT_N; t++) {
 		free(tally->transports[t].block);
@@ -430,7 +430,7 @@ struct ends {
 static inline uint64_t *filter_line(const struct pm_tally *tally, uint64_t end)
 {
 	/* an odd number near 2^64 divided by the golden ratio */
-	return &tally->seen[end * UINT64_C(0x9e3779b97f4a7c15) >> (65 - PM_TALK_SEEN_BITS) << 1];
+	return &tally->seen[end * UINT64_C(0x9e3779b97f4a7c15) >> (65 - tally->seen_bits) << 1];
 }
 
 /* Two places for each. */
@@ -690,11 +690,14 @@ int pm_tally_absorb(struct pm_tally *into, struct pm_tally *from)
 	if (pm_talk_size(from->talk) > pm_talk_size(into->talk)) {
 		struct pm_talk *talk = from->talk;
 		uint64_t *seen = from->seen;
+		unsigned seen_bits = from->seen_bits;
 
 		from->talk = into->talk;
 		from->seen = into->seen;
+		from->seen_bits = into->seen_bits;
 		into->talk = talk;
 		into->seen = seen;
+		into->seen_bits = seen_bits;
 	}
 	if (into->endpoints &&
 	    pm_endpoints_rows(from->endpoints) > pm_endpoints_rows(into->endpoints)) {

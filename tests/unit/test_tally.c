@@ -1044,7 +1044,7 @@ static void conversations_follow_other_rules(void **state)
 static void addresses_without_room_are_given_up_and_said_to_be(void **state)
 {
 	enum { SERVICES = 3000, LINE = 32 };
-	const size_t filter = sizeof(uint64_t) << PM_TALK_SEEN_BITS, some = filter + 50000;
+	const size_t filter = sizeof(uint64_t) << PM_TALK_SEEN_BITS_LEAST, some = filter + 50000;
 	const size_t bounds[] = { 0, filter + 7000, filter + 70000, 2 * filter + 400000,
 				  PM_ALLOWANCE_BYTES };
 	struct pm_allowance *plenty = allowance_new(PM_ALLOWANCE_BYTES);
