@@ -228,10 +228,6 @@ static PM_INLINE pm_brief pm_packet_quick(const uint8_t *bytes, size_t held, siz
 	       UINT64_C(4) << 56;
 }
 
-_Static_assert(PM_NOTE_GROUP == 1 << 1 && PM_NOTE_TCP_FLAGS == 1 << 3 && PM_TRANSPORT_TCP == 0 &&
-		       PM_TRANSPORT_UDP == 1,
-	       "pm_packet_quick puts them in their places");
-
 /* Its parts; as in struct pm_packet. The addresses stand behind pm_brief_network bytes. */
 static inline uint16_t pm_brief_src_port(pm_brief brief)
 {

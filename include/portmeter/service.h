@@ -266,10 +266,11 @@ static inline bool pm_learner_notes(uint64_t number)
 }
 
 /*
- * What pm_learner_decide would say to a brief of frame @number, but for the service, if it is one of
- * the many that have nothing to do with what is or will be remembered: of TCP between two ports of
- * which one has a label, and one that counts. PM_RUNG_N as rung: it may have, show it. Any thread may
- * ask beside the one that decides; the answer holds as long as pm_learner_generation is the same.
+ * What pm_learner_decide would say to a brief of frame @number, but for the service, if it is one
+ * of the many that have nothing to do with what is or will be remembered: of TCP between two ports
+ * of which one has a label, and one that counts. PM_RUNG_N as rung: it may have, show it. Any
+ * thread may ask beside the one that decides; the answer holds as long as pm_learner_generation is
+ * the same.
  */
 static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_brief brief,
 						   uint64_t number)
@@ -278,18 +279,27 @@ static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_br
 	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
 	uint8_t src = __atomic_load_n(&classes[src_port], __ATOMIC_RELAXED);
 	uint8_t dst = __atomic_load_n(&classes[dst_port], __ATOMIC_RELAXED);
-	uint8_t class = src | dst; /* of the port that has one */
+	uint8_t label = src | dst; /* of the port that has one */
 
-	if (pm_brief_transport(brief) != PM_TRANSPORT_TCP || class & PM_CLASS_HOT ||
+	if (pm_brief_transport(brief) != PM_TRANSPORT_TCP || label & PM_CLASS_HOT ||
 	    pm_brief_tcp_flags(brief) & (PM_TCP_SYN | PM_TCP_RST) || pm_learner_notes(number) ||
 	    !src == !dst ||
-	    (class < PM_CLASS_STRONG && (src ? src_port : dst_port) >= PM_SYSTEM_PORTS))
+	    (label < PM_CLASS_STRONG && (src ? src_port : dst_port) >= PM_SYSTEM_PORTS))
 		return decision;
 	decision.side = src ? PM_SIDE_SRC : PM_SIDE_DST;
 	decision.rung = PM_RUNG_KNOWN;
 	return decision;
 }
 
+/*
+ * What pm_learner_decide would say to a brief of UDP, but for the service, and with what it learns,
+ * for what most of UDP is: one port has a label, and one that counts, and the pair of endpoints is
+ * known, or new: then *@ret_attempt, and nobody else is told. PM_RUNG_N as rung: nothing has been
+ * done, show it.
+ */
+PM_API struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brief,
+					      uint64_t src_host, uint64_t dst_host,
+					      uint64_t number, int64_t time_ns, bool *ret_attempt);
 /* Fetches what pm_learner_decide will look at; worth it some frames ahead. Any thread. */
 PM_API void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t src_host,
 			     uint64_t dst_host);
@@ -298,13 +308,13 @@ PM_API uint32_t pm_learner_generation(const struct pm_learner *learner);
 
 /*
  * When an interval closes, at @time_ns: tells of attempts that nobody has answered, as is done now
- * and then before. @last: also of
- * those that are too young to say, since no more frames will come.
+ * and then before. @last: also of those that are too young to say, since no more frames will come.
  */
 PM_API void pm_learner_close(struct pm_learner *learner, int64_t time_ns, bool last);
 PM_API void pm_learner_lost(struct pm_learner *learner, struct pm_learner_lost *ret_lost);
 /* Endpoints that are learned now. */
 PM_API size_t pm_learner_endpoints(const struct pm_learner *learner);
+
 /* What a watch looks for. Thresholds and their reasons: docs/format.md, "facets". */
 enum pm_anomaly {
 	PM_ANOMALY_PORT_SCAN,     /* ports of a host, or hosts on a port, that did not answer */
@@ -331,14 +341,16 @@ struct pm_watch_options {
 };
 
 /*
- * Whether a watch makes anything of the event of who opened, or spoke first, from @opener_port.
- * Nearly all that UDP does is of no interest: nobody can tell what is rightly unanswered.
+ * Whether a watch makes anything of the event. Nearly all that UDP does is of no interest: nobody
+ * can tell what is rightly unanswered.
  */
-static inline bool pm_watch_cares(enum pm_event event, uint8_t transport, uint16_t opener_port)
+static inline bool pm_watch_cares(enum pm_event event, uint8_t transport, uint16_t opener_port,
+				  uint16_t other_port)
 {
 	return !pm_transport_source_optional((enum pm_transport)transport) ||
-	       event != PM_EVENT_ATTEMPT || opener_port == 53 || opener_port == 80 ||
-	       opener_port == 443;
+	       event != PM_EVENT_ATTEMPT ||
+	       (other_port < PM_SYSTEM_PORTS &&
+		(opener_port == 53 || opener_port == 80 || opener_port == 443));
 }
 
 /* PM_E_MEMORY, PM_E_INVALID (no found function) or 0. Memory is touched only as it is needed. */

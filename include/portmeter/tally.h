@@ -281,6 +281,7 @@ struct pm_tally {
 	struct pm_talk *talk; /* conversations; NULL: they are not counted */
 	uint64_t *seen;       /* 1 << @seen_bits ends met, in pairs; NULL: no addresses */
 	unsigned seen_bits;
+	uint64_t seen_salt;   /* of this interval: what earlier ones met is no longer found */
 	struct pm_endpoints *endpoints; /* NULL: none are counted; see pm_tally_by_endpoint */
 };
 
@@ -388,13 +389,14 @@ PM_API void pm_tally_event_fetch(const struct pm_tally *tally, enum pm_transport
 				 uint16_t server_port);
 
 /*
- * An end of a frame whose side is @service_port; @service as for pm_tally_event, and without a label
- * nothing is counted. @hash is a keyed one of the address, good in every bit, with one key for all
- * tallies that are merged.
+ * An end of a frame whose side is @service_port; @service as for pm_tally_event, and without a
+ * label nothing is counted. @hash is a keyed one of the address, good in every bit, with one key
+ * for all tallies that are merged.
  */
 PM_API void pm_tally_peer(struct pm_tally *tally, enum pm_transport transport,
 			  uint16_t service_port, uint16_t service, enum pm_role role,
 			  uint64_t hash);
+
 static inline void pm_tally_peers(struct pm_tally *tally, enum pm_transport transport,
 				  uint16_t service_port, uint16_t service, uint64_t client_hash,
 				  uint64_t server_hash)

@@ -45,6 +45,7 @@ struct options {
 	uint64_t count; /* frames; 0: no limit */
 	bool by_endpoint;
 	size_t endpoints; /* how many are kept at once; 0: none are counted */
+	size_t learned; /* endpoints that the ladder remembers; 0: as many as it likes */
 	size_t jobs;    /* threads that read files */
 	bool progress;  /* said in any case */
 	bool sessions;  /* conversations are counted */

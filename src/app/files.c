@@ -78,6 +78,7 @@ static bool add_series(struct file_run *f)
 		.interval_ns = options->interval_ns,
 		.rules = f->run->rules,
 		.tunnels = options->tunnels,
+		.endpoints = options->learned,
 		.allowance = f->run->allowance,
 		.by_endpoint = options->endpoints,
 		.capture = f->capture,

@@ -20,6 +20,7 @@
 #define ENDPOINTS_DEFAULT 65536
 #define ENDPOINTS_MIN 16
 #define ENDPOINTS_MAX (1 << 24)
+#define LEARNED_MIN 8 /* one line of the table */
 #define BLOCK_MIN 64
 #define BLOCK_MAX (16 << 20)
 #define FILTER_MAX ((size_t)1 << 20)
@@ -46,6 +47,7 @@ enum {
 	LONG_BLOCK_SIZE,
 	LONG_PROGRESS,
 	LONG_NO_SESSIONS,
+	LONG_LEARNED,
 	LONG_LATER, /* known from the design, not built yet */
 };
 
@@ -69,6 +71,7 @@ static const struct option longs[] = {
 	{ "reader", required_argument, NULL, LONG_READER },
 	{ "progress", no_argument, NULL, LONG_PROGRESS },
 	{ "no-sessions", no_argument, NULL, LONG_NO_SESSIONS },
+	{ "learned", required_argument, NULL, LONG_LEARNED },
 	{ "listen", required_argument, NULL, LONG_LATER },
 	{ "jobs", required_argument, NULL, LONG_JOBS },
 	{ "block-size", required_argument, NULL, LONG_BLOCK_SIZE },
@@ -104,6 +107,7 @@ void options_help(void)
 	      "  --tunnel-port KIND=PORT\n"
 	      "                       this UDP port holds such tunnels too: vxlan=8472\n"
 	      "  --no-sessions        no sessions, clients, servers and anomalies\n"
+	      "  --learned N          endpoints that are remembered as serving (default 65536)\n"
 	      "\n"
 	      "Output\n"
 	      "  --interval SECONDS   one record each (default 10; 0: one for everything)\n"
@@ -300,6 +304,12 @@ static int parse_number(int option, const char *text, struct parse *p)
 				     ENDPOINTS_MIN, ENDPOINTS_MAX);
 		o->endpoints = (size_t)n;
 		break;
+	case LONG_LEARNED:
+		if (!number(text, LEARNED_MIN, ENDPOINTS_MAX, &n))
+			return usage("--learned %s: must be a number of endpoints, %d to %d", text,
+				     LEARNED_MIN, ENDPOINTS_MAX);
+		o->learned = (size_t)n;
+		break;
 	case LONG_BLOCK_SIZE:
 		if (!number(text, BLOCK_MIN, BLOCK_MAX, &n))
 			return usage("--block-size %s: must be %d to %d bytes", text, BLOCK_MIN, BLOCK_MAX);
@@ -442,6 +452,7 @@ static int parse_one(int option, const char *text, const char *name, struct pars
 	case 'B':
 	case LONG_TOP:
 	case LONG_ENDPOINTS:
+	case LONG_LEARNED:
 	case LONG_JOBS:
 	case LONG_BLOCK_SIZE:
 		return parse_number(option, text, p);

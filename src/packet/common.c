@@ -17,6 +17,10 @@ enum {
 	TAGS_MAX = 2,
 };
 
+_Static_assert(PM_NOTE_GROUP == 1 << 1 && PM_NOTE_TCP_FLAGS == 1 << 3 && PM_TRANSPORT_TCP == 0 &&
+		       PM_TRANSPORT_UDP == 1,
+	       "pm_packet_quick puts them in their places");
+
 static inline size_t least(size_t a, size_t b)
 {
 	return a < b ? a : b;

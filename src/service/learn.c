@@ -23,7 +23,7 @@
 /* After so long a handshake is over, however it went. */
 #define HANDSHAKE_LIFE_NS (INT64_C(60) * PM_NS_PER_S)
 /* UDP between two that have been silent for so long begins anew: RFC 4787, requirement 5. */
-#define PAIR_LIFE_S 120
+#define PAIR_LIFE 60 /* steps of two seconds */
 /* What a host was is soon worth nothing: its address may be another's. */
 #define HOST_LIFE_MIN 30
 /* The same of who called from where, in steps of four minutes. */
@@ -52,7 +52,6 @@ enum {
 	CALLERS = 32768,
 	HOSTS = 32768,
 	WAYS = 8,      /* places for one hash, of 8 bytes: a cache line */
-	PAIR_WAYS = 4, /* of 16 bytes */
 	OPENING_WAYS = 4,
 };
 
@@ -61,7 +60,8 @@ enum {
  * the lower ones.
  */
 struct words {
-	uint64_t *at;
+	uint64_t *at; /* lines of the cache */
+	void *block;  /* in which they stand */
 	uint32_t lines; /* a power of two */
 	uint8_t bits;   /* of what is known */
 };
@@ -102,17 +102,16 @@ struct waiting {
 #define WAS_CLIENT (UINT64_C(1) << 16)
 #define WAS_SERVER (UINT64_C(1) << 17)
 
-/* Two endpoints of UDP; or of TCP and its like, and which of them opened. */
-struct pair {
-	uint64_t tag; /* the same for both directions; 0: free */
-	uint32_t last_s;
-	bool lower_first : 1; /* the endpoint of the lower hash spoke first */
-	bool sure : 1;        /* and it was not when the capture began */
-	bool fresh : 1;       /* nobody has been told of it */
-	bool answered : 1;
-	bool weighed : 1;     /* it has been counted among those that agree, or do not */
-};
-_Static_assert(sizeof(struct pair) == 16, "four in a line of the cache");
+/*
+ * What is known of two endpoints of UDP, or of TCP and its like, of which one opened; below it,
+ * when they last spoke, in steps of two seconds.
+ */
+#define PAIR_LOWER (UINT64_C(1) << 16)    /* the endpoint of the lower hash spoke first */
+#define PAIR_SURE (UINT64_C(1) << 17)     /* and it was not when the capture began */
+#define PAIR_FRESH (UINT64_C(1) << 18)    /* nobody has been told of it */
+#define PAIR_ANSWERED (UINT64_C(1) << 19)
+#define PAIR_WEIGHED (UINT64_C(1) << 20)  /* it has been counted: clients speak first, or do not */
+#define PAIR_BITS 21
 
 struct port_of {
 	uint16_t port;
@@ -128,12 +127,13 @@ struct pm_learner {
 	/* an endpoint and the address of its peer; known: the peer's port, CALLED_AGAIN, when */
 	struct words callers;
 	struct words hosts;     /* addresses; known: WAS_ bits, and the minute */
-	struct pair *pairs;
+	struct words pairs;
 	struct opening *openings;
 	struct waiting *waiting; /* in the order of frames */
 	uint32_t n_waiting;
 	int64_t looked_ns; /* when those that nobody has answered were looked for */
 	size_t n_endpoints;
+	bool any_opening; /* there has been one */
 	size_t n_hot, n_hot_before; /* ports; when they were last marked anew */
 	uint8_t *classes;  /* of TCP's ports, with PM_CLASS_HOT */
 	uint32_t generation;
@@ -156,6 +156,9 @@ struct ends {
 	uint64_t src, dst;
 };
 
+/* Bytes of a line of the cache. */
+#define LINE (WAYS * sizeof(uint64_t))
+
 static int words_new(struct words *words, size_t entries, uint8_t bits)
 {
 	uint32_t lines = 1;
@@ -164,8 +167,12 @@ static int words_new(struct words *words, size_t entries, uint8_t bits)
 		lines *= 2;
 	words->lines = lines;
 	words->bits = bits;
-	words->at = calloc((size_t)lines * WAYS, sizeof *words->at);
-	return words->at ? PM_OK : PM_E_MEMORY;
+	/* not by aligned_alloc: calloc leaves pages untouched that nobody uses */
+	words->block = calloc((size_t)lines + 1, WAYS * sizeof *words->at);
+	if (!words->block)
+		return PM_E_MEMORY;
+	words->at = (uint64_t *)(((uintptr_t)words->block + LINE - 1) / LINE * LINE);
+	return PM_OK;
 }
 
 static uint64_t *words_line(const struct words *words, uint64_t hash)
@@ -183,9 +190,11 @@ static uint64_t words_tag(const struct words *words, uint64_t hash)
 static uint64_t *words_find(const struct words *words, uint64_t hash)
 {
 	uint64_t *line = words_line(words, hash), tag = words_tag(words, hash);
+	const uint64_t mask = ~UINT64_C(0) << words->bits;
 
+#pragma GCC unroll 8
 	for (int i = 0; i < WAYS; i++)
-		if ((line[i] ^ tag) >> words->bits == 0)
+		if (((line[i] ^ tag) & mask) == 0)
 			return &line[i];
 	return NULL;
 }
@@ -229,7 +238,8 @@ static void heat_anew(struct pm_learner *learner)
 	for (size_t i = 0; learner->n_endpoints && i < places; i++)
 		if (learner->endpoints.at[i])
 			heat(learner, learner->ports[i].transport, learner->ports[i].port);
-	for (size_t i = 0; i < OPENINGS; i++)
+	/* untouched memory stays so until there is something in it */
+	for (size_t i = 0; learner->any_opening && i < OPENINGS; i++)
 		if (learner->openings[i].state != OPENING_FREE)
 			heat(learner, learner->openings[i].transport,
 			     learner->openings[i].client_port);
@@ -249,12 +259,12 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 	learner->key = options->key;
 	learner->openings = calloc(OPENINGS, sizeof *learner->openings);
 	learner->waiting = malloc(WAITING_MAX * sizeof *learner->waiting);
-	learner->pairs = calloc(PAIRS, sizeof *learner->pairs);
 	learner->classes = malloc(PM_PORTS);
 	if (words_new(&learner->endpoints, endpoints, 16) < 0 ||
 	    words_new(&learner->callers, CALLERS, 26) < 0 ||
+	    words_new(&learner->pairs, PAIRS, PAIR_BITS) < 0 ||
 	    words_new(&learner->hosts, HOSTS, 18) < 0 || !learner->openings || !learner->waiting ||
-	    !learner->pairs || !learner->classes) {
+	    !learner->classes) {
 		pm_learner_free(learner);
 		return PM_E_MEMORY;
 	}
@@ -272,13 +282,13 @@ void pm_learner_free(struct pm_learner *learner)
 {
 	if (!learner)
 		return;
-	free(learner->endpoints.at);
-	free(learner->callers.at);
-	free(learner->hosts.at);
+	free(learner->endpoints.block);
+	free(learner->callers.block);
+	free(learner->hosts.block);
 	free(learner->ports);
 	free(learner->openings);
 	free(learner->waiting);
-	free(learner->pairs);
+	free(learner->pairs.block);
 	free(learner->classes);
 	free(learner);
 }
@@ -348,9 +358,10 @@ static void learn(struct pm_learner *learner, uint64_t hash, uint8_t transport, 
 	heat(learner, transport, port);
 }
 
+/* Of one direction: a product alone is that of both, for one pair of hashes in four. */
 static uint64_t opening_tag(uint64_t client, uint64_t server)
 {
-	return pm_fold(client, server | 1) | 1;
+	return pm_fold(~client, server | 1) | 1;
 }
 
 static bool is_over(const struct opening *opening, int64_t time_ns)
@@ -397,16 +408,17 @@ static void tell(const struct pm_learner *learner, enum pm_event event,
 
 	if (!learner->options.event)
 		return;
-	if (!pm_watch_cares(event, transport, client_is_src ? src_port : dst_port) &&
+	if (!pm_watch_cares(event, transport, client_is_src ? src_port : dst_port,
+			    client_is_src ? dst_port : src_port) &&
 	    !pm_rules_scoped(learner->rules, (enum pm_transport)transport,
 			     to ? dst_port : src_port)) {
 		/* no more of it is looked at */
 		evidence.ip_version = 0;
+		evidence.turned = turned;
 		evidence.event = (uint8_t)event;
 		evidence.transport = transport;
 		evidence.client_port = to ? src_port : dst_port;
 		evidence.server_port = to ? dst_port : src_port;
-		evidence.turned = turned;
 		learner->options.event(learner->options.ctx, &evidence);
 		return;
 	}
@@ -473,8 +485,8 @@ static inline bool is_strong_port(const struct pm_learner *learner, uint8_t tran
 }
 
 /*
- * Rules marked initiates=yes turn it round: the service itself opens, from that port. But who knocks
- * at a service from there is a client that has drawn an odd port.
+ * Rules marked initiates=yes turn it round: the service itself opens, from that port. But who
+ * knocks at a service from there is a client that has drawn an odd port.
  */
 static bool is_turned(const struct pm_learner *learner, const struct pm_sight *sight)
 {
@@ -534,6 +546,7 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 		else
 			tell_unanswered(learner, opening);
 	}
+	learner->any_opening = true;
 	*opening = (struct opening){
 		.tag = opening_tag(ends.src, ends.dst),
 		.time_ns = sight->time_ns,
@@ -588,44 +601,56 @@ static void note_roles(struct pm_learner *learner, const struct pm_sight *sight,
 	note_host(learner, sight, sight->dst_host, side == PM_SIDE_DST ? WAS_SERVER : WAS_CLIENT);
 }
 
-static struct pair *pair_line(const struct pm_learner *learner, uint64_t tag)
+static uint64_t pair_hash(struct ends ends)
 {
-	return learner->pairs + (tag >> 16) % (PAIRS / PAIR_WAYS) * PAIR_WAYS;
+	return ends.src + ends.dst;
 }
 
-static uint64_t pair_tag(struct ends ends)
+/* A word that was of use moves one place forward: those that are stay where none falls out. */
+static uint64_t *words_forward(const struct words *words, uint64_t hash, uint64_t *word)
 {
-	return (ends.src + ends.dst) | 1;
+	uint64_t before;
+
+	if (word == words_line(words, hash))
+		return word;
+	before = word[-1];
+	word[-1] = *word;
+	*word = before;
+	return word - 1;
 }
 
-/* Where the pair stands, or may: in place of what has been silent for the longest time. */
-static struct pair *pair_place(const struct pm_learner *learner, uint64_t tag)
+static uint16_t step_of(int64_t time_ns)
 {
-	struct pair *line = pair_line(learner, tag), *place = line;
+	return (uint16_t)(time_ns / (2 * PM_NS_PER_S));
+}
 
-	for (int i = 0; i < PAIR_WAYS; i++) {
-		if (line[i].tag == tag)
-			return &line[i];
-		if (line[i].last_s < place->last_s)
-			place = &line[i];
-	}
+/* That the source of @ends is the first to speak, or @dst is. */
+static uint64_t first_is(struct ends ends, bool dst)
+{
+	return (ends.src < ends.dst) != dst ? PAIR_LOWER : 0;
+}
+
+/* A new pair, of which @known is known; in the place of who has been silent for longest. */
+static uint64_t *pair_new(struct pm_learner *learner, uint64_t hash, uint16_t now, uint64_t known)
+{
+	uint64_t *place = words_push(&learner->pairs, hash);
+
+	*place |= known | now;
 	return place;
 }
 
-static uint32_t second_of(const struct pm_sight *sight)
-{
-	return (uint32_t)(sight->time_ns / PM_NS_PER_S);
-}
-
-/* That the destination has opened what the source accepts: should both be known to serve. */
+/*
+ * That the destination has opened what the source accepts, or @turned, serves it: should both be
+ * known to serve.
+ */
 static void pair_opened(struct pm_learner *learner, const struct pm_sight *sight,
-			struct ends ends)
+			struct ends ends, bool turned)
 {
-	*pair_place(learner, pair_tag(ends)) = (struct pair){
-		.tag = pair_tag(ends),
-		.last_s = second_of(sight),
-		.lower_first = ends.dst < ends.src,
-	};
+	uint64_t hash = pair_hash(ends), *pair = words_find(&learner->pairs, hash);
+
+	if (!pair)
+		pair = words_push(&learner->pairs, hash);
+	*pair = words_tag(&learner->pairs, hash) | first_is(ends, !turned) | step_of(sight->time_ns);
 }
 
 /* The rungs of set-up: what the frame itself says, or the handshake that it belongs to. */
@@ -646,11 +671,13 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 		if (opening->state != OPENING_ANSWERED)
 			tell(learner, PM_EVENT_ANSWER, sight, false, opening->turned);
 		opening->state = OPENING_ANSWERED;
-		pair_opened(learner, sight, ends);
+		pair_opened(learner, sight, ends, opening->turned);
 		if (opening->turned)
-			learn(learner, ends.dst, pm_brief_transport(sight->brief), pm_brief_dst_port(sight->brief), now);
+			learn(learner, ends.dst, pm_brief_transport(sight->brief),
+			      pm_brief_dst_port(sight->brief), now);
 		else
-			learn(learner, ends.src, pm_brief_transport(sight->brief), pm_brief_src_port(sight->brief), now);
+			learn(learner, ends.src, pm_brief_transport(sight->brief),
+			      pm_brief_src_port(sight->brief), now);
 		note_roles(learner, sight, opening->turned ? PM_SIDE_DST : PM_SIDE_SRC);
 		return opening->turned ? PM_SIDE_DST : PM_SIDE_SRC;
 	case PM_SETUP_RESET:
@@ -679,7 +706,8 @@ static bool confirm(struct pm_learner *learner, const struct pm_sight *sight, st
 		return false;
 	/* Where only one direction is captured, it shows that there was an answer. */
 	if (opening->state != OPENING_ANSWERED && !opening->turned)
-		learn(learner, ends.dst, pm_brief_transport(sight->brief), pm_brief_dst_port(sight->brief), minute_of(sight));
+		learn(learner, ends.dst, pm_brief_transport(sight->brief),
+		      pm_brief_dst_port(sight->brief), minute_of(sight));
 	tell(learner, PM_EVENT_SESSION, sight, true, opening->turned);
 	opening->state = OPENING_FREE;
 	return true;
@@ -697,18 +725,19 @@ static enum pm_side side_of(bool src, bool dst)
 static enum pm_side from_pair(struct pm_learner *learner, const struct pm_sight *sight,
 			      struct ends ends)
 {
-	struct pair *pair = pair_place(learner, pair_tag(ends));
+	const uint64_t *pair = words_find(&learner->pairs, pair_hash(ends));
 
-	if (pair->tag != pair_tag(ends))
+	(void)sight;
+	if (!pair)
 		return PM_SIDE_NONE;
-	pair->last_s = second_of(sight);
-	return pair->lower_first == (ends.src < ends.dst) ? PM_SIDE_DST : PM_SIDE_SRC;
+	return (*pair & PAIR_LOWER) == first_is(ends, false) ? PM_SIDE_DST : PM_SIDE_SRC;
 }
 
 /* Whether a port may be that of an endpoint that serves, or of a client that has just opened. */
 static bool is_hot(const struct pm_learner *learner, const struct pm_sight *sight, uint16_t port)
 {
-	return pm_brief_transport(sight->brief) != PM_TRANSPORT_TCP || class_at(learner, port) & PM_CLASS_HOT;
+	return pm_brief_transport(sight->brief) != PM_TRANSPORT_TCP ||
+	       class_at(learner, port) & PM_CLASS_HOT;
 }
 
 /* Which of both ends serves. */
@@ -787,10 +816,10 @@ static enum pm_side weigh(struct pm_learner *learner, const struct pm_sight *sig
 
 	if (is_passed_over(learner))
 		return PM_SIDE_NONE;
-	src = is_called_again(learner, sight, ends.src, sight->dst_host, pm_brief_dst_port(sight->brief), CALLED_BACK,
-			      &stranger);
-	dst = is_called_again(learner, sight, ends.dst, sight->src_host, pm_brief_src_port(sight->brief), CALLED,
-			      &stranger);
+	src = is_called_again(learner, sight, ends.src, sight->dst_host,
+			      pm_brief_dst_port(sight->brief), CALLED_BACK, &stranger);
+	dst = is_called_again(learner, sight, ends.dst, sight->src_host,
+			      pm_brief_src_port(sight->brief), CALLED, &stranger);
 	learner->strangers += stranger;
 	/* Peers of UDP behind one address translator look like that too: their roles say more. */
 	if (!udp && src != dst)
@@ -801,40 +830,40 @@ static enum pm_side weigh(struct pm_learner *learner, const struct pm_sight *sig
 }
 
 /* The pair of both ends, and that it has spoken again. */
-static struct pair *pair_see(struct pm_learner *learner, const struct pm_sight *sight,
-			     struct ends ends)
+static uint64_t *pair_see(struct pm_learner *learner, const struct pm_sight *sight,
+			  struct ends ends)
 {
-	struct pair *pair = pair_place(learner, pair_tag(ends));
-	uint32_t now = second_of(sight);
-	bool src_lower = ends.src < ends.dst;
+	uint64_t hash = pair_hash(ends), known;
+	uint64_t *pair = words_find(&learner->pairs, hash);
+	uint16_t now = step_of(sight->time_ns);
 
-	if (pair->tag == pair_tag(ends) && (int32_t)(now - pair->last_s) <= PAIR_LIFE_S) {
-		pair->last_s = now;
-		if (!pair->answered && pair->lower_first != src_lower) {
-			pair->answered = true;
+	if (pair && (int16_t)(now - (uint16_t)*pair) <= PAIR_LIFE) {
+		pair = words_forward(&learner->pairs, hash, pair);
+		*pair = (*pair & ~UINT64_C(0xffff)) | now;
+		if (!(*pair & PAIR_ANSWERED) && (*pair & PAIR_LOWER) != first_is(ends, false)) {
+			*pair |= PAIR_ANSWERED;
 			tell(learner, PM_EVENT_ANSWER, sight, false, false);
 		}
 		return pair;
 	}
-	*pair = (struct pair){
-		.tag = pair_tag(ends),
-		.last_s = now,
-		.lower_first = src_lower,
-		.fresh = true,
-		.sure = sight->time_ns - learner->start_ns >= WARM_UP_NS,
-	};
+	known = first_is(ends, false) | PAIR_FRESH;
+	if (sight->time_ns - learner->start_ns >= WARM_UP_NS)
+		known |= PAIR_SURE;
+	if (!pair)
+		return pair_new(learner, hash, now, known);
+	*pair = words_tag(&learner->pairs, hash) | known | now;
 	return pair;
 }
 
 /* Counts whether first speakers are clients, by the pairs whose labels leave no doubt. */
-static void calibrate(struct pm_learner *learner, struct pair *pair, bool src_first,
+static void calibrate(struct pm_learner *learner, uint64_t *pair, bool src_first,
 		      enum pm_side strong)
 {
 	bool from_client = src_first == (strong == PM_SIDE_DST);
 
-	if (from_client && !pair->answered)
+	if (from_client && !(*pair & PAIR_ANSWERED))
 		return;
-	pair->weighed = true;
+	*pair |= PAIR_WEIGHED;
 	learner->agree += from_client;
 	learner->disagree += !from_client;
 	if (learner->agree + learner->disagree >= UINT32_C(1) << 16) {
@@ -868,8 +897,8 @@ static struct pm_decision from_ports(const struct pm_learner *learner,
 }
 
 /*
- * Where labels are weak: what earlier conversations do say. Where these agree with the labels, it is
- * those that decide. @asked: the side that did not speak first, if that is known.
+ * Where labels are weak: what earlier conversations do say. Where they agree with the labels, it is
+ * these that decide. @asked: the side that did not speak first, if that is known.
  */
 static PM_OUT_OF_LINE struct pm_decision from_weak_labels(struct pm_learner *learner,
 							  const struct pm_sight *sight,
@@ -893,39 +922,70 @@ static PM_OUT_OF_LINE struct pm_decision from_weak_labels(struct pm_learner *lea
 	return decided(learner, sight, side, PM_RUNG_LEARNED);
 }
 
+/* What a frame says whose labels leave no doubt; @pair: of UDP, else NULL. */
+static inline void confirm_labels(struct pm_learner *learner, const struct pm_sight *sight,
+				  struct ends ends, uint64_t *pair, enum pm_side side)
+{
+	if (pair && !(*pair & PAIR_WEIGHED) && *pair & (PAIR_FRESH | PAIR_ANSWERED))
+		calibrate(learner, pair, (*pair & PAIR_LOWER) == first_is(ends, false), side);
+	if (pm_learner_notes(sight->number))
+		note_roles(learner, sight, side);
+}
+
 /* Below the handshake and the endpoints that it has shown; @pair: of UDP, else NULL. */
 static struct pm_decision from_labels(struct pm_learner *learner, const struct pm_sight *sight,
-				      struct ends ends, struct pair *pair)
+				      struct ends ends, uint64_t *pair)
 {
 	uint8_t transport = pm_brief_transport(sight->brief);
 	struct pm_decision decision = from_ports(learner, sight);
 	bool src = is_strong_port(learner, transport, pm_brief_src_port(sight->brief));
 	bool dst = is_strong_port(learner, transport, pm_brief_dst_port(sight->brief));
-	bool src_first = pair && pair->lower_first == (ends.src < ends.dst);
+	bool src_first = pair && (*pair & PAIR_LOWER) == first_is(ends, false);
 	enum pm_side asked = src_first ? PM_SIDE_DST : PM_SIDE_SRC;
 
 	if (decision.rung == PM_RUNG_RULE || decision.rung == PM_RUNG_SYMMETRIC)
 		return decision;
 	if (!src && !dst)
 		return from_weak_labels(learner, sight, ends, decision,
-					pair && pair->sure ? asked : PM_SIDE_NONE);
-	if (pair && !pair->weighed && src != dst)
-		calibrate(learner, pair, src_first, src ? PM_SIDE_SRC : PM_SIDE_DST);
-	if (pm_learner_notes(sight->number))
-		note_roles(learner, sight, (enum pm_side)decision.side);
+					pair && *pair & PAIR_SURE ? asked : PM_SIDE_NONE);
+	/* Two strong ones leave a doubt. */
+	confirm_labels(learner, sight, ends, src != dst ? pair : NULL,
+		       (enum pm_side)decision.side);
 	return decision;
+}
+
+/*
+ * What is decided about nearly all of UDP: one port has a label, and it is strong. PM_RUNG_N: it is
+ * not so simple. It is what from_labels would say.
+ */
+static inline struct pm_decision from_one_label(const struct pm_learner *learner,
+						const struct pm_sight *sight)
+{
+	const uint8_t *classes = learner->rules->classes[pm_brief_transport(sight->brief)];
+	uint16_t src_port = pm_brief_src_port(sight->brief);
+	uint16_t dst_port = pm_brief_dst_port(sight->brief);
+	uint8_t src = classes[src_port], dst = classes[dst_port], class = src | dst;
+
+	if (sight->packet || !src == !dst || !is_strong(class, src ? src_port : dst_port))
+		return (struct pm_decision){ 0, PM_SIDE_NONE, PM_RUNG_N };
+	return (struct pm_decision){ 0, src ? PM_SIDE_SRC : PM_SIDE_DST, PM_RUNG_KNOWN };
 }
 
 /* Between two of UDP; the first frame is an attempt, at whatever it counts for. */
 static struct pm_decision from_datagram(struct pm_learner *learner, const struct pm_sight *sight,
 					struct ends ends)
 {
-	struct pair *pair = pair_see(learner, sight, ends);
-	struct pm_decision decision = from_labels(learner, sight, ends, pair);
+	uint64_t *pair = pair_see(learner, sight, ends);
+	struct pm_decision decision = from_one_label(learner, sight);
 
-	if (pair->fresh)
+	if (decision.rung == PM_RUNG_N)
+		decision = from_labels(learner, sight, ends, pair);
+	else
+		confirm_labels(learner, sight, ends, pair, (enum pm_side)decision.side);
+	if (*pair & PAIR_FRESH) {
+		*pair &= ~PAIR_FRESH;
 		tell(learner, PM_EVENT_ATTEMPT, sight, true, decision.side == PM_SIDE_SRC);
-	pair->fresh = false;
+	}
 	return decision;
 }
 
@@ -958,6 +1018,45 @@ struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm
 	return from_labels(learner, sight, ends, NULL);
 }
 
+struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brief,
+				       uint64_t src_host, uint64_t dst_host, uint64_t number,
+				       int64_t time_ns, bool *ret_attempt)
+{
+	const struct pm_decision show = { 0, PM_SIDE_NONE, PM_RUNG_N };
+	uint8_t transport = pm_brief_transport(brief);
+	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
+	const uint8_t *classes = learner->rules->classes[transport];
+	uint8_t src = classes[src_port], dst = classes[dst_port], class = src | dst;
+	struct pm_decision decision = { 0, src ? PM_SIDE_SRC : PM_SIDE_DST, PM_RUNG_KNOWN };
+	struct ends ends = { pm_endpoint_hash(src_host, transport, src_port),
+			     pm_endpoint_hash(dst_host, transport, dst_port) };
+	uint64_t hash = pair_hash(ends), first = first_is(ends, false), known, *pair;
+	uint16_t now = step_of(time_ns);
+
+	if (class == PM_CLASS_ASK || !src == !dst || pm_learner_notes(number) || !learner->started ||
+	    !is_strong(class, src ? src_port : dst_port))
+		return show;
+	pair = words_find(&learner->pairs, hash);
+	*ret_attempt = !pair;
+	if (pair) {
+		bool news = (*pair & PAIR_ANSWERED) ? !(*pair & PAIR_WEIGHED)
+						    : (*pair & PAIR_LOWER) != first;
+
+		if (news || (int16_t)(now - (uint16_t)*pair) > PAIR_LIFE)
+			return show;
+		pair = words_forward(&learner->pairs, hash, pair);
+		*pair = (*pair & ~UINT64_C(0xffff)) | now;
+		return decision;
+	}
+	if (pm_watch_cares(PM_EVENT_ATTEMPT, transport, src_port, dst_port))
+		return show;
+	known = first | (time_ns - learner->start_ns >= WARM_UP_NS ? PAIR_SURE : 0);
+	pair = pair_new(learner, hash, now, known);
+	if (src)
+		calibrate(learner, pair, true, PM_SIDE_SRC);
+	return decision;
+}
+
 const uint8_t *pm_learner_classes(const struct pm_learner *learner)
 {
 	return learner->classes;
@@ -972,7 +1071,7 @@ void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t
 			     pm_endpoint_hash(dst_host, transport, dst_port) };
 
 	if (is_udp(transport)) {
-		__builtin_prefetch(pair_line(learner, pair_tag(ends)), 1);
+		__builtin_prefetch(words_line(&learner->pairs, pair_hash(ends)), 1);
 	} else {
 		if (class_at(learner, src_port) & PM_CLASS_HOT)
 			__builtin_prefetch(words_line(&learner->endpoints, ends.src));
