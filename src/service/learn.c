@@ -661,7 +661,8 @@ static void pair_opened(struct pm_learner *learner, const struct pm_sight *sight
 
 	if (!pair)
 		pair = words_push(&learner->pairs, hash);
-	*pair = words_tag(&learner->pairs, hash) | first_is(ends, !turned) | step_of(sight->time_ns);
+	*pair = words_tag(&learner->pairs, hash) | first_is(ends, !turned) |
+		step_of(sight->time_ns);
 }
 
 /* The rungs of set-up: what the frame itself says, or the handshake that it belongs to. */
@@ -1065,8 +1066,8 @@ struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brie
 	uint64_t hash = pair_hash(ends), first = first_is(ends, false), known, *pair;
 	uint16_t now = step_of(time_ns);
 
-	if (class == PM_CLASS_ASK || !src == !dst || pm_learner_notes(number) || !learner->started ||
-	    !is_strong(class, src ? src_port : dst_port))
+	if (class == PM_CLASS_ASK || !src == !dst || !is_strong(class, src ? src_port : dst_port) ||
+	    pm_learner_notes(number) || !learner->started)
 		return show;
 	pair = words_find(&learner->pairs, hash);
 	*ret_attempt = !pair;
