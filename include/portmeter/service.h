@@ -339,6 +339,15 @@ static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_br
 	return decision;
 }
 
+/*
+ * What pm_learner_decide would say to a brief of UDP, but for the service, and with what it learns,
+ * for what most of UDP is: one port has a label, and one that counts, and the pair of endpoints is
+ * known, or new: then *@ret_attempt, and nobody else is told. PM_RUNG_N as rung: nothing has been
+ * done, show it.
+ */
+PM_API struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brief,
+					      uint64_t src_host, uint64_t dst_host,
+					      uint64_t number, int64_t time_ns, bool *ret_attempt);
 /* Fetches what pm_learner_decide will look at; worth it some frames ahead. Any thread. */
 PM_API void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t src_host,
 			     uint64_t dst_host);
@@ -383,11 +392,13 @@ struct pm_watch_options {
  * Whether a watch makes anything of the event. Nearly all that UDP does is of no interest: nobody
  * can tell what is rightly unanswered.
  */
-static inline bool pm_watch_cares(enum pm_event event, uint8_t transport, uint16_t client_port)
+static inline bool pm_watch_cares(enum pm_event event, uint8_t transport, uint16_t opener_port,
+				  uint16_t other_port)
 {
 	return !pm_transport_source_optional((enum pm_transport)transport) ||
-	       event != PM_EVENT_ATTEMPT || client_port == 53 || client_port == 80 ||
-	       client_port == 443;
+	       event != PM_EVENT_ATTEMPT ||
+	       (other_port < PM_SYSTEM_PORTS &&
+		(opener_port == 53 || opener_port == 80 || opener_port == 443));
 }
 
 /* PM_E_MEMORY, PM_E_INVALID (no found function) or 0. Memory is touched only as it is needed. */

@@ -281,6 +281,7 @@ struct pm_tally {
 	struct pm_talk *talk; /* conversations; NULL: they are not counted */
 	uint64_t *seen;       /* 1 << @seen_bits ends met, in pairs; NULL: no addresses */
 	unsigned seen_bits;
+	uint64_t seen_salt;   /* of this interval: what earlier ones met is no longer found */
 	struct pm_endpoints *endpoints; /* NULL: none are counted; see pm_tally_by_endpoint */
 };
 

@@ -493,12 +493,29 @@ static const struct pm_general *decide_generals(struct pm_meter *meter, struct p
 static void decide_item(struct pm_meter *meter, const struct pm_item *item,
 			struct pm_tally_entry *entry)
 {
+	bool attempt;
+
 	/* What has been learned since it was noted may concern it. */
 	if (entry->decision.rung != PM_RUNG_N)
 		entry->decision = pm_learner_glance(meter->classes, item->brief, item->number);
-	if (entry->decision.rung == PM_RUNG_N)
-		entry->decision = decide_brief(meter, item->brief, item->bytes, entry, item->number,
-					       item->time_ns);
+	if (entry->decision.rung != PM_RUNG_N)
+		return;
+	if (entry->transport == PM_TRANSPORT_UDP) {
+		entry->decision = pm_learner_datagram(meter->learner, item->brief, entry->src_host,
+						      entry->dst_host, item->number,
+						      item->time_ns, &attempt);
+		if (entry->decision.rung != PM_RUNG_N) {
+			if (attempt && meter->options.allowance)
+				pm_meter_note_event(meter, PM_TRANSPORT_UDP,
+						    entry->decision.side == PM_SIDE_SRC
+							    ? entry->src_port
+							    : entry->dst_port,
+						    PM_EVENT_ATTEMPT);
+			return;
+		}
+	}
+	entry->decision = decide_brief(meter, item->brief, item->bytes, entry, item->number,
+				       item->time_ns);
 }
 
 /*
@@ -510,6 +527,9 @@ void pm_meter_decide(struct pm_meter *meter, struct pm_meter *helper)
 	const struct pm_general *general = helper->generals;
 	size_t i = helper->n_decided, shown = 0;
 
+	/* Frames that the meter itself was given, where blocks end, came before. */
+	if (helper != meter && meter->n_decided < meter->n_items)
+		pm_meter_decide(meter, meter);
 	meter->told = helper->tally;
 	while (i < helper->n_items) {
 		if (pm_learner_generation(meter->learner) == helper->generation) {

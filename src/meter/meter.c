@@ -38,18 +38,26 @@ static void on_event(void *ctx, const struct pm_evidence *evidence)
 
 	enum pm_event event = (enum pm_event)evidence->event;
 	enum pm_transport transport = (enum pm_transport)evidence->transport;
+	uint16_t opener = evidence->turned ? evidence->server_port : evidence->client_port;
+	uint16_t other = evidence->turned ? evidence->client_port : evidence->server_port;
 	uint16_t service = service_of(meter, evidence);
 
-	if (service == 0 && meter->n_events < AHEAD) {
-		pm_tally_event_fetch(meter->told, transport, evidence->server_port);
-		meter->events[meter->n_events++] = (struct pm_noted_event){
-			evidence->server_port, evidence->transport, evidence->event
-		};
-	} else {
+	if (service == 0)
+		pm_meter_note_event(meter, transport, evidence->server_port, event);
+	else
 		pm_tally_event(meter->told, transport, evidence->server_port, service, event);
-	}
-	if (pm_watch_cares(event, evidence->transport, evidence->client_port))
+	if (pm_watch_cares(event, evidence->transport, opener, other))
 		pm_watch_event(meter->watch, meter->rules, evidence);
+}
+
+void pm_meter_note_event(struct pm_meter *meter, enum pm_transport transport, uint16_t port,
+			 enum pm_event event)
+{
+	if (meter->n_events == AHEAD)
+		pm_meter_count_events(meter);
+	pm_tally_event_fetch(meter->told, transport, port);
+	meter->events[meter->n_events++] =
+		(struct pm_noted_event){ port, (uint8_t)transport, (uint8_t)event };
 }
 
 void pm_meter_count_events(struct pm_meter *meter)

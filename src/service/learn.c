@@ -103,8 +103,8 @@ struct waiting {
 #define WAS_SERVER (UINT64_C(1) << 17)
 
 /*
- * What is known of two endpoints of UDP, or of TCP and its like, of which one opened, above the
- * time when they last spoke, in steps of two seconds.
+ * What is known of two endpoints of UDP, or of TCP and its like, of which one opened; below it,
+ * when they last spoke, in steps of two seconds.
  */
 #define PAIR_LOWER (UINT64_C(1) << 16)    /* the endpoint of the lower hash spoke first */
 #define PAIR_SURE (UINT64_C(1) << 17)     /* and it was not when the capture began */
@@ -134,6 +134,7 @@ struct pm_learner {
 	uint32_t n_waiting;
 	int64_t looked_ns; /* when those that nobody has answered were looked for */
 	size_t n_endpoints;
+	bool any_opening; /* there has been one */
 	size_t n_hot, n_hot_before; /* ports; when they were last marked anew */
 	uint8_t *classes;  /* of TCP's ports, with PM_CLASS_HOT */
 	uint32_t generation;
@@ -192,9 +193,11 @@ static uint64_t words_tag(const struct words *words, uint64_t hash)
 static uint64_t *words_find(const struct words *words, uint64_t hash)
 {
 	uint64_t *line = words_line(words, hash), tag = words_tag(words, hash);
+	const uint64_t mask = ~UINT64_C(0) << words->bits;
 
+#pragma GCC unroll 8
 	for (int i = 0; i < WAYS; i++)
-		if ((line[i] ^ tag) >> words->bits == 0)
+		if (((line[i] ^ tag) & mask) == 0)
 			return &line[i];
 	return NULL;
 }
@@ -238,7 +241,8 @@ static void heat_anew(struct pm_learner *learner)
 	for (size_t i = 0; learner->n_endpoints && i < places; i++)
 		if (learner->endpoints.at[i])
 			heat(learner, learner->ports[i].transport, learner->ports[i].port);
-	for (size_t i = 0; i < OPENINGS; i++)
+	/* untouched memory stays so until there is something in it */
+	for (size_t i = 0; learner->any_opening && i < OPENINGS; i++)
 		if (learner->openings[i].state != OPENING_FREE)
 			heat(learner, learner->openings[i].transport,
 			     learner->openings[i].client_port);
@@ -365,9 +369,10 @@ static void learn(struct pm_learner *learner, const struct pm_sight *sight, uint
 	heat(learner, transport, port);
 }
 
+/* Of one direction: a product alone is that of both, for one pair of hashes in four. */
 static uint64_t opening_tag(uint64_t client, uint64_t server)
 {
-	return pm_fold(client, server | 1) | 1;
+	return pm_fold(~client, server | 1) | 1;
 }
 
 static bool is_over(const struct opening *opening, int64_t time_ns)
@@ -414,11 +419,13 @@ static void tell(const struct pm_learner *learner, enum pm_event event,
 
 	if (!learner->options.event)
 		return;
-	if (!pm_watch_cares(event, transport, to ? src_port : dst_port) &&
+	if (!pm_watch_cares(event, transport, client_is_src ? src_port : dst_port,
+			    client_is_src ? dst_port : src_port) &&
 	    !pm_rules_scoped(learner->rules, (enum pm_transport)transport,
 			     to ? dst_port : src_port)) {
 		/* no more of it is looked at */
 		evidence.ip_version = 0;
+		evidence.turned = turned;
 		evidence.event = (uint8_t)event;
 		evidence.transport = transport;
 		evidence.client_port = to ? src_port : dst_port;
@@ -550,6 +557,7 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 		else
 			tell_unanswered(learner, opening);
 	}
+	learner->any_opening = true;
 	*opening = (struct opening){
 		.tag = opening_tag(ends.src, ends.dst),
 		.time_ns = sight->time_ns,
@@ -609,7 +617,7 @@ static uint64_t pair_hash(struct ends ends)
 	return ends.src + ends.dst;
 }
 
-/* A word that was of use comes one place further in front; so those that are stay there. */
+/* A word that was of use moves one place forward: those that are stay where none falls out. */
 static uint64_t *words_forward(const struct words *words, uint64_t hash, uint64_t *word)
 {
 	uint64_t before;
@@ -622,9 +630,9 @@ static uint64_t *words_forward(const struct words *words, uint64_t hash, uint64_
 	return word - 1;
 }
 
-static uint16_t step_of(const struct pm_sight *sight)
+static uint16_t step_of(int64_t time_ns)
 {
-	return (uint16_t)(sight->time_ns / (2 * PM_NS_PER_S));
+	return (uint16_t)(time_ns / (2 * PM_NS_PER_S));
 }
 
 /* That the source of @ends is the first to speak, or @dst is. */
@@ -642,15 +650,19 @@ static uint64_t *pair_new(struct pm_learner *learner, uint64_t hash, uint16_t no
 	return place;
 }
 
-/* That the destination has opened what the source accepts: should both be known to serve. */
+/*
+ * That the destination has opened what the source accepts, or @turned, serves it: should both be
+ * known to serve.
+ */
 static void pair_opened(struct pm_learner *learner, const struct pm_sight *sight,
-			struct ends ends)
+			struct ends ends, bool turned)
 {
 	uint64_t hash = pair_hash(ends), *pair = words_find(&learner->pairs, hash);
 
 	if (!pair)
 		pair = words_push(&learner->pairs, hash);
-	*pair = words_tag(&learner->pairs, hash) | first_is(ends, true) | step_of(sight);
+	*pair = words_tag(&learner->pairs, hash) | first_is(ends, !turned) |
+		step_of(sight->time_ns);
 }
 
 /* The rungs of set-up: what the frame itself says, or the handshake that it belongs to. */
@@ -670,7 +682,7 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 		if (opening->state != OPENING_ANSWERED)
 			tell(learner, PM_EVENT_ANSWER, sight, false, opening->turned);
 		opening->state = OPENING_ANSWERED;
-		pair_opened(learner, sight, ends);
+		pair_opened(learner, sight, ends, opening->turned);
 		if (opening->turned)
 			learn(learner, sight, ends.dst, pm_brief_dst_port(sight->brief));
 		else
@@ -850,7 +862,7 @@ static uint64_t *pair_see(struct pm_learner *learner, const struct pm_sight *sig
 {
 	uint64_t hash = pair_hash(ends), known;
 	uint64_t *pair = words_find(&learner->pairs, hash);
-	uint16_t now = step_of(sight);
+	uint16_t now = step_of(sight->time_ns);
 
 	if (pair && is_recent_pair(*pair, now)) {
 		pair = words_forward(&learner->pairs, hash, pair);
@@ -912,8 +924,8 @@ static struct pm_decision from_ports(const struct pm_learner *learner,
 }
 
 /*
- * Where labels are weak: what earlier conversations do say. Where these agree with the labels, it
- * is those that decide. @asked: the side that did not speak first, if that is known.
+ * Where labels are weak: what earlier conversations do say. Where they agree with the labels, it
+ * is these that decide. @asked: the side that did not speak first, if that is known.
  */
 static PM_OUT_OF_LINE struct pm_decision from_weak_labels(struct pm_learner *learner,
 							  const struct pm_sight *sight,
@@ -1039,6 +1051,45 @@ struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm
 	return from_labels(learner, sight, ends, NULL);
 }
 
+struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brief,
+				       uint64_t src_host, uint64_t dst_host, uint64_t number,
+				       int64_t time_ns, bool *ret_attempt)
+{
+	const struct pm_decision show = { 0, PM_SIDE_NONE, PM_RUNG_N };
+	uint8_t transport = pm_brief_transport(brief);
+	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
+	const uint8_t *classes = learner->rules->classes[transport];
+	uint8_t src = classes[src_port], dst = classes[dst_port], class = src | dst;
+	struct pm_decision decision = { 0, src ? PM_SIDE_SRC : PM_SIDE_DST, PM_RUNG_KNOWN };
+	struct ends ends = { pm_endpoint_hash(src_host, transport, src_port),
+			     pm_endpoint_hash(dst_host, transport, dst_port) };
+	uint64_t hash = pair_hash(ends), first = first_is(ends, false), known, *pair;
+	uint16_t now = step_of(time_ns);
+
+	if (class == PM_CLASS_ASK || !src == !dst || pm_learner_notes(number) ||
+	    !learner->started || !is_strong(class, src ? src_port : dst_port))
+		return show;
+	pair = words_find(&learner->pairs, hash);
+	*ret_attempt = !pair;
+	if (pair) {
+		bool news = (*pair & PAIR_ANSWERED) ? !(*pair & PAIR_WEIGHED)
+						    : (*pair & PAIR_LOWER) != first;
+
+		if (news || !is_recent_pair(*pair, now))
+			return show;
+		pair = words_forward(&learner->pairs, hash, pair);
+		*pair = (*pair & ~UINT64_C(0xffff)) | now;
+		return decision;
+	}
+	if (pm_watch_cares(PM_EVENT_ATTEMPT, transport, src_port, dst_port))
+		return show;
+	known = first | (time_ns - learner->start_ns >= WARM_UP_NS ? PAIR_SURE : 0);
+	pair = pair_new(learner, hash, now, known);
+	if (src)
+		calibrate(learner, pair, true, PM_SIDE_SRC);
+	return decision;
+}
+
 /* What is known of the source, or of the destination, before the frame is shown. */
 static struct pm_end_grounds end_grounds(const struct pm_learner *learner,
 					 const struct pm_sight *sight, bool src)
@@ -1094,7 +1145,7 @@ static void find_grounds(const struct pm_learner *learner, const struct pm_sight
 
 	grounds->src = end_grounds(learner, sight, true);
 	grounds->dst = end_grounds(learner, sight, false);
-	if (pair && (!is_udp(transport) || is_recent_pair(*pair, step_of(sight)))) {
+	if (pair && (!is_udp(transport) || is_recent_pair(*pair, step_of(sight->time_ns)))) {
 		grounds->pair = true;
 		grounds->src_first = (*pair & PAIR_LOWER) == first_is(ends, false);
 		grounds->sure = *pair & PAIR_SURE;

@@ -32,7 +32,6 @@ struct pm_talk {
 	struct peers *peers;
 	size_t places, n_peers;
 	bool full;  /* services had no room: what they missed is not made good by room later */
-	bool asked; /* there is something in the filter */
 };
 
 /* calloc maps large blocks lazily, and the list is read as far as it is written. */
@@ -151,9 +150,8 @@ void pm_talk_clear(struct pm_tally *tally)
 		return;
 	cells_clear(&talk->ports);
 	cells_clear(&talk->services);
-	if (talk->asked)
-		memset(tally->seen, 0, seen_size(tally->seen_bits));
-	talk->asked = false;
+	/* an odd number near 2^64 divided by the root of 5 */
+	tally->seen_salt += UINT64_C(0x727c9716ffb764d5);
 	peers_clear(talk);
 	talk->full = !tally->seen;
 }
@@ -304,7 +302,6 @@ void pm_tally_peer(struct pm_tally *tally, enum pm_transport transport, uint16_t
 
 	if (!tally->seen)
 		return;
-	talk->asked = true;
 	service = service_of(tally, transport, service_port, service);
 	peers = service ? peers_use(talk, peers_key(transport, service)) : NULL;
 	if (peers)

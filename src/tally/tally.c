@@ -445,7 +445,7 @@ static inline bool is_met(const struct pm_tally *tally, uint64_t end)
 	return false;
 }
 
-static inline struct ends ends_of(const struct pm_tally_entry *entry)
+static inline struct ends ends_of(const struct pm_tally_entry *entry, uint64_t salt)
 {
 	bool from = entry->decision.side == PM_SIDE_SRC;
 	uint64_t what = (uint64_t)entry->transport << 17 | (uint64_t)side_port(entry) << 1;
@@ -456,6 +456,7 @@ static inline struct ends ends_of(const struct pm_tally_entry *entry)
 		return (struct ends){ 0, 0 };
 	/* odd numbers near 2^64 divided by the roots of 2 and 3 */
 	what *= UINT64_C(0xb504f333f9de6485);
+	what += salt;
 	what += entry->decision.service * UINT64_C(0x93cd3a2c8198e269);
 	return (struct ends){ (from ? entry->dst_host : entry->src_host) ^ what,
 			      (from ? entry->src_host : entry->dst_host) ^ ~what };
@@ -476,7 +477,7 @@ static void count_batch(struct pm_tally *tally, const struct pm_tally_entry *ent
 	struct ends ends[BATCH];
 
 	for (size_t i = 0; tally->seen && i < n; i++) {
-		ends[i] = ends_of(&entries[i]);
+		ends[i] = ends_of(&entries[i], tally->seen_salt);
 		__builtin_prefetch(filter_line(tally, ends[i].client), 1);
 		__builtin_prefetch(filter_line(tally, ends[i].server), 1);
 	}
@@ -691,13 +692,16 @@ int pm_tally_absorb(struct pm_tally *into, struct pm_tally *from)
 		struct pm_talk *talk = from->talk;
 		uint64_t *seen = from->seen;
 		unsigned seen_bits = from->seen_bits;
+		uint64_t seen_salt = from->seen_salt;
 
 		from->talk = into->talk;
 		from->seen = into->seen;
 		from->seen_bits = into->seen_bits;
+		from->seen_salt = into->seen_salt;
 		into->talk = talk;
 		into->seen = seen;
 		into->seen_bits = seen_bits;
+		into->seen_salt = seen_salt;
 	}
 	if (into->endpoints &&
 	    pm_endpoints_rows(from->endpoints) > pm_endpoints_rows(into->endpoints)) {
