@@ -158,9 +158,9 @@ static void learned(const struct account *a)
 		       ", %s since frame %" PRIu64 "; ",
 		       a->src.text, a->src.grounds->since, a->dst.text, a->dst.grounds->since);
 		if (decided)
-			printf("%s opened this conversation\n", client->text);
+			printf("this conversation was set up with %s as the client\n", client->text);
 		else
-			printf("who opened this conversation is not known\n");
+			printf("how this conversation was set up is not known\n");
 	} else if (decided && server->grounds->served) {
 		printf("  learned: %s has served since frame %" PRIu64 "\n", server->text,
 		       server->grounds->since);

@@ -924,8 +924,8 @@ static struct pm_decision from_ports(const struct pm_learner *learner,
 }
 
 /*
- * Where labels are weak: what earlier conversations do say. Where they agree with the labels, it is
- * these that decide. @asked: the side that did not speak first, if that is known.
+ * Where labels are weak: what earlier conversations do say. Where they agree with the labels, it
+ * is these that decide. @asked: the side that did not speak first, if that is known.
  */
 static PM_OUT_OF_LINE struct pm_decision from_weak_labels(struct pm_learner *learner,
 							  const struct pm_sight *sight,
