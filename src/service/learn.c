@@ -92,6 +92,14 @@ struct waiting {
 	uint32_t place;
 };
 
+/*
+ * What a port of TCP has to do with what is remembered, in detail, for the one that decides: how many
+ * handshakes are on their way from it, and whether an endpoint there serves.
+ */
+#define MARK_SERVES 0x8000
+
+_Static_assert(OPENINGS < MARK_SERVES, "their number leaves the mark alone");
+
 /* What is known of callers. */
 #define CALLED (UINT64_C(1) << 16)       /* it has spoken to the endpoint */
 #define CALLED_BACK (UINT64_C(1) << 17)  /* and the endpoint to it */
@@ -137,6 +145,7 @@ struct pm_learner {
 	bool any_opening; /* there has been one */
 	size_t n_hot, n_hot_before; /* ports; when they were last marked anew */
 	uint8_t *classes;  /* of TCP's ports, with PM_CLASS_HOT */
+	uint16_t *marks;   /* of TCP's ports */
 	uint32_t generation;
 	struct pm_learner_lost lost;
 	bool started;
@@ -229,6 +238,13 @@ static void heat(struct pm_learner *learner, uint8_t transport, uint16_t port)
 	__atomic_store_n(&learner->generation, learner->generation + 1, __ATOMIC_RELEASE);
 }
 
+static void mark_server(struct pm_learner *learner, uint8_t transport, uint16_t port)
+{
+	if (transport == PM_TRANSPORT_TCP)
+		learner->marks[port] |= MARK_SERVES;
+	heat(learner, transport, port);
+}
+
 /* All bytes anew: ports of whatever is forgotten by now are left alone again. */
 static void heat_anew(struct pm_learner *learner)
 {
@@ -237,10 +253,12 @@ static void heat_anew(struct pm_learner *learner)
 
 	for (size_t port = 0; port < PM_PORTS; port++)
 		__atomic_store_n(&learner->classes[port], classes[port], __ATOMIC_RELAXED);
+	for (size_t port = 0; learner->n_hot && port < PM_PORTS; port++)
+		learner->marks[port] &= (uint16_t)~MARK_SERVES;
 	learner->n_hot = 0;
 	for (size_t i = 0; learner->n_endpoints && i < places; i++)
 		if (learner->endpoints.at[i])
-			heat(learner, learner->ports[i].transport, learner->ports[i].port);
+			mark_server(learner, learner->ports[i].transport, learner->ports[i].port);
 	/* untouched memory stays so until there is something in it */
 	for (size_t i = 0; learner->any_opening && i < OPENINGS; i++)
 		if (learner->openings[i].state != OPENING_FREE)
@@ -263,11 +281,12 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 	learner->openings = calloc(OPENINGS, sizeof *learner->openings);
 	learner->waiting = malloc(WAITING_MAX * sizeof *learner->waiting);
 	learner->classes = malloc(PM_PORTS);
+	learner->marks = calloc(PM_PORTS, sizeof *learner->marks);
 	if (words_new(&learner->endpoints, endpoints, 16) < 0 ||
 	    words_new(&learner->callers, CALLERS, 26) < 0 ||
 	    words_new(&learner->pairs, PAIRS, PAIR_BITS) < 0 ||
 	    words_new(&learner->hosts, HOSTS, 18) < 0 || !learner->openings || !learner->waiting ||
-	    !learner->classes) {
+	    !learner->classes || !learner->marks) {
 		pm_learner_free(learner);
 		return PM_E_MEMORY;
 	}
@@ -297,6 +316,7 @@ void pm_learner_free(struct pm_learner *learner)
 	free(learner->waiting);
 	free(learner->pairs.block);
 	free(learner->classes);
+	free(learner->marks);
 	free(learner);
 }
 
@@ -366,10 +386,18 @@ static void learn(struct pm_learner *learner, const struct pm_sight *sight, uint
 	learner->ports[place - learner->endpoints.at] = (struct port_of){ port, transport };
 	if (learner->since)
 		learner->since[place - learner->endpoints.at] = sight->number;
-	heat(learner, transport, port);
+	mark_server(learner, transport, port);
 }
 
 /* Of one direction: a product alone is that of both, for one pair of hashes in four. */
+/* A handshake that is over. */
+static void opening_drop(struct pm_learner *learner, struct opening *opening)
+{
+	if (opening->state != OPENING_FREE && opening->transport == PM_TRANSPORT_TCP)
+		learner->marks[opening->client_port]--;
+	opening->state = OPENING_FREE;
+}
+
 static uint64_t opening_tag(uint64_t client, uint64_t server)
 {
 	return pm_fold(~client, server | 1) | 1;
@@ -557,6 +585,7 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 		else
 			tell_unanswered(learner, opening);
 	}
+	opening_drop(learner, opening);
 	learner->any_opening = true;
 	*opening = (struct opening){
 		.tag = opening_tag(ends.src, ends.dst),
@@ -576,6 +605,8 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 		.number = sight->number,
 		.place = (uint32_t)(opening - learner->openings),
 	};
+	if (opening->transport == PM_TRANSPORT_TCP)
+		learner->marks[opening->client_port]++;
 	heat(learner, pm_brief_transport(sight->brief), pm_brief_src_port(sight->brief));
 	tell(learner, PM_EVENT_ATTEMPT, sight, true, opening->turned);
 	return opening;
@@ -693,13 +724,13 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 		opening = opening_find(learner, ends.dst, ends.src, sight->time_ns);
 		if (opening && opening->state != OPENING_ANSWERED) {
 			tell(learner, PM_EVENT_REFUSAL, sight, false, opening->turned);
-			opening->state = OPENING_FREE;
+			opening_drop(learner, opening);
 			return opening->turned ? PM_SIDE_DST : PM_SIDE_SRC;
 		}
 		opening = opening_find(learner, ends.src, ends.dst, sight->time_ns);
 		if (!opening)
 			return PM_SIDE_NONE;
-		opening->state = OPENING_FREE;
+		opening_drop(learner, opening);
 		return opening->turned ? PM_SIDE_SRC : PM_SIDE_DST;
 	default:
 		return PM_SIDE_NONE;
@@ -717,7 +748,7 @@ static bool confirm(struct pm_learner *learner, const struct pm_sight *sight, st
 	if (opening->state != OPENING_ANSWERED && !opening->turned)
 		learn(learner, sight, ends.dst, pm_brief_dst_port(sight->brief));
 	tell(learner, PM_EVENT_SESSION, sight, true, opening->turned);
-	opening->state = OPENING_FREE;
+	opening_drop(learner, opening);
 	return true;
 }
 
@@ -741,24 +772,23 @@ static enum pm_side from_pair(struct pm_learner *learner, const struct pm_sight 
 	return (*pair & PAIR_LOWER) == first_is(ends, false) ? PM_SIDE_DST : PM_SIDE_SRC;
 }
 
-/* Whether a port may be that of an endpoint that serves, or of a client that has just opened. */
-static bool is_hot(const struct pm_learner *learner, const struct pm_sight *sight, uint16_t port)
+static uint16_t marks_of(const struct pm_learner *learner, uint8_t transport, uint16_t port)
 {
-	return pm_brief_transport(sight->brief) != PM_TRANSPORT_TCP ||
-	       class_at(learner, port) & PM_CLASS_HOT;
+	return transport == PM_TRANSPORT_TCP ? learner->marks[port] : UINT16_MAX;
 }
 
 /* Which of both ends serves. */
 static enum pm_side from_endpoints(struct pm_learner *learner, const struct pm_sight *sight,
 				   struct ends ends)
 {
-	bool src_hot = is_hot(learner, sight, pm_brief_src_port(sight->brief));
-	bool dst_hot = is_hot(learner, sight, pm_brief_dst_port(sight->brief));
+	uint8_t transport = pm_brief_transport(sight->brief);
+	uint16_t src_marks = marks_of(learner, transport, pm_brief_src_port(sight->brief));
+	uint16_t dst_marks = marks_of(learner, transport, pm_brief_dst_port(sight->brief));
 	uint16_t now = minute_of(sight);
-	bool src = src_hot && serves(learner, ends.src, now);
-	bool dst = dst_hot && serves(learner, ends.dst, now);
+	bool src = src_marks & MARK_SERVES && serves(learner, ends.src, now);
+	bool dst = dst_marks & MARK_SERVES && serves(learner, ends.dst, now);
 
-	if (sight->setup == PM_SETUP_CONFIRM && src_hot &&
+	if (sight->setup == PM_SETUP_CONFIRM && src_marks & ~MARK_SERVES &&
 	    (dst || !src || is_turned(learner, sight)) && confirm(learner, sight, ends))
 		dst = dst || serves(learner, ends.dst, now);
 	return src && dst ? from_pair(learner, sight, ends) : side_of(src, dst);
@@ -1191,9 +1221,10 @@ void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t
 	if (is_udp(transport)) {
 		__builtin_prefetch(words_line(&learner->pairs, pair_hash(ends)), 1);
 	} else {
-		if (class_at(learner, src_port) & PM_CLASS_HOT)
+		/* of two that are hot, one is a client's, most often the higher */
+		if (class_at(learner, src_port) & PM_CLASS_HOT && src_port < dst_port)
 			__builtin_prefetch(words_line(&learner->endpoints, ends.src));
-		if (class_at(learner, dst_port) & PM_CLASS_HOT)
+		else if (class_at(learner, dst_port) & PM_CLASS_HOT)
 			__builtin_prefetch(words_line(&learner->endpoints, ends.dst));
 	}
 	if (__atomic_load_n(&learner->flooded, __ATOMIC_RELAXED) ||

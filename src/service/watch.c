@@ -162,12 +162,19 @@ static bool within_window(int64_t a, int64_t b)
 
 static uint64_t hash_of(const struct pm_watch *watch, const struct key *key)
 {
-	return pm_hash(watch->options.key, key, sizeof *key) | 1; /* 0 is free */
+	const struct pm_hash_key *by = &watch->options.key;
+	const uint8_t *bytes = (const uint8_t *)key;
+	uint64_t hash = by->k0 ^ pm_le32(bytes + sizeof *key - 4);
+
+	for (size_t i = 0; i + 8 <= sizeof *key; i += 8)
+		hash = pm_fold(hash ^ pm_le64(bytes + i), by->k1 | 1);
+	/* an odd number near 2^64 divided by the golden ratio; 0 is free */
+	return pm_fold(hash, UINT64_C(0x9e3779b97f4a7c15)) | 1;
 }
 
 static uint32_t address_hash(const struct pm_watch *watch, const struct pm_address *address)
 {
-	return (uint32_t)pm_hash(watch->options.key, address, sizeof *address);
+	return (uint32_t)pm_endpoint_hash(pm_host_hash(watch->options.key, 6, address->bytes), 0, 0);
 }
 
 /* The first place of the set. */
