@@ -48,6 +48,7 @@ struct pm_meter_options {
 	 * later.
 	 */
 	void (*frame)(void *ctx, const struct pm_frame_report *report);
+	uint64_t explain; /* the frame whose report is to say why; goes with @frame; 0: none */
 	void *ctx;
 };
 

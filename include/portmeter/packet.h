@@ -299,6 +299,7 @@ struct pm_fragment_origin {
 	uint8_t transport;   /* enum pm_transport, with PORTS */
 	uint16_t src_port, dst_port;
 	uint32_t note; /* the caller's own, given back untouched (the side, the label) */
+	uint64_t number; /* of the first fragment's frame */
 	uint8_t ip_version;         /* whose ports they are */
 	struct pm_address src, dst;
 };
@@ -335,12 +336,13 @@ PM_API int pm_fragments_new(const struct pm_fragments_options *options,
 PM_API void pm_fragments_free(struct pm_fragments *fragments);
 
 /*
- * A first fragment (PM_NOTE_FIRST_FRAGMENT): remembers @counts, as which its later ones count
- * (verdict PORTS or NO_PORTS_PROTOCOL; the same packet, or one inside of it), and @note, and
+ * A first fragment (PM_NOTE_FIRST_FRAGMENT) in @frame: remembers @counts, as which its later ones
+ * count (verdict PORTS or NO_PORTS_PROTOCOL; the same packet, or one inside of it), and @note, and
  * releases those that waited for it. It replaces an older first of the same datagram.
  */
 PM_API void pm_fragments_first(struct pm_fragments *fragments, const struct pm_packet *packet,
-			       const struct pm_packet *counts, int64_t time_ns, uint32_t note);
+			       const struct pm_packet *counts,
+			       const struct pm_fragment_frame *frame, uint32_t note);
 /*
  * A later fragment (PM_VERDICT_FRAGMENT). Returns what its first fragment decided, borrowed until
  * the next call; or NULL: then @frame waits, or, when there is no room, has been released as an

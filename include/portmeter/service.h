@@ -219,6 +219,7 @@ struct pm_learner_options {
 	size_t endpoints; /* learned ones at most, rounded up to a power of two; 0: 65,536 */
 	/* of all tables: without it nobody can aim at one place; the same, for the same answers */
 	struct pm_hash_key key;
+	bool explains; /* pm_learner_explain will be asked: 8 bytes more for each endpoint */
 	/*
 	 * Told of each event, during the call that finds it. With ip_version 0 it has neither
 	 * addresses nor a frame: pm_watch_cares says that nobody would look. NULL: not wanted.
@@ -244,6 +245,53 @@ PM_API void pm_learner_follow(struct pm_learner *learner, const struct pm_rules 
 /* Walks the whole ladder for the frame, and learns from it. */
 PM_API struct pm_decision pm_learner_decide(struct pm_learner *learner,
 					    const struct pm_sight *sight);
+/* What has been weighed where labels are weak, and spoke. */
+enum pm_weight {
+	PM_WEIGHT_NOTHING,     /* it was not asked, or nothing that is remembered spoke */
+	PM_WEIGHT_GROUP,       /* the destination is a group, which serves where only one can */
+	PM_WEIGHT_TRUSTED,     /* the first speaker is the client, as mostly in this traffic */
+	PM_WEIGHT_CALLERS,     /* an address has talked with one end from several ports */
+	PM_WEIGHT_HOSTS,       /* one address was a client before, and never a server */
+	PM_WEIGHT_FIRST,       /* the first speaker, for want of anything else */
+	PM_WEIGHT_PASSED_OVER, /* in a flood of strangers it was not looked */
+	PM_WEIGHT_N,
+};
+
+/* What is known of one end of a frame when it comes. */
+struct pm_end_grounds {
+	bool served;     /* the endpoint was seen to serve */
+	uint64_t since;  /* with served: the frame that has shown it */
+	uint64_t opened; /* the frame in which it opened a handshake that is on its way; 0: none */
+	bool answered;   /* with opened */
+	bool turned;     /* with opened: a rule says that it serves all the same (initiates=yes) */
+	bool strong;     /* the port's label leaves no doubt */
+	bool client, server; /* what its address was before */
+	/*
+	 * The address of the other end has talked with it before, from @caller_port first; with
+	 * this frame it has from several ports, and both have spoken.
+	 */
+	bool called, called_again, called_both;
+	uint16_t caller_port;
+};
+
+/* The evidence about a frame. */
+struct pm_grounds {
+	struct pm_end_grounds src, dst;
+	uint8_t setup;  /* enum pm_setup */
+	uint8_t weight; /* enum pm_weight */
+	bool weighed;   /* labels are weak, and it was asked */
+	bool pair;      /* they have talked before: of UDP, or of what was seen to be opened */
+	bool src_first; /* the source was the first to speak, with this frame if not before */
+	bool sure;      /* and that was late enough in the capture to be the beginning */
+	/* of UDP: how often the first speaker was the client by strong labels, or was not */
+	uint32_t agree, disagree;
+};
+
+/* As pm_learner_decide, of a learner that was made for it; and why. */
+PM_API struct pm_decision pm_learner_explain(struct pm_learner *learner,
+					     const struct pm_sight *sight,
+					     struct pm_grounds *ret_grounds);
+
 /*
  * A byte for each port of TCP, at the same place as long as the learner lives: PM_CLASS_HOT, frames
  * of that port must be shown to the learner; 0, there is no label; else its priority and 1.
@@ -291,6 +339,15 @@ static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_br
 	return decision;
 }
 
+/*
+ * What pm_learner_decide would say to a brief of UDP, but for the service, and with what it learns,
+ * for what most of UDP is: one port has a label, and one that counts, and the pair of endpoints is
+ * known, or new: then *@ret_attempt, and nobody else is told. PM_RUNG_N as rung: nothing has been
+ * done, show it.
+ */
+PM_API struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brief,
+					      uint64_t src_host, uint64_t dst_host,
+					      uint64_t number, int64_t time_ns, bool *ret_attempt);
 /* Fetches what pm_learner_decide will look at; worth it some frames ahead. Any thread. */
 PM_API void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t src_host,
 			     uint64_t dst_host);
@@ -335,11 +392,13 @@ struct pm_watch_options {
  * Whether a watch makes anything of the event. Nearly all that UDP does is of no interest: nobody
  * can tell what is rightly unanswered.
  */
-static inline bool pm_watch_cares(enum pm_event event, uint8_t transport, uint16_t opener_port)
+static inline bool pm_watch_cares(enum pm_event event, uint8_t transport, uint16_t opener_port,
+				  uint16_t other_port)
 {
 	return !pm_transport_source_optional((enum pm_transport)transport) ||
-	       event != PM_EVENT_ATTEMPT || opener_port == 53 || opener_port == 80 ||
-	       opener_port == 443;
+	       event != PM_EVENT_ATTEMPT ||
+	       (other_port < PM_SYSTEM_PORTS &&
+		(opener_port == 53 || opener_port == 80 || opener_port == 443));
 }
 
 /* PM_E_MEMORY, PM_E_INVALID (no found function) or 0. Memory is touched only as it is needed. */

@@ -157,6 +157,14 @@ struct pm_record {
 	size_t n_names;
 };
 
+/* Why that became of a frame. */
+struct pm_frame_grounds {
+	struct pm_packet packet;
+	struct pm_grounds grounds; /* with ports of its own */
+	/* of a later fragment that is no orphan: what it counts as; else its number is 0 */
+	struct pm_fragment_origin origin;
+};
+
 /* What became of one frame. */
 struct pm_frame_report {
 	uint64_t number;
@@ -168,6 +176,7 @@ struct pm_frame_report {
 	uint16_t src_port, dst_port;
 	struct pm_decision decision;
 	const struct pm_rules *rules; /* in force; borrowed */
+	const struct pm_frame_grounds *why; /* of the frame that was to be explained; else NULL */
 };
 
 /* PM_E_MEMORY or 0. @source is borrowed for the record's life. */

@@ -39,12 +39,14 @@ struct options {
 	size_t n_interfaces, n_files, n_rules;
 	char *filter; /* owned; NULL without */
 	const char *explain, *user, *sensor;
+	uint64_t explain_frame; /* its number; 0: none is to be explained */
 	bool inner;                 /* --tunnel inner */
 	struct pm_tunnels *tunnels; /* owned; NULL: the outermost layer counts */
 	int64_t interval_ns;
 	uint64_t count; /* frames; 0: no limit */
 	bool by_endpoint;
 	size_t endpoints; /* how many are kept at once; 0: none are counted */
+	size_t learned; /* endpoints that the ladder remembers; 0: as many as it likes */
 	size_t jobs;    /* threads that read files */
 	bool progress;  /* said in any case */
 	bool sessions;  /* conversations are counted */
@@ -120,6 +122,8 @@ int command_linktypes(const struct options *options);
 int command_schema(void);
 int command_check_rules(const struct options *options);
 int command_explain(const struct options *options);
+/* Prints what became of the frame of a report that says why. PM_E_MEMORY or 0. */
+int explain_frame(const struct pm_source *source, const struct pm_frame_report *report);
 
 /* What a run works with; made by run(), used by run_files() and run_live(). */
 struct run {

@@ -31,6 +31,7 @@ struct file_run {
 	uint64_t heard;   /* frames when the last one came, of a file that is followed */
 	int64_t heard_ns; /* and when that was */
 	bool failed;      /* there is no memory for one more */
+	bool explained;   /* the frame that was asked for */
 	size_t jobs;      /* threads that may read; 1 when no more are to be tried */
 	struct pm_crew *crew;
 	struct reporter *reporter; /* NULL: records are written as intervals close */
@@ -42,6 +43,10 @@ static void on_closed(void *ctx)
 	struct pm_tally *tally;
 
 	while ((tally = pm_meter_take(series->meter)) != NULL) {
+		if (series->f->run->options->explain_frame) {
+			pm_meter_give(series->meter, tally);
+			continue;
+		}
 		if (series->f->reporter) {
 			reporter_hand(series->f->reporter, series->meter, tally, &series->source);
 			continue;
@@ -69,6 +74,51 @@ static void on_fate(void *ctx, const struct pm_frame_report *report)
 	}
 }
 
+/* The same of the frame that is to be explained; all others pass. */
+static void on_explained(void *ctx, const struct pm_frame_report *report)
+{
+	struct series *series = ctx;
+	int r;
+
+	if (!report->why || series->f->explained)
+		return;
+	series->f->explained = true;
+	progress_hide();
+	r = explain_frame(&series->source, report);
+	if (r < 0) {
+		say("%s", pm_strerror(r));
+		series->f->run->failed = true;
+	}
+}
+
+static uint64_t frames_counted(const struct file_run *f)
+{
+	uint64_t frames = 0;
+
+	for (size_t i = 0; i < f->n; i++)
+		frames += pm_meter_frames(f->series[i]->meter);
+	return frames;
+}
+
+/* Says why the frame to be explained was not met. */
+static void say_unexplained(const struct file_run *f)
+{
+	const struct options *options = f->run->options;
+	unsigned long long number = options->explain_frame;
+	struct pm_capture_progress progress;
+
+	pm_capture_progress(f->capture, &progress);
+	if (options->count && frames_counted(f) >= options->count)
+		say("--explain-frame %llu: -c %llu ends before it", number,
+		    (unsigned long long)options->count);
+	else if (progress.frames < options->explain_frame)
+		say("--explain-frame %llu: there %s %llu frame%s", number,
+		    progress.frames == 1 ? "is" : "are", (unsigned long long)progress.frames,
+		    progress.frames == 1 ? "" : "s");
+	else
+		say("--explain-frame %llu: the filter leaves it out", number);
+}
+
 /* A meter for the source that comes next. */
 static bool add_series(struct file_run *f)
 {
@@ -78,15 +128,19 @@ static bool add_series(struct file_run *f)
 		.interval_ns = options->interval_ns,
 		.rules = f->run->rules,
 		.tunnels = options->tunnels,
+		.endpoints = options->learned,
 		.allowance = f->run->allowance,
 		.by_endpoint = options->endpoints,
 		.capture = f->capture,
 		.source = f->n,
 		.closed = on_closed,
 		.frame = options->output.format == PM_FORMAT_FRAMES ? on_fate : NULL,
+		.explain = options->explain_frame,
 		.ctx = series,
 	};
 
+	if (options->explain_frame)
+		meter.frame = on_explained;
 	more = realloc(f->series, (f->n + 1) * sizeof *more);
 	if (more)
 		f->series = more;
@@ -122,15 +176,6 @@ static void on_frame(void *ctx, const struct pm_frame *frame)
 	if (frame->source >= f->n && (f->failed || !add_all_series(f)))
 		return;
 	pm_meter_frame(f->series[frame->source]->meter, frame);
-}
-
-static uint64_t frames_counted(const struct file_run *f)
-{
-	uint64_t frames = 0;
-
-	for (size_t i = 0; i < f->n; i++)
-		frames += pm_meter_frames(f->series[i]->meter);
-	return frames;
 }
 
 static void print_counts(const struct file_run *f)
@@ -198,7 +243,7 @@ static bool handle_signals(struct file_run *f)
 		for (size_t i = 0; i < f->n; i++)
 			pm_meter_cut(f->series[i]->meter, 0);
 	}
-	return signal_stop || f->run->failed;
+	return signal_stop || f->run->failed || f->explained;
 }
 
 static bool handle_all(void *ctx)
@@ -384,9 +429,23 @@ static void finish(struct file_run *f, bool complete)
 	run_flush(f->run);
 	if (signal_stop)
 		print_counts(f);
+	else if (options->explain_frame)
+		return;
 	else if (frames_counted(f) == 0 && complete && !pm_capture_damaged(f->capture))
 		say("%s: no frames%s", options->files[0],
 		    options->filter ? " that the filter lets through" : "");
+}
+
+/* The exit code of a run that was to explain a frame; @code: of the reading. */
+static int end_of_search(const struct file_run *f, int code)
+{
+	if (f->explained)
+		return EXIT_DONE;
+	if (code != EXIT_FAILED && !signal_stop) {
+		say_unexplained(f);
+		return code == EXIT_DONE ? EXIT_FAILED : code;
+	}
+	return EXIT_FAILED;
 }
 
 int run_files(struct run *run)
@@ -410,6 +469,8 @@ int run_files(struct run *run)
 	finish(&f, r == PM_OK);
 	code = r < 0 ? EXIT_FAILED : pm_capture_damaged(f.capture) ? EXIT_DAMAGED
 								   : EXIT_DONE;
+	if (run->options->explain_frame)
+		code = end_of_search(&f, code);
 out:
 	run_end_output(run);
 	for (size_t i = 0; i < f.n; i++) {

@@ -239,6 +239,7 @@ static int sensor_open(struct live_run *live, struct sensor *sensor, const char 
 		.live = true,
 		.rules = live->run->rules,
 		.tunnels = options->tunnels,
+		.endpoints = options->learned,
 		.allowance = live->run->allowance,
 		.by_endpoint = options->endpoints,
 		.closed = on_closed,

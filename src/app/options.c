@@ -20,6 +20,7 @@
 #define ENDPOINTS_DEFAULT 65536
 #define ENDPOINTS_MIN 16
 #define ENDPOINTS_MAX (1 << 24)
+#define LEARNED_MIN 8 /* one line of the table */
 #define BLOCK_MIN 64
 #define BLOCK_MAX (16 << 20)
 #define FILTER_MAX ((size_t)1 << 20)
@@ -39,6 +40,7 @@ enum {
 	LONG_SCHEMA,
 	LONG_CHECK_RULES,
 	LONG_EXPLAIN,
+	LONG_EXPLAIN_FRAME,
 	LONG_IMMEDIATE,
 	LONG_FOLLOW,
 	LONG_READER,
@@ -46,6 +48,7 @@ enum {
 	LONG_BLOCK_SIZE,
 	LONG_PROGRESS,
 	LONG_NO_SESSIONS,
+	LONG_LEARNED,
 	LONG_LATER, /* known from the design, not built yet */
 };
 
@@ -64,11 +67,13 @@ static const struct option longs[] = {
 	{ "schema", no_argument, NULL, LONG_SCHEMA },
 	{ "check-rules", no_argument, NULL, LONG_CHECK_RULES },
 	{ "explain", required_argument, NULL, LONG_EXPLAIN },
+	{ "explain-frame", required_argument, NULL, LONG_EXPLAIN_FRAME },
 	{ "immediate-mode", no_argument, NULL, LONG_IMMEDIATE },
 	{ "follow", no_argument, NULL, LONG_FOLLOW },
 	{ "reader", required_argument, NULL, LONG_READER },
 	{ "progress", no_argument, NULL, LONG_PROGRESS },
 	{ "no-sessions", no_argument, NULL, LONG_NO_SESSIONS },
+	{ "learned", required_argument, NULL, LONG_LEARNED },
 	{ "listen", required_argument, NULL, LONG_LATER },
 	{ "jobs", required_argument, NULL, LONG_JOBS },
 	{ "block-size", required_argument, NULL, LONG_BLOCK_SIZE },
@@ -104,6 +109,7 @@ void options_help(void)
 	      "  --tunnel-port KIND=PORT\n"
 	      "                       this UDP port holds such tunnels too: vxlan=8472\n"
 	      "  --no-sessions        no sessions, clients, servers and anomalies\n"
+	      "  --learned N          endpoints that are remembered as serving (default 65536)\n"
 	      "\n"
 	      "Output\n"
 	      "  --interval SECONDS   one record each (default 10; 0: one for everything)\n"
@@ -120,6 +126,7 @@ void options_help(void)
 	      "  -R PATH              rules file or folder, in place of the usual; repeatable\n"
 	      "  --check-rules        print conflicts, shadowed rules, warnings and errors\n"
 	      "  --explain QUERY      which rule names a port: udp/5601 or udp/5601@192.0.2.1\n"
+	      "  --explain-frame N    with -r: what frame number N counts as, and why\n"
 	      "\n"
 	      "  -Z USER              become this user after opening\n"
 	      "  -h, --help           this text\n"
@@ -300,6 +307,17 @@ static int parse_number(int option, const char *text, struct parse *p)
 				     ENDPOINTS_MIN, ENDPOINTS_MAX);
 		o->endpoints = (size_t)n;
 		break;
+	case LONG_EXPLAIN_FRAME:
+		if (!number(text, 1, UINT64_MAX, &n))
+			return usage("--explain-frame %s: must be the number of a frame, from 1", text);
+		o->explain_frame = n;
+		break;
+	case LONG_LEARNED:
+		if (!number(text, LEARNED_MIN, ENDPOINTS_MAX, &n))
+			return usage("--learned %s: must be a number of endpoints, %d to %d", text,
+				     LEARNED_MIN, ENDPOINTS_MAX);
+		o->learned = (size_t)n;
+		break;
 	case LONG_BLOCK_SIZE:
 		if (!number(text, BLOCK_MIN, BLOCK_MAX, &n))
 			return usage("--block-size %s: must be %d to %d bytes", text, BLOCK_MIN, BLOCK_MAX);
@@ -442,6 +460,8 @@ static int parse_one(int option, const char *text, const char *name, struct pars
 	case 'B':
 	case LONG_TOP:
 	case LONG_ENDPOINTS:
+	case LONG_EXPLAIN_FRAME:
+	case LONG_LEARNED:
 	case LONG_JOBS:
 	case LONG_BLOCK_SIZE:
 		return parse_number(option, text, p);
@@ -487,6 +507,10 @@ static int check(const struct options *o)
 		return usage("--endpoints goes with --by endpoint");
 	if (c->follow && o->n_files != 1)
 		return usage("--follow goes with exactly one -r");
+	if (o->explain_frame && !o->n_files)
+		return usage("--explain-frame goes with -r");
+	if (o->explain_frame && o->output.path)
+		return usage("--explain-frame prints on standard output, and does not go with -o");
 	if (o->progress && !o->n_files)
 		return usage("--progress goes with -r");
 	if (o->n_files && (c->snaplen || c->buffer_kib || c->no_promiscuous || c->immediate ||
@@ -578,8 +602,8 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 		choose_endpoints(o);
 	if (o->jobs == 0)
 		o->jobs = processors();
-	/* Each frame has its line as it comes. */
-	if (o->output.format == PM_FORMAT_FRAMES)
+	/* Each frame is looked at as it comes. */
+	if (o->output.format == PM_FORMAT_FRAMES || o->explain_frame)
 		o->jobs = 1;
 	o->capture.filter = o->filter;
 	o->capture.notice = say_notice;

@@ -181,6 +181,7 @@ static void identify(struct run *run)
 int run(const struct options *options)
 {
 	struct run run = { .options = options, .generation = 1 };
+	const struct pm_output_options nothing = { .path = NULL };
 	struct pm_error err = { .line = 0 };
 	int code, r;
 
@@ -192,7 +193,9 @@ int run(const struct options *options)
 	}
 	if (rules_load(options, 1, &run.rules) < 0)
 		return EXIT_RULES;
-	r = pm_output_open(&options->output, &err, &run.output);
+	/* What explains a frame is no record: printed, with nothing else. */
+	r = pm_output_open(options->explain_frame ? &nothing : &options->output, &err,
+			   &run.output);
 	if (r == PM_OK && options->sessions)
 		r = pm_allowance_new(PM_ALLOWANCE_BYTES, &run.allowance);
 	if (r < 0) {
@@ -207,5 +210,7 @@ int run(const struct options *options)
 		say("%" PRIu64 " records could not be written", run.unwritten);
 	pm_allowance_unref(run.allowance);
 	pm_rules_unref(run.rules);
+	if (options->explain_frame)
+		code = printed(code);
 	return run.failed ? EXIT_FAILED : code;
 }

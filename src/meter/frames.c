@@ -10,6 +10,12 @@
 
 #include "meter-internal.h"
 
+/* Whether it is the frame that is to be explained. */
+static inline bool explains(const struct pm_meter *meter, uint64_t number)
+{
+	return meter->why && number == meter->options.explain;
+}
+
 static void report(struct pm_meter *meter, const struct pm_fragment_frame *frame,
 		   const struct pm_frame_report *fate)
 {
@@ -19,6 +25,8 @@ static void report(struct pm_meter *meter, const struct pm_fragment_frame *frame
 	whole.time_ns = frame->time_ns;
 	whole.wire = frame->wire;
 	whole.rules = meter->rules;
+	if (explains(meter, frame->number))
+		whole.why = meter->why;
 	meter->options.frame(meter->options.ctx, &whole);
 }
 
@@ -82,6 +90,8 @@ void pm_meter_count_fragment(void *ctx, const struct pm_fragment_frame *frame,
 	struct pm_meter *meter = ctx;
 	struct pm_tally_entry entry;
 
+	if (origin && explains(meter, frame->number))
+		meter->why->origin = *origin;
 	if (!origin) {
 		count_no_port(meter, PM_VERDICT_FRAGMENT, 0, frame);
 		return;
@@ -119,10 +129,11 @@ static struct pm_decision label_again(const struct pm_meter *meter, const struct
 
 /* A first fragment tells as what the later ones of its datagram count: itself, or what is in it. */
 static void remember(struct pm_meter *meter, const struct pm_packet *packet,
-		     const struct pm_packet *counts, int64_t time_ns, uint32_t note)
+		     const struct pm_packet *counts, const struct pm_fragment_frame *frame,
+		     uint32_t note)
 {
 	if (packet->notes & PM_NOTE_FIRST_FRAGMENT)
-		pm_fragments_first(meter->fragments, packet, counts, time_ns, note);
+		pm_fragments_first(meter->fragments, packet, counts, frame, note);
 }
 
 /*
@@ -151,7 +162,7 @@ static void count_later(struct pm_meter *meter, const struct pm_packet *packet,
 	counts.ip_version = decided.ip_version;
 	counts.src = decided.src;
 	counts.dst = decided.dst;
-	remember(meter, carrier, &counts, frame->time_ns, decided.note);
+	remember(meter, carrier, &counts, frame, decided.note);
 }
 
 /* Where the addresses of a brief's frame stand; they are of the same size, one behind the other. */
@@ -260,10 +271,14 @@ static struct pm_decision decide_packet(struct pm_meter *meter, const struct pm_
 		.wire = frame->wire,
 		.setup = packet->setup,
 	};
-	struct pm_decision decision = pm_learner_decide(meter->learner, &sight);
+	struct pm_decision decision;
 
-	remember(meter, packet, packet, frame->time_ns, pm_decision_pack(decision));
-	remember(meter, carrier, packet, frame->time_ns, pm_decision_pack(decision));
+	if (explains(meter, frame->number))
+		decision = pm_learner_explain(meter->learner, &sight, &meter->why->grounds);
+	else
+		decision = pm_learner_decide(meter->learner, &sight);
+	remember(meter, packet, packet, frame, pm_decision_pack(decision));
+	remember(meter, carrier, packet, frame, pm_decision_pack(decision));
 	return decision;
 }
 
@@ -276,6 +291,8 @@ static PM_OUT_OF_LINE void count_fully(struct pm_meter *meter, const struct pm_f
 
 	pm_meter_decide(meter, meter);
 	decode(meter, frame, &packet, &carrier);
+	if (explains(meter, frame->number))
+		meter->why->packet = packet;
 	pm_tally_frame(meter->tally, packet.ip_version, frame->wire);
 	switch (packet.verdict) {
 	case PM_VERDICT_PORTS:
@@ -289,8 +306,8 @@ static PM_OUT_OF_LINE void count_fully(struct pm_meter *meter, const struct pm_f
 		count_later(meter, &packet, &carrier, &facts);
 		return;
 	case PM_VERDICT_NO_PORTS_PROTOCOL:
-		remember(meter, &packet, &packet, frame->time_ns, 0);
-		remember(meter, &carrier, &packet, frame->time_ns, 0);
+		remember(meter, &packet, &packet, &facts, 0);
+		remember(meter, &carrier, &packet, &facts, 0);
 		break;
 	default:
 		break;
@@ -464,8 +481,8 @@ static const struct pm_general *decide_generals(struct pm_meter *meter, struct p
 			count_later(meter, packet, &general->carrier, &general->frame);
 			break;
 		default:
-			remember(meter, packet, packet, general->frame.time_ns, 0);
-			remember(meter, &general->carrier, packet, general->frame.time_ns, 0);
+			remember(meter, packet, packet, &general->frame, 0);
+			remember(meter, &general->carrier, packet, &general->frame, 0);
 			break;
 		}
 	}
@@ -476,12 +493,29 @@ static const struct pm_general *decide_generals(struct pm_meter *meter, struct p
 static void decide_item(struct pm_meter *meter, const struct pm_item *item,
 			struct pm_tally_entry *entry)
 {
+	bool attempt;
+
 	/* What has been learned since it was noted may concern it. */
 	if (entry->decision.rung != PM_RUNG_N)
 		entry->decision = pm_learner_glance(meter->classes, item->brief, item->number);
-	if (entry->decision.rung == PM_RUNG_N)
-		entry->decision = decide_brief(meter, item->brief, item->bytes, entry, item->number,
-					       item->time_ns);
+	if (entry->decision.rung != PM_RUNG_N)
+		return;
+	if (entry->transport == PM_TRANSPORT_UDP) {
+		entry->decision = pm_learner_datagram(meter->learner, item->brief, entry->src_host,
+						      entry->dst_host, item->number,
+						      item->time_ns, &attempt);
+		if (entry->decision.rung != PM_RUNG_N) {
+			if (attempt && meter->options.allowance)
+				pm_meter_note_event(meter, PM_TRANSPORT_UDP,
+						    entry->decision.side == PM_SIDE_SRC
+							    ? entry->src_port
+							    : entry->dst_port,
+						    PM_EVENT_ATTEMPT);
+			return;
+		}
+	}
+	entry->decision = decide_brief(meter, item->brief, item->bytes, entry, item->number,
+				       item->time_ns);
 }
 
 /*

@@ -73,6 +73,7 @@ struct pm_meter {
 	int64_t begin, end, floor;
 	uint64_t span;          /* end - begin; 0 when none is open */
 	struct pm_tally *tally; /* NULL only when finished */
+	struct pm_frame_grounds *why; /* of the frame to be explained; NULL: there is none */
 	bool wholly;            /* all frames take the general way: something wants whole packets */
 	const struct pm_link *link;
 	bool ethernet; /* it is that */
@@ -130,6 +131,9 @@ static inline void pm_meter_note_time(struct pm_meter *meter, int64_t time_ns)
 void pm_meter_find_interval(struct pm_meter *meter, int64_t time_ns);
 /* Decides and counts what has been noted. Before anything looks at the counters. */
 void pm_meter_catch_up(struct pm_meter *meter);
+/* An event of a service without regard to addresses, to be counted soon. */
+void pm_meter_note_event(struct pm_meter *meter, enum pm_transport transport, uint16_t port,
+			 enum pm_event event);
 /* Counts the events that have been told, in the tally that they were told for. */
 void pm_meter_count_events(struct pm_meter *meter);
 /*

@@ -38,19 +38,26 @@ static void on_event(void *ctx, const struct pm_evidence *evidence)
 
 	enum pm_event event = (enum pm_event)evidence->event;
 	enum pm_transport transport = (enum pm_transport)evidence->transport;
+	uint16_t opener = evidence->turned ? evidence->server_port : evidence->client_port;
+	uint16_t other = evidence->turned ? evidence->client_port : evidence->server_port;
 	uint16_t service = service_of(meter, evidence);
 
-	if (service == 0 && meter->n_events < AHEAD) {
-		pm_tally_event_fetch(meter->told, transport, evidence->server_port);
-		meter->events[meter->n_events++] = (struct pm_noted_event){
-			evidence->server_port, evidence->transport, evidence->event
-		};
-	} else {
+	if (service == 0)
+		pm_meter_note_event(meter, transport, evidence->server_port, event);
+	else
 		pm_tally_event(meter->told, transport, evidence->server_port, service, event);
-	}
-	if (pm_watch_cares(event, evidence->transport,
-			   evidence->turned ? evidence->server_port : evidence->client_port))
+	if (pm_watch_cares(event, evidence->transport, opener, other))
 		pm_watch_event(meter->watch, meter->rules, evidence);
+}
+
+void pm_meter_note_event(struct pm_meter *meter, enum pm_transport transport, uint16_t port,
+			 enum pm_event event)
+{
+	if (meter->n_events == AHEAD)
+		pm_meter_count_events(meter);
+	pm_tally_event_fetch(meter->told, transport, port);
+	meter->events[meter->n_events++] =
+		(struct pm_noted_event){ port, (uint8_t)transport, (uint8_t)event };
 }
 
 void pm_meter_count_events(struct pm_meter *meter)
@@ -77,7 +84,9 @@ static const struct pm_hash_key file_key = { UINT64_C(0x243f6a8885a308d3),
  */
 static int learner_make(struct pm_meter *meter)
 {
-	struct pm_learner_options options = { .endpoints = meter->options.endpoints, .ctx = meter };
+	struct pm_learner_options options = { .endpoints = meter->options.endpoints,
+					      .explains = meter->options.explain != 0,
+					      .ctx = meter };
 	int r;
 
 	meter->key = meter->options.live ? pm_hash_key_random() : file_key;
@@ -137,10 +146,14 @@ int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_m
 	meter->rules = pm_rules_ref(options->rules);
 	meter->linktype = UINT32_MAX;
 	meter->wholly = options->frame || options->by_endpoint;
+	if (options->explain)
+		meter->why = calloc(1, sizeof *meter->why);
 	pthread_mutex_init(&meter->lock, NULL);
 	fragments.key = pm_hash_key_random();
 	fragments.ctx = meter;
 	r = pm_fragments_new(&fragments, &meter->fragments);
+	if (r == PM_OK && options->explain && !meter->why)
+		r = PM_E_MEMORY;
 	if (r == PM_OK)
 		r = pm_meter_make_room(meter, AHEAD, false);
 	if (r == PM_OK)
@@ -171,6 +184,7 @@ void pm_meter_free(struct pm_meter *meter)
 	pm_fragments_free(meter->fragments);
 	pm_learner_free(meter->learner);
 	pm_watch_free(meter->watch);
+	free(meter->why);
 	free(meter->entries);
 	free(meter->items);
 	free(meter->shown);

@@ -299,17 +299,18 @@ void pm_fragments_free(struct pm_fragments *fragments)
 }
 
 void pm_fragments_first(struct pm_fragments *fragments, const struct pm_packet *packet,
-			const struct pm_packet *counts, int64_t time_ns, uint32_t note)
+			const struct pm_packet *counts, const struct pm_fragment_frame *frame,
+			uint32_t note)
 {
 	struct name name = name_of(packet);
 	uint32_t i = datagram_find(fragments, &name);
 	struct datagram *d;
 
 	if (!i)
-		i = datagram_add(fragments, &name, time_ns);
+		i = datagram_add(fragments, &name, frame->time_ns);
 	datagram_use(fragments, i, true);
 	d = &fragments->datagrams[i];
-	d->time_ns = time_ns;
+	d->time_ns = frame->time_ns;
 	d->origin = (struct pm_fragment_origin){
 		.verdict = counts->verdict,
 		.ip_protocol = counts->ip_protocol,
@@ -317,11 +318,12 @@ void pm_fragments_first(struct pm_fragments *fragments, const struct pm_packet *
 		.src_port = counts->src_port,
 		.dst_port = counts->dst_port,
 		.note = note,
+		.number = frame->number,
 		.ip_version = counts->ip_version,
 		.src = counts->src,
 		.dst = counts->dst,
 	};
-	frames_release(fragments, d, time_ns, &d->origin);
+	frames_release(fragments, d, frame->time_ns, &d->origin);
 }
 
 const struct pm_fragment_origin *pm_fragments_later(struct pm_fragments *fragments,

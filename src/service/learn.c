@@ -92,6 +92,14 @@ struct waiting {
 	uint32_t place;
 };
 
+/*
+ * What a port of TCP has to do with what is remembered, in detail, for the one that decides: how many
+ * handshakes are on their way from it, and whether an endpoint there serves.
+ */
+#define MARK_SERVES 0x8000
+
+_Static_assert(OPENINGS < MARK_SERVES, "their number leaves the mark alone");
+
 /* What is known of callers. */
 #define CALLED (UINT64_C(1) << 16)       /* it has spoken to the endpoint */
 #define CALLED_BACK (UINT64_C(1) << 17)  /* and the endpoint to it */
@@ -124,6 +132,7 @@ struct pm_learner {
 	struct pm_hash_key key;
 	struct words endpoints; /* that serve; known: the minute of their last use */
 	struct port_of *ports;  /* of the endpoints */
+	uint64_t *since;        /* the frames that have shown them; NULL: nobody will ask */
 	/* an endpoint and the address of its peer; known: the peer's port, CALLED_AGAIN, when */
 	struct words callers;
 	struct words hosts;     /* addresses; known: WAS_ bits, and the minute */
@@ -136,6 +145,7 @@ struct pm_learner {
 	bool any_opening; /* there has been one */
 	size_t n_hot, n_hot_before; /* ports; when they were last marked anew */
 	uint8_t *classes;  /* of TCP's ports, with PM_CLASS_HOT */
+	uint16_t *marks;   /* of TCP's ports */
 	uint32_t generation;
 	struct pm_learner_lost lost;
 	bool started;
@@ -144,6 +154,8 @@ struct pm_learner {
 	uint32_t agree, disagree;
 	uint32_t weak, strangers; /* frames of this stretch, and those of them that nobody knew */
 	bool flooded;             /* the stretch before was nearly all strangers */
+	bool weighed;             /* the last frame, for pm_learner_explain */
+	uint8_t weight;           /* what spoke, enum pm_weight */
 };
 
 static bool is_udp(uint8_t transport)
@@ -190,9 +202,11 @@ static uint64_t words_tag(const struct words *words, uint64_t hash)
 static uint64_t *words_find(const struct words *words, uint64_t hash)
 {
 	uint64_t *line = words_line(words, hash), tag = words_tag(words, hash);
+	const uint64_t mask = ~UINT64_C(0) << words->bits;
 
+#pragma GCC unroll 8
 	for (int i = 0; i < WAYS; i++)
-		if ((line[i] ^ tag) >> words->bits == 0)
+		if (((line[i] ^ tag) & mask) == 0)
 			return &line[i];
 	return NULL;
 }
@@ -224,6 +238,13 @@ static void heat(struct pm_learner *learner, uint8_t transport, uint16_t port)
 	__atomic_store_n(&learner->generation, learner->generation + 1, __ATOMIC_RELEASE);
 }
 
+static void mark_server(struct pm_learner *learner, uint8_t transport, uint16_t port)
+{
+	if (transport == PM_TRANSPORT_TCP)
+		learner->marks[port] |= MARK_SERVES;
+	heat(learner, transport, port);
+}
+
 /* All bytes anew: ports of whatever is forgotten by now are left alone again. */
 static void heat_anew(struct pm_learner *learner)
 {
@@ -232,10 +253,12 @@ static void heat_anew(struct pm_learner *learner)
 
 	for (size_t port = 0; port < PM_PORTS; port++)
 		__atomic_store_n(&learner->classes[port], classes[port], __ATOMIC_RELAXED);
+	for (size_t port = 0; learner->n_hot && port < PM_PORTS; port++)
+		learner->marks[port] &= (uint16_t)~MARK_SERVES;
 	learner->n_hot = 0;
 	for (size_t i = 0; learner->n_endpoints && i < places; i++)
 		if (learner->endpoints.at[i])
-			heat(learner, learner->ports[i].transport, learner->ports[i].port);
+			mark_server(learner, learner->ports[i].transport, learner->ports[i].port);
 	/* untouched memory stays so until there is something in it */
 	for (size_t i = 0; learner->any_opening && i < OPENINGS; i++)
 		if (learner->openings[i].state != OPENING_FREE)
@@ -258,16 +281,20 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 	learner->openings = calloc(OPENINGS, sizeof *learner->openings);
 	learner->waiting = malloc(WAITING_MAX * sizeof *learner->waiting);
 	learner->classes = malloc(PM_PORTS);
+	learner->marks = calloc(PM_PORTS, sizeof *learner->marks);
 	if (words_new(&learner->endpoints, endpoints, 16) < 0 ||
 	    words_new(&learner->callers, CALLERS, 26) < 0 ||
 	    words_new(&learner->pairs, PAIRS, PAIR_BITS) < 0 ||
 	    words_new(&learner->hosts, HOSTS, 18) < 0 || !learner->openings || !learner->waiting ||
-	    !learner->classes) {
+	    !learner->classes || !learner->marks) {
 		pm_learner_free(learner);
 		return PM_E_MEMORY;
 	}
 	learner->ports = calloc((size_t)learner->endpoints.lines * WAYS, sizeof *learner->ports);
-	if (!learner->ports) {
+	if (options->explains)
+		learner->since = calloc((size_t)learner->endpoints.lines * WAYS,
+					sizeof *learner->since);
+	if (!learner->ports || (options->explains && !learner->since)) {
 		pm_learner_free(learner);
 		return PM_E_MEMORY;
 	}
@@ -284,10 +311,12 @@ void pm_learner_free(struct pm_learner *learner)
 	free(learner->callers.block);
 	free(learner->hosts.block);
 	free(learner->ports);
+	free(learner->since);
 	free(learner->openings);
 	free(learner->waiting);
 	free(learner->pairs.block);
 	free(learner->classes);
+	free(learner->marks);
 	free(learner);
 }
 
@@ -336,9 +365,11 @@ static int unused(uint64_t word, uint16_t now)
 	return (int16_t)(now - (uint16_t)word);
 }
 
-static void learn(struct pm_learner *learner, uint64_t hash, uint8_t transport, uint16_t port,
-		  uint16_t now)
+static void learn(struct pm_learner *learner, const struct pm_sight *sight, uint64_t hash,
+		  uint16_t port)
 {
+	uint8_t transport = pm_brief_transport(sight->brief);
+	uint16_t now = minute_of(sight);
 	uint64_t *line = words_line(&learner->endpoints, hash), *place = line;
 
 	if (serves(learner, hash, now))
@@ -353,10 +384,20 @@ static void learn(struct pm_learner *learner, uint64_t hash, uint8_t transport, 
 		learner->lost.endpoints++;
 	*place = words_tag(&learner->endpoints, hash) | now;
 	learner->ports[place - learner->endpoints.at] = (struct port_of){ port, transport };
-	heat(learner, transport, port);
+	if (learner->since)
+		learner->since[place - learner->endpoints.at] = sight->number;
+	mark_server(learner, transport, port);
 }
 
 /* Of one direction: a product alone is that of both, for one pair of hashes in four. */
+/* A handshake that is over. */
+static void opening_drop(struct pm_learner *learner, struct opening *opening)
+{
+	if (opening->state != OPENING_FREE && opening->transport == PM_TRANSPORT_TCP)
+		learner->marks[opening->client_port]--;
+	opening->state = OPENING_FREE;
+}
+
 static uint64_t opening_tag(uint64_t client, uint64_t server)
 {
 	return pm_fold(~client, server | 1) | 1;
@@ -406,7 +447,8 @@ static void tell(const struct pm_learner *learner, enum pm_event event,
 
 	if (!learner->options.event)
 		return;
-	if (!pm_watch_cares(event, transport, client_is_src ? src_port : dst_port) &&
+	if (!pm_watch_cares(event, transport, client_is_src ? src_port : dst_port,
+			    client_is_src ? dst_port : src_port) &&
 	    !pm_rules_scoped(learner->rules, (enum pm_transport)transport,
 			     to ? dst_port : src_port)) {
 		/* no more of it is looked at */
@@ -543,6 +585,7 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 		else
 			tell_unanswered(learner, opening);
 	}
+	opening_drop(learner, opening);
 	learner->any_opening = true;
 	*opening = (struct opening){
 		.tag = opening_tag(ends.src, ends.dst),
@@ -562,6 +605,8 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 		.number = sight->number,
 		.place = (uint32_t)(opening - learner->openings),
 	};
+	if (opening->transport == PM_TRANSPORT_TCP)
+		learner->marks[opening->client_port]++;
 	heat(learner, pm_brief_transport(sight->brief), pm_brief_src_port(sight->brief));
 	tell(learner, PM_EVENT_ATTEMPT, sight, true, opening->turned);
 	return opening;
@@ -616,9 +661,9 @@ static uint64_t *words_forward(const struct words *words, uint64_t hash, uint64_
 	return word - 1;
 }
 
-static uint16_t step_of(const struct pm_sight *sight)
+static uint16_t step_of(int64_t time_ns)
 {
-	return (uint16_t)(sight->time_ns / (2 * PM_NS_PER_S));
+	return (uint16_t)(time_ns / (2 * PM_NS_PER_S));
 }
 
 /* That the source of @ends is the first to speak, or @dst is. */
@@ -647,7 +692,8 @@ static void pair_opened(struct pm_learner *learner, const struct pm_sight *sight
 
 	if (!pair)
 		pair = words_push(&learner->pairs, hash);
-	*pair = words_tag(&learner->pairs, hash) | first_is(ends, !turned) | step_of(sight);
+	*pair = words_tag(&learner->pairs, hash) | first_is(ends, !turned) |
+		step_of(sight->time_ns);
 }
 
 /* The rungs of set-up: what the frame itself says, or the handshake that it belongs to. */
@@ -655,7 +701,6 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 			       struct ends ends)
 {
 	struct opening *opening;
-	uint16_t now = minute_of(sight);
 
 	switch (sight->setup) {
 	case PM_SETUP_OPEN:
@@ -670,24 +715,22 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 		opening->state = OPENING_ANSWERED;
 		pair_opened(learner, sight, ends, opening->turned);
 		if (opening->turned)
-			learn(learner, ends.dst, pm_brief_transport(sight->brief),
-			      pm_brief_dst_port(sight->brief), now);
+			learn(learner, sight, ends.dst, pm_brief_dst_port(sight->brief));
 		else
-			learn(learner, ends.src, pm_brief_transport(sight->brief),
-			      pm_brief_src_port(sight->brief), now);
+			learn(learner, sight, ends.src, pm_brief_src_port(sight->brief));
 		note_roles(learner, sight, opening->turned ? PM_SIDE_DST : PM_SIDE_SRC);
 		return opening->turned ? PM_SIDE_DST : PM_SIDE_SRC;
 	case PM_SETUP_RESET:
 		opening = opening_find(learner, ends.dst, ends.src, sight->time_ns);
 		if (opening && opening->state != OPENING_ANSWERED) {
 			tell(learner, PM_EVENT_REFUSAL, sight, false, opening->turned);
-			opening->state = OPENING_FREE;
+			opening_drop(learner, opening);
 			return opening->turned ? PM_SIDE_DST : PM_SIDE_SRC;
 		}
 		opening = opening_find(learner, ends.src, ends.dst, sight->time_ns);
 		if (!opening)
 			return PM_SIDE_NONE;
-		opening->state = OPENING_FREE;
+		opening_drop(learner, opening);
 		return opening->turned ? PM_SIDE_SRC : PM_SIDE_DST;
 	default:
 		return PM_SIDE_NONE;
@@ -703,10 +746,9 @@ static bool confirm(struct pm_learner *learner, const struct pm_sight *sight, st
 		return false;
 	/* Where only one direction is captured, it shows that there was an answer. */
 	if (opening->state != OPENING_ANSWERED && !opening->turned)
-		learn(learner, ends.dst, pm_brief_transport(sight->brief),
-		      pm_brief_dst_port(sight->brief), minute_of(sight));
+		learn(learner, sight, ends.dst, pm_brief_dst_port(sight->brief));
 	tell(learner, PM_EVENT_SESSION, sight, true, opening->turned);
-	opening->state = OPENING_FREE;
+	opening_drop(learner, opening);
 	return true;
 }
 
@@ -730,27 +772,36 @@ static enum pm_side from_pair(struct pm_learner *learner, const struct pm_sight 
 	return (*pair & PAIR_LOWER) == first_is(ends, false) ? PM_SIDE_DST : PM_SIDE_SRC;
 }
 
-/* Whether a port may be that of an endpoint that serves, or of a client that has just opened. */
-static bool is_hot(const struct pm_learner *learner, const struct pm_sight *sight, uint16_t port)
+static uint16_t marks_of(const struct pm_learner *learner, uint8_t transport, uint16_t port)
 {
-	return pm_brief_transport(sight->brief) != PM_TRANSPORT_TCP ||
-	       class_at(learner, port) & PM_CLASS_HOT;
+	return transport == PM_TRANSPORT_TCP ? learner->marks[port] : UINT16_MAX;
 }
 
 /* Which of both ends serves. */
 static enum pm_side from_endpoints(struct pm_learner *learner, const struct pm_sight *sight,
 				   struct ends ends)
 {
-	bool src_hot = is_hot(learner, sight, pm_brief_src_port(sight->brief));
-	bool dst_hot = is_hot(learner, sight, pm_brief_dst_port(sight->brief));
+	uint8_t transport = pm_brief_transport(sight->brief);
+	uint16_t src_marks = marks_of(learner, transport, pm_brief_src_port(sight->brief));
+	uint16_t dst_marks = marks_of(learner, transport, pm_brief_dst_port(sight->brief));
 	uint16_t now = minute_of(sight);
-	bool src = src_hot && serves(learner, ends.src, now);
-	bool dst = dst_hot && serves(learner, ends.dst, now);
+	bool src = src_marks & MARK_SERVES && serves(learner, ends.src, now);
+	bool dst = dst_marks & MARK_SERVES && serves(learner, ends.dst, now);
 
-	if (sight->setup == PM_SETUP_CONFIRM && src_hot &&
+	if (sight->setup == PM_SETUP_CONFIRM && src_marks & ~MARK_SERVES &&
 	    (dst || !src || is_turned(learner, sight)) && confirm(learner, sight, ends))
 		dst = dst || serves(learner, ends.dst, now);
 	return src && dst ? from_pair(learner, sight, ends) : side_of(src, dst);
+}
+
+static uint64_t call_time(const struct pm_sight *sight)
+{
+	return (uint64_t)(minute_of(sight) / 4) & 0x7f;
+}
+
+static bool is_recent_call(uint64_t word, uint64_t now)
+{
+	return ((now - (word >> CALLED_AT)) & 0x7f) <= CALLER_LIFE;
 }
 
 /*
@@ -764,10 +815,9 @@ static bool is_called_again(struct pm_learner *learner, const struct pm_sight *s
 {
 	const uint64_t all = CALLED | CALLED_BACK | CALLED_AGAIN;
 	uint64_t hash = caller ^ endpoint;
-	uint64_t now = (uint64_t)(minute_of(sight) / 4) & 0x7f;
-	uint64_t *word = words_find(&learner->callers, hash);
+	uint64_t now = call_time(sight), *word = words_find(&learner->callers, hash);
 
-	if (word && ((now - (*word >> CALLED_AT)) & 0x7f) <= CALLER_LIFE) {
+	if (word && is_recent_call(*word, now)) {
 		spoken |= *word & all;
 		if ((uint16_t)*word != port)
 			spoken |= CALLED_AGAIN;
@@ -811,6 +861,7 @@ static enum pm_side weigh(struct pm_learner *learner, const struct pm_sight *sig
 	bool udp = is_udp(pm_brief_transport(sight->brief)), stranger = false, src, dst;
 	enum pm_side side;
 
+	learner->weight = PM_WEIGHT_PASSED_OVER;
 	if (is_passed_over(learner))
 		return PM_SIDE_NONE;
 	src = is_called_again(learner, sight, ends.src, sight->dst_host,
@@ -818,12 +869,21 @@ static enum pm_side weigh(struct pm_learner *learner, const struct pm_sight *sig
 	dst = is_called_again(learner, sight, ends.dst, sight->src_host,
 			      pm_brief_src_port(sight->brief), CALLED, &stranger);
 	learner->strangers += stranger;
+	learner->weight = src != dst ? PM_WEIGHT_CALLERS : PM_WEIGHT_NOTHING;
 	/* Peers of UDP behind one address translator look like that too: their roles say more. */
 	if (!udp && src != dst)
 		return side_of(src, dst);
 	side = side_of(is_client(learner, sight, sight->dst_host),
 		       is_client(learner, sight, sight->src_host));
-	return side != PM_SIDE_NONE ? side : side_of(src, dst);
+	if (side == PM_SIDE_NONE)
+		return side_of(src, dst);
+	learner->weight = PM_WEIGHT_HOSTS;
+	return side;
+}
+
+static bool is_recent_pair(uint64_t pair, uint16_t now)
+{
+	return (int16_t)(now - (uint16_t)pair) <= PAIR_LIFE;
 }
 
 /* The pair of both ends, and that it has spoken again. */
@@ -832,9 +892,9 @@ static uint64_t *pair_see(struct pm_learner *learner, const struct pm_sight *sig
 {
 	uint64_t hash = pair_hash(ends), known;
 	uint64_t *pair = words_find(&learner->pairs, hash);
-	uint16_t now = step_of(sight);
+	uint16_t now = step_of(sight->time_ns);
 
-	if (pair && (int16_t)(now - (uint16_t)*pair) <= PAIR_LIFE) {
+	if (pair && is_recent_pair(*pair, now)) {
 		pair = words_forward(&learner->pairs, hash, pair);
 		*pair = (*pair & ~UINT64_C(0xffff)) | now;
 		if (!(*pair & PAIR_ANSWERED) && (*pair & PAIR_LOWER) != first_is(ends, false)) {
@@ -894,8 +954,8 @@ static struct pm_decision from_ports(const struct pm_learner *learner,
 }
 
 /*
- * Where labels are weak: what earlier conversations do say. Where they agree with the labels, it is
- * these that decide. @asked: the side that did not speak first, if that is known.
+ * Where labels are weak: what earlier conversations do say. Where they agree with the labels, it
+ * is these that decide. @asked: the side that did not speak first, if that is known.
  */
 static PM_OUT_OF_LINE struct pm_decision from_weak_labels(struct pm_learner *learner,
 							  const struct pm_sight *sight,
@@ -906,14 +966,20 @@ static PM_OUT_OF_LINE struct pm_decision from_weak_labels(struct pm_learner *lea
 	bool udp = is_udp(pm_brief_transport(sight->brief));
 	enum pm_side side;
 
-	if (udp && pm_brief_notes(sight->brief) & PM_NOTE_GROUP)
+	learner->weighed = true;
+	if (udp && pm_brief_notes(sight->brief) & PM_NOTE_GROUP) {
 		side = decision.rung == PM_RUNG_SCORE ? PM_SIDE_NONE : PM_SIDE_DST;
-	else if (asked != PM_SIDE_NONE && is_trusted(learner))
+		learner->weight = PM_WEIGHT_GROUP;
+	} else if (asked != PM_SIDE_NONE && is_trusted(learner)) {
 		side = asked;
-	else
+		learner->weight = PM_WEIGHT_TRUSTED;
+	} else {
 		side = weigh(learner, sight, ends);
-	if (side == PM_SIDE_NONE && decision.rung > PM_RUNG_SCORE)
+	}
+	if (side == PM_SIDE_NONE && asked != PM_SIDE_NONE && decision.rung > PM_RUNG_SCORE) {
 		side = asked;
+		learner->weight = PM_WEIGHT_FIRST;
+	}
 	if (side == PM_SIDE_NONE || side == (enum pm_side)decision.side)
 		return decision;
 	return decided(learner, sight, side, PM_RUNG_LEARNED);
@@ -1015,6 +1081,130 @@ struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm
 	return from_labels(learner, sight, ends, NULL);
 }
 
+struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brief,
+				       uint64_t src_host, uint64_t dst_host, uint64_t number,
+				       int64_t time_ns, bool *ret_attempt)
+{
+	const struct pm_decision show = { 0, PM_SIDE_NONE, PM_RUNG_N };
+	uint8_t transport = pm_brief_transport(brief);
+	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
+	const uint8_t *classes = learner->rules->classes[transport];
+	uint8_t src = classes[src_port], dst = classes[dst_port], class = src | dst;
+	struct pm_decision decision = { 0, src ? PM_SIDE_SRC : PM_SIDE_DST, PM_RUNG_KNOWN };
+	struct ends ends = { pm_endpoint_hash(src_host, transport, src_port),
+			     pm_endpoint_hash(dst_host, transport, dst_port) };
+	uint64_t hash = pair_hash(ends), first = first_is(ends, false), known, *pair;
+	uint16_t now = step_of(time_ns);
+
+	if (class == PM_CLASS_ASK || !src == !dst || !is_strong(class, src ? src_port : dst_port) ||
+	    pm_learner_notes(number) || !learner->started)
+		return show;
+	pair = words_find(&learner->pairs, hash);
+	*ret_attempt = !pair;
+	if (pair) {
+		bool news = (*pair & PAIR_ANSWERED) ? !(*pair & PAIR_WEIGHED)
+						    : (*pair & PAIR_LOWER) != first;
+
+		if (news || !is_recent_pair(*pair, now))
+			return show;
+		pair = words_forward(&learner->pairs, hash, pair);
+		*pair = (*pair & ~UINT64_C(0xffff)) | now;
+		return decision;
+	}
+	if (pm_watch_cares(PM_EVENT_ATTEMPT, transport, src_port, dst_port))
+		return show;
+	known = first | (time_ns - learner->start_ns >= WARM_UP_NS ? PAIR_SURE : 0);
+	pair = pair_new(learner, hash, now, known);
+	if (src)
+		calibrate(learner, pair, true, PM_SIDE_SRC);
+	return decision;
+}
+
+/* What is known of the source, or of the destination, before the frame is shown. */
+static struct pm_end_grounds end_grounds(const struct pm_learner *learner,
+					 const struct pm_sight *sight, bool src)
+{
+	uint8_t transport = pm_brief_transport(sight->brief);
+	uint16_t src_port = pm_brief_src_port(sight->brief);
+	uint16_t dst_port = pm_brief_dst_port(sight->brief);
+	uint16_t port = src ? src_port : dst_port, other_port = src ? dst_port : src_port;
+	uint64_t host = src ? sight->src_host : sight->dst_host;
+	uint64_t other_host = src ? sight->dst_host : sight->src_host;
+	uint64_t end = pm_endpoint_hash(host, transport, port);
+	uint64_t other = pm_endpoint_hash(other_host, transport, other_port);
+	uint16_t now = minute_of(sight);
+	const uint64_t *word = words_find(&learner->endpoints, end);
+	const struct opening *opening = opening_find(learner, end, other, sight->time_ns);
+	struct pm_end_grounds grounds = { .strong = is_strong_port(learner, transport, port) };
+
+	grounds.served = word && !is_old((uint16_t)*word, now);
+	if (grounds.served && learner->since)
+		grounds.since = learner->since[word - learner->endpoints.at];
+	if (opening && opening->state != OPENING_FREE) {
+		grounds.opened = opening->number;
+		grounds.answered = opening->state == OPENING_ANSWERED;
+		grounds.turned = opening->turned;
+	}
+	word = words_find(&learner->hosts, pm_endpoint_hash(host, 0, 0));
+	if (word && !is_older((uint16_t)*word, now, HOST_LIFE_MIN)) {
+		grounds.client = *word & WAS_CLIENT;
+		grounds.server = *word & WAS_SERVER;
+	}
+	word = words_find(&learner->callers, other_host ^ end);
+	if (word && is_recent_call(*word, call_time(sight))) {
+		uint64_t spoken = *word | (src ? CALLED_BACK : CALLED);
+
+		grounds.called = true;
+		grounds.caller_port = (uint16_t)*word;
+		grounds.called_again = spoken & CALLED_AGAIN || grounds.caller_port != other_port;
+		grounds.called_both = spoken & CALLED && spoken & CALLED_BACK;
+	}
+	return grounds;
+}
+
+/* Before a frame between two ports is shown. */
+static void find_grounds(const struct pm_learner *learner, const struct pm_sight *sight,
+			 struct pm_grounds *grounds)
+{
+	uint8_t transport = pm_brief_transport(sight->brief);
+	struct ends ends = {
+		pm_endpoint_hash(sight->src_host, transport, pm_brief_src_port(sight->brief)),
+		pm_endpoint_hash(sight->dst_host, transport, pm_brief_dst_port(sight->brief)),
+	};
+	const uint64_t *pair = words_find(&learner->pairs, pair_hash(ends));
+
+	grounds->src = end_grounds(learner, sight, true);
+	grounds->dst = end_grounds(learner, sight, false);
+	if (pair && (!is_udp(transport) || is_recent_pair(*pair, step_of(sight->time_ns)))) {
+		grounds->pair = true;
+		grounds->src_first = (*pair & PAIR_LOWER) == first_is(ends, false);
+		grounds->sure = *pair & PAIR_SURE;
+	} else {
+		grounds->src_first = true;
+		grounds->sure = learner->started &&
+				sight->time_ns - learner->start_ns >= WARM_UP_NS;
+	}
+	grounds->agree = learner->agree;
+	grounds->disagree = learner->disagree;
+}
+
+struct pm_decision pm_learner_explain(struct pm_learner *learner, const struct pm_sight *sight,
+				      struct pm_grounds *ret_grounds)
+{
+	struct pm_grounds grounds = { .setup = sight->setup };
+	struct pm_decision decision;
+
+	if (pm_brief_src_port(sight->brief) != 0 && pm_brief_dst_port(sight->brief) != 0)
+		find_grounds(learner, sight, &grounds);
+	learner->weighed = false;
+	learner->weight = PM_WEIGHT_NOTHING;
+	decision = pm_learner_decide(learner, sight);
+	grounds.weighed = learner->weighed;
+	grounds.weight = learner->weight;
+	*ret_grounds = grounds;
+	return decision;
+}
+
 const uint8_t *pm_learner_classes(const struct pm_learner *learner)
 {
 	return learner->classes;
@@ -1031,9 +1221,10 @@ void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t
 	if (is_udp(transport)) {
 		__builtin_prefetch(words_line(&learner->pairs, pair_hash(ends)), 1);
 	} else {
-		if (class_at(learner, src_port) & PM_CLASS_HOT)
+		/* of two that are hot, one is a client's, most often the higher */
+		if (class_at(learner, src_port) & PM_CLASS_HOT && src_port < dst_port)
 			__builtin_prefetch(words_line(&learner->endpoints, ends.src));
-		if (class_at(learner, dst_port) & PM_CLASS_HOT)
+		else if (class_at(learner, dst_port) & PM_CLASS_HOT)
 			__builtin_prefetch(words_line(&learner->endpoints, ends.dst));
 	}
 	if (__atomic_load_n(&learner->flooded, __ATOMIC_RELAXED) ||

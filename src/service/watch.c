@@ -37,8 +37,21 @@ enum table {
 	TABLES_N,
 };
 
+/* Places of the tables. */
+enum {
+	GROUPS = 1024, /* in each of HOSTS and PORTS */
+	RATES_SIZE = 8192,
+	ENDPOINTS_SIZE = 8192,
+	ROUTERS_SIZE = 4096,
+	SLOTS = 2 * GROUPS + RATES_SIZE + ENDPOINTS_SIZE + ROUTERS_SIZE,
+};
+
 static const size_t table_sizes[TABLES_N] = {
-	[HOSTS] = 1024, [PORTS] = 1024, [RATES] = 8192, [ENDPOINTS] = 8192, [ROUTERS] = 4096,
+	[HOSTS] = GROUPS,
+	[PORTS] = GROUPS,
+	[RATES] = RATES_SIZE,
+	[ENDPOINTS] = ENDPOINTS_SIZE,
+	[ROUTERS] = ROUTERS_SIZE,
 };
 
 /* What all entries have. */
@@ -70,14 +83,20 @@ struct endpoint {
 	bool fired;
 };
 
+/* All in one, since the pages of what is so large are touched only as they are used. */
+struct tables {
+	struct slot slots[SLOTS]; /* table by table */
+	struct group groups[2][GROUPS];
+	struct rate rates[RATES_SIZE];
+	struct endpoint endpoints[ENDPOINTS_SIZE];
+	uint64_t routers[ROUTERS_SIZE]; /* a bit for each host, by its hash */
+};
+
 struct pm_watch {
 	struct pm_watch_options options;
 	uint64_t events, given_up;
 	struct slot *slots[TABLES_N];
-	struct group *groups[2]; /* of HOSTS and PORTS */
-	struct rate *rates;
-	struct endpoint *endpoints;
-	uint64_t *routers; /* a bit for each host, by its hash */
+	struct tables *tables;
 };
 
 /* What entries are found by; hashed as bytes. */
@@ -93,7 +112,7 @@ _Static_assert(HOSTS == 0 && PORTS == 1, "groups are found by them");
 int pm_watch_new(const struct pm_watch_options *options, struct pm_watch **ret_watch)
 {
 	struct pm_watch *watch;
-	bool short_of = false;
+	size_t at = 0;
 
 	if (!options->found)
 		return PM_E_INVALID;
@@ -101,19 +120,14 @@ int pm_watch_new(const struct pm_watch_options *options, struct pm_watch **ret_w
 	if (!watch)
 		return PM_E_MEMORY;
 	watch->options = *options;
-	for (int t = 0; t < TABLES_N; t++) {
-		watch->slots[t] = calloc(table_sizes[t], sizeof *watch->slots[t]);
-		short_of |= !watch->slots[t];
-	}
-	watch->groups[HOSTS] = calloc(table_sizes[HOSTS], sizeof *watch->groups[HOSTS]);
-	watch->groups[PORTS] = calloc(table_sizes[PORTS], sizeof *watch->groups[PORTS]);
-	watch->rates = calloc(table_sizes[RATES], sizeof *watch->rates);
-	watch->endpoints = calloc(table_sizes[ENDPOINTS], sizeof *watch->endpoints);
-	watch->routers = calloc(table_sizes[ROUTERS], sizeof *watch->routers);
-	if (short_of || !watch->groups[HOSTS] || !watch->groups[PORTS] || !watch->rates ||
-	    !watch->endpoints || !watch->routers) {
+	watch->tables = calloc(1, sizeof *watch->tables);
+	if (!watch->tables) {
 		pm_watch_free(watch);
 		return PM_E_MEMORY;
+	}
+	for (int t = 0; t < TABLES_N; t++) {
+		watch->slots[t] = &watch->tables->slots[at];
+		at += table_sizes[t];
 	}
 	*ret_watch = watch;
 	return PM_OK;
@@ -123,13 +137,7 @@ void pm_watch_free(struct pm_watch *watch)
 {
 	if (!watch)
 		return;
-	for (int t = 0; t < TABLES_N; t++)
-		free(watch->slots[t]);
-	free(watch->groups[HOSTS]);
-	free(watch->groups[PORTS]);
-	free(watch->rates);
-	free(watch->endpoints);
-	free(watch->routers);
+	free(watch->tables);
 	free(watch);
 }
 
@@ -154,12 +162,19 @@ static bool within_window(int64_t a, int64_t b)
 
 static uint64_t hash_of(const struct pm_watch *watch, const struct key *key)
 {
-	return pm_hash(watch->options.key, key, sizeof *key) | 1; /* 0 is free */
+	const struct pm_hash_key *by = &watch->options.key;
+	const uint8_t *bytes = (const uint8_t *)key;
+	uint64_t hash = by->k0 ^ pm_le32(bytes + sizeof *key - 4);
+
+	for (size_t i = 0; i + 8 <= sizeof *key; i += 8)
+		hash = pm_fold(hash ^ pm_le64(bytes + i), by->k1 | 1);
+	/* an odd number near 2^64 divided by the golden ratio; 0 is free */
+	return pm_fold(hash, UINT64_C(0x9e3779b97f4a7c15)) | 1;
 }
 
 static uint32_t address_hash(const struct pm_watch *watch, const struct pm_address *address)
 {
-	return (uint32_t)pm_hash(watch->options.key, address, sizeof *address);
+	return (uint32_t)pm_endpoint_hash(pm_host_hash(watch->options.key, 6, address->bytes), 0, 0);
 }
 
 /* The first place of the set. */
@@ -216,7 +231,7 @@ static struct rate *rate_of(struct pm_watch *watch, const struct pm_evidence *ev
 	uint64_t ended;
 	bool fresh;
 
-	rate = &watch->rates[use(watch, RATES, hash_of(watch, &key), now, &fresh)];
+	rate = &watch->tables->rates[use(watch, RATES, hash_of(watch, &key), now, &fresh)];
 	if (fresh || now < rate->since_ns) {
 		if (fresh)
 			*rate = (struct rate){ .answers = 0 };
@@ -279,14 +294,15 @@ static struct group *group_of(struct pm_watch *watch, enum table table,
 			   .ip_version = evidence->ip_version,
 			   .one = evidence->client };
 	struct group *group;
+	size_t at;
 	bool fresh;
 
 	if (table == HOSTS)
 		key.port = evidence->server_port;
 	else
 		key.other = evidence->server;
-	group = &watch->groups[table][use(watch, table, hash_of(watch, &key), evidence->time_ns,
-					  &fresh)];
+	at = use(watch, table, hash_of(watch, &key), evidence->time_ns, &fresh);
+	group = &watch->tables->groups[table][at];
 	if (fresh)
 		*group = (struct group){ .n = 0 };
 	return group;
@@ -373,8 +389,8 @@ static void learn_link(struct pm_watch *watch, const struct pm_evidence *evidenc
 	uint64_t *hosts;
 	bool fresh;
 
-	hosts = &watch->routers[use(watch, ROUTERS, link_hash(watch, evidence->link),
-				    evidence->time_ns, &fresh)];
+	hosts = &watch->tables->routers[use(watch, ROUTERS, link_hash(watch, evidence->link),
+					    evidence->time_ns, &fresh)];
 	if (fresh)
 		*hosts = 0;
 	*hosts |= UINT64_C(1) << address_hash(watch, address) % 64;
@@ -388,7 +404,7 @@ static bool is_router(const struct pm_watch *watch, const uint8_t link[6])
 
 	if (!find(watch, ROUTERS, link_hash(watch, link), &at))
 		return false;
-	for (hosts = watch->routers[at]; hosts; hosts &= hosts - 1)
+	for (hosts = watch->tables->routers[at]; hosts; hosts &= hosts - 1)
 		n++;
 	return n >= ROUTER_HOSTS;
 }
@@ -420,10 +436,12 @@ static bool conflicts(struct pm_watch *watch, const struct pm_evidence *evidence
 			   .one = evidence->server };
 	int64_t now = evidence->time_ns;
 	struct endpoint *endpoint;
+	size_t at;
 	uint8_t place;
 	bool fresh, other = false;
 
-	endpoint = &watch->endpoints[use(watch, ENDPOINTS, hash_of(watch, &key), now, &fresh)];
+	at = use(watch, ENDPOINTS, hash_of(watch, &key), now, &fresh);
+	endpoint = &watch->tables->endpoints[at];
 	if (fresh)
 		*endpoint = (struct endpoint){ .n = 0 };
 	place = endpoint_place(endpoint, evidence->link, now, &fresh);

@@ -90,6 +90,18 @@ def packet(protocol, src_port, dst_port, payload=8):
     return head + struct.pack('>HH', src_port, dst_port) + bytes(payload)
 
 
+SYN, SYN_ACK, ACK, RST = 2, 18, 16, 4
+
+
+def between(protocol, src, src_port, dst, dst_port, flags=0):
+    """The same between two addresses, given as text; of TCP, a whole header with @flags."""
+    head = struct.pack('>HHIIBBHHH', src_port, dst_port, 0, 0, 0x50, flags, 1024, 0, 0)
+    if protocol == UDP:
+        head = struct.pack('>HHHH', src_port, dst_port, 8, 0)
+    return struct.pack('>BBHHHBBH4s4s', 0x45, 0, 20 + len(head), 0, 0, 64, protocol, 0,
+                       *(bytes(int(part) for part in address.split('.')) for address in (src, dst))) + head
+
+
 def header(link=RAW, snaplen=65535):
     return struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, snaplen, link)
 

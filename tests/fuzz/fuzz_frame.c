@@ -115,9 +115,9 @@ static void feed(struct pm_fragments *table, const struct pm_packet *packet,
 	if (packet->verdict == PM_VERDICT_FRAGMENT)
 		fates->waits[frame->number] = !pm_fragments_later(table, packet, frame);
 	else if (first && packet->verdict == PM_VERDICT_PORTS)
-		pm_fragments_first(table, packet, packet, frame->time_ns, 0);
+		pm_fragments_first(table, packet, packet, frame, 0);
 	else if (first && packet->verdict == PM_VERDICT_NO_PORTS_PROTOCOL)
-		pm_fragments_first(table, packet, packet, frame->time_ns, 0);
+		pm_fragments_first(table, packet, packet, frame, 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

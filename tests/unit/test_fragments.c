@@ -72,15 +72,20 @@ static struct pm_packet fragment4(uint8_t host, uint16_t id)
 	};
 }
 
+/* The number of the frame in which the first fragment to a port comes. */
+#define FIRST_OF(dst_port) (1000U + (dst_port))
+
 static void first_of(struct fixture *f, struct pm_packet packet, uint16_t dst_port, uint32_t note,
 		     int64_t time_ns)
 {
+	struct pm_fragment_frame frame = { FIRST_OF(dst_port), time_ns, 1500 };
+
 	packet.verdict = PM_VERDICT_PORTS;
 	packet.notes = PM_NOTE_FIRST_FRAGMENT;
 	packet.transport = PM_TRANSPORT_UDP;
 	packet.src_port = 49152;
 	packet.dst_port = dst_port;
-	pm_fragments_first(f->table, &packet, &packet, time_ns, note);
+	pm_fragments_first(f->table, &packet, &packet, &frame, note);
 }
 
 static const struct pm_fragment_origin *later_of(struct fixture *f, struct pm_packet packet,
@@ -146,6 +151,7 @@ static void later_ones_inherit_from_the_first(void **state)
 		assert_int_equal(origin->src_port, 49152);
 		assert_int_equal(origin->dst_port, 53);
 		assert_int_equal(origin->note, 99);
+		assert_int_equal(origin->number, FIRST_OF(53));
 	}
 	assert_int_equal(f.n, 0);
 	pm_fragments_free(f.table);
@@ -253,7 +259,7 @@ static void decoded_fragments_find_each_other(void **state)
 		pm_packet_decode(link, (const uint8_t *)pairs[i].first, pairs[i].first_size,
 				 pairs[i].first_size, &packet);
 		assert_true(packet.notes & PM_NOTE_FIRST_FRAGMENT);
-		pm_fragments_first(f.table, &packet, &packet, 0, 0);
+		pm_fragments_first(f.table, &packet, &packet, &frame, 0);
 		pm_packet_decode(link, (const uint8_t *)pairs[i].later, pairs[i].later_size,
 				 pairs[i].later_size, &packet);
 		assert_int_equal(packet.verdict, PM_VERDICT_FRAGMENT);

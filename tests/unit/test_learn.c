@@ -1028,6 +1028,89 @@ static void a_glance_is_right_whenever_it_answers(void **state)
 	pm_rules_unref(sets[1]);
 }
 
+/*
+ * Two learners see the same of UDP, one by the short way wherever that gives an answer: decisions,
+ * and what is told, are the same throughout.
+ */
+struct twins {
+	struct pm_learner *plain, *quick;
+	size_t answers; /* of the short way */
+};
+
+static void show_both(struct twins *twins, unsigned src, unsigned src_port, unsigned dst,
+		      unsigned dst_port, int64_t at)
+{
+	struct pm_decision decision, short_cut = { .rung = PM_RUNG_N };
+	bool attempt = false;
+	size_t told;
+
+	f.n = 0;
+	f.learner = twins->plain;
+	decision = show(UDP, PM_SETUP_NONE, src, src_port, dst, dst_port, at);
+	told = f.n;
+	f.n = 0;
+	f.learner = twins->quick;
+	if (src_port && dst_port)
+		short_cut = pm_learner_datagram(twins->quick, pm_brief_of(&f.packet),
+						pm_host_hash(key, 4, f.src),
+						pm_host_hash(key, 4, f.dst), f.number, at,
+						&attempt);
+	if (short_cut.rung == PM_RUNG_N) {
+		f.number--;
+		short_cut = show(UDP, PM_SETUP_NONE, src, src_port, dst, dst_port, at);
+		attempt = false;
+	} else {
+		twins->answers++;
+	}
+	f.learner = twins->plain;
+	if (short_cut.side != decision.side || short_cut.rung != decision.rung)
+		fail_msg("%u > %u: %s, %s; in short %s, %s", src_port, dst_port,
+			 pm_side_name((enum pm_side)decision.side),
+			 pm_rung_name((enum pm_rung)decision.rung),
+			 pm_side_name((enum pm_side)short_cut.side),
+			 pm_rung_name((enum pm_rung)short_cut.rung));
+	assert_int_equal(f.n + (f.wanted == PM_EVENT_ATTEMPT && attempt), told);
+}
+
+static void the_short_way_of_datagrams_is_the_ladders(void **state)
+{
+	const struct pm_learner_options options = { .key = KEY, .event = on_event };
+	struct twins twins = { .plain = f.learner };
+	int64_t at = START;
+
+	(void)state;
+	assert_int_equal(pm_learner_new(&options, rules, &twins.quick), PM_OK);
+	/* Clients that ask, and now and then a service that begins: not enough to be trusted. */
+	for (unsigned i = 0; i < 2000; i++) {
+		bool first = i % 12 == 0;
+
+		at += SECOND / 100;
+		show_both(&twins, first ? 2 : 1, first ? 53 : 10000 + i, first ? 1 : 2,
+			  first ? 10000 + i : 53, at);
+		if (!first)
+			show_both(&twins, 2, 53, 1, 10000 + i, at);
+		show_both(&twins, 3, 9000, 4, 20000 + i, at); /* trusted or not shows here */
+	}
+	seed = 7;
+	for (unsigned i = 0; i < 400000; i++) {
+		unsigned src = 1 + draw(20), dst = 1 + draw(20), src_port = draw_port();
+		unsigned dst_port = draw(4) ? 53 : draw_port();
+		bool answer = draw(2); /* and the answer now and then */
+
+		f.wanted = draw(2) ? PM_EVENT_ATTEMPT : PM_EVENT_ANSWER;
+		at += draw(3) ? 0 : draw(400000000);
+		if (draw(5000) == 0)
+			at += draw(2) ? 200 * SECOND : -200 * SECOND;
+		f.notes = draw(20) ? 0 : PM_NOTE_GROUP;
+		if (answer)
+			show_both(&twins, dst, dst_port, src, src_port, at);
+		else
+			show_both(&twins, src, src_port, dst, dst_port, at);
+	}
+	assert_true(twins.answers > 100000);
+	pm_learner_free(twins.quick);
+}
+
 /* A datagram, six seconds after the start. */
 static struct pm_decision say(unsigned src, unsigned src_port, unsigned dst, unsigned dst_port)
 {
@@ -1143,6 +1226,7 @@ int main(void)
 		CLAIM(new_rules_forget_nothing),
 		CLAIM(ports_are_marked_and_left_alone_again),
 		CLAIM(a_glance_is_right_whenever_it_answers),
+		CLAIM(the_short_way_of_datagrams_is_the_ladders),
 		CLAIM(first_words_are_trusted_where_they_agree_with_labels),
 		CLAIM(questions_without_answer_make_nobody_trusted),
 		CLAIM(what_goes_to_a_group_is_asked_of_it),

@@ -723,6 +723,53 @@ static void a_frame_counts_by_its_wire_bytes_and_shows_as_snapped(void **state)
 	bench_end(&b);
 }
 
+/* A segment between host @n and a server of its own; @back: from there. */
+static void send_segment(struct bench *b, unsigned n, uint8_t flags, bool back, int64_t time_ns)
+{
+	uint8_t bytes[TRAFFIC_SIZE];
+	struct pm_frame frame =
+		traffic_ip4(bytes, 6, back ? 80 : 40000, back ? 40000 : 80, time_ns);
+
+	put16(bytes + (back ? 18 : 14), n);
+	put16(bytes + (back ? 14 : 18), n);
+	bytes[32] = 0x50;
+	bytes[33] = flags;
+	send_bytes(b, frame);
+}
+
+static void what_memory_of_conversations_gives_up_is_told(void **state)
+{
+	struct pm_meter_options options = { .closed = on_closed, .endpoints = 8 };
+	struct pm_allowance *allowance = NULL;
+	struct bench b = { .stalled = false };
+	const struct pm_given_up *given_up;
+
+	(void)state;
+	b.rules = traffic_rules(first_rules, 1);
+	assert_int_equal(pm_allowance_new(PM_ALLOWANCE_BYTES, &allowance), PM_OK);
+	options.rules = b.rules;
+	options.allowance = allowance;
+	options.ctx = &b;
+	assert_int_equal(pm_meter_new(&options, &b.meter), PM_OK);
+	for (unsigned n = 0; n < 100; n++) {
+		send_segment(&b, n, PM_TCP_SYN, false, SECOND);
+		send_segment(&b, n, PM_TCP_SYN | PM_TCP_ACK, true, SECOND);
+		send_segment(&b, n, PM_TCP_ACK, false, SECOND);
+	}
+	for (unsigned n = 1000; n < 31000; n++)
+		send_segment(&b, n, PM_TCP_SYN, false, 2 * SECOND);
+	pm_meter_finish(b.meter, 0, true);
+	assert_int_equal(b.n, 1);
+	given_up = &b.records[0]->given_up;
+	assert_int_equal(given_up->endpoints, 100 - 8);
+	assert_in_range(given_up->handshakes, 30000 - 16384, 20000);
+	/* Who nobody answers is remembered by host and by port. */
+	assert_in_range(given_up->watched, 10000, 60000);
+	assert_null(sums_problem(b.records[0]));
+	bench_free(&b);
+	pm_allowance_unref(allowance);
+}
+
 static void without_a_capture_its_figures_are_unknown(void **state)
 {
 	struct bench b;
@@ -860,6 +907,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(a_fragment_whose_first_came_in_the_interval_before_is_known),
 	cmocka_unit_test(a_fragment_inherits_the_facets_of_its_first),
 	cmocka_unit_test(a_frame_counts_by_its_wire_bytes_and_shows_as_snapped),
+	cmocka_unit_test(what_memory_of_conversations_gives_up_is_told),
 	cmocka_unit_test(without_a_capture_its_figures_are_unknown),
 	cmocka_unit_test(a_reporter_on_another_thread_gets_every_frame),
 	cmocka_unit_test(options_that_make_no_sense_are_invalid),
