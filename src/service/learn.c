@@ -389,7 +389,6 @@ static void learn(struct pm_learner *learner, const struct pm_sight *sight, uint
 	mark_server(learner, transport, port);
 }
 
-/* Of one direction: a product alone is that of both, for one pair of hashes in four. */
 /* A handshake that is over. */
 static void opening_drop(struct pm_learner *learner, struct opening *opening)
 {
@@ -398,6 +397,7 @@ static void opening_drop(struct pm_learner *learner, struct opening *opening)
 	opening->state = OPENING_FREE;
 }
 
+/* Of one direction: a product alone is that of both, for one pair of hashes in four. */
 static uint64_t opening_tag(uint64_t client, uint64_t server)
 {
 	return pm_fold(~client, server | 1) | 1;
