@@ -1066,8 +1066,8 @@ struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brie
 	uint64_t hash = pair_hash(ends), first = first_is(ends, false), known, *pair;
 	uint16_t now = step_of(time_ns);
 
-	if (class == PM_CLASS_ASK || !src == !dst || pm_learner_notes(number) ||
-	    !learner->started || !is_strong(class, src ? src_port : dst_port))
+	if (class == PM_CLASS_ASK || !src == !dst || !is_strong(class, src ? src_port : dst_port) ||
+	    pm_learner_notes(number) || !learner->started)
 		return show;
 	pair = words_find(&learner->pairs, hash);
 	*ret_attempt = !pair;

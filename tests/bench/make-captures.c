@@ -9,8 +9,16 @@
  *          of 65,536 addresses (RFC 2544's, for benchmarks)
  *   every  64-byte frames, each to the next of the 65,536 ports of UDP, then of TCP
  *   load   the Internet mix with payload to compress: half of the frames random, half words
+ *   talk   conversations of ten thousand clients with fifty servers, four thousand at a time: TCP
+ *          with its handshake, data both ways and its end; questions and answers of UDP; some TCP
+ *          of which only the middle is there
+ *   synflood   the same, each of its frames behind three SYNs to port 80 of one of the servers,
+ *          from addresses and ports drawn at random
+ *   strangers  the same, each behind three frames of TCP and UDP between any two of a million
+ *          endpoints, on ports without labels
  *
- * Frames are a microsecond apart. Documentation addresses; checksums are left out.
+ * Frames are a microsecond apart; those of conversations ten, whatever is between them.
+ * Documentation addresses, those for benchmarks and private ones; checksums are left out.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,20 +41,29 @@ enum kind {
 	PORTS,
 	EVERY,
 	LOAD,
+	TALK,
+	SYN_FLOOD,
+	STRANGERS,
 	KINDS,
 };
 
-static const char *const names[KINDS] = { "small", "mix", "full", "ports", "every", "load" };
+static const char *const names[KINDS] = { "small", "mix", "full", "ports", "every",
+					  "load", "talk", "synflood", "strangers" };
 
 /* xorshift64*: fast, and the same on every machine. */
+static uint64_t random_of(uint64_t *state)
+{
+	*state ^= *state >> 12;
+	*state ^= *state << 25;
+	*state ^= *state >> 27;
+	return *state * 0x2545f4914f6cdd1du;
+}
+
 static uint64_t random_next(void)
 {
 	static uint64_t state = 0x9e3779b97f4a7c15u;
 
-	state ^= state >> 12;
-	state ^= state << 25;
-	state ^= state >> 27;
-	return state * 0x2545f4914f6cdd1du;
+	return random_of(&state);
 }
 
 static void put16(uint8_t *at, unsigned value)
@@ -171,6 +188,163 @@ static size_t fill(uint8_t *frame, enum kind kind, uint64_t n)
 	return size;
 }
 
+/* Who talks, and how far they are. */
+#define TALKS 4096
+#define CLIENTS 10000
+#define SERVERS 50
+#define FLOOD 3 /* frames before each of a conversation */
+
+enum tcp_flags {
+	FIN = 0x01,
+	SYN = 0x02,
+	ACK = 0x10,
+};
+
+struct talk {
+	uint16_t client, client_port, server_port;
+	uint8_t server, protocol;
+	uint8_t said, length; /* frames */
+};
+
+/* Flooded or not, conversations are the same. */
+static uint64_t talk_next(void)
+{
+	static uint64_t state = 0xd1342543de82ef95u;
+
+	return random_of(&state);
+}
+
+/* What each server serves: most have a label. Of the last two only the middle is ever seen. */
+static struct talk talk_begin(void)
+{
+	static const uint16_t services[] = { 443, 80, 443, 53, 22, 443, 80,
+					     25, 53, 993, 123, 8443, 443, 3306,
+					     80, 53, 50123, 51234, 50321, 20321 };
+	uint64_t draw = talk_next();
+	struct talk talk = { .client = (uint16_t)(draw % CLIENTS),
+			     .client_port = (uint16_t)(32768 + (draw >> 16) % 28232),
+			     .server = (uint8_t)((draw >> 40) % SERVERS) };
+
+	talk.server_port = services[talk.server % (sizeof services / sizeof *services)];
+	talk.protocol = talk.server_port == 53 || talk.server_port == 123 ? UDP : TCP;
+	talk.length = talk.protocol == UDP ? 2 : (uint8_t)(8 + (draw >> 48) % 24);
+	if (talk.server_port == 50321 || talk.server_port == 20321)
+		talk.said = 3; /* its set-up is over */
+	return talk;
+}
+
+/* 64-byte, and larger ones from the server. */
+static size_t segment(const struct talk *talk, bool *ret_back, uint8_t *ret_flags)
+{
+	uint64_t draw = talk_next();
+
+	*ret_flags = talk->said == 0 ? SYN : talk->said == 1 ? SYN | ACK
+							     : ACK;
+	*ret_back = talk->said < 4 ? talk->said == 1 : draw % 5 > 1;
+	if (talk->said + 3 >= talk->length) { /* FIN, FIN, ACK */
+		*ret_back = talk->length - talk->said == 2;
+		*ret_flags = talk->length - talk->said == 1 ? ACK : FIN | ACK;
+		return 64;
+	}
+	if (talk->said < 3)
+		return 64;
+	return *ret_back ? (draw >> 8) % 3 ? FRAME_MAX : 576 : (draw >> 8) % 4 ? 64
+									       : 320;
+}
+
+static size_t fill_talk(uint8_t *frame)
+{
+	static struct talk talks[TALKS];
+	struct talk *talk = &talks[talk_next() % TALKS];
+	bool back = talk->said;
+	uint8_t flags = 0, *from, *to;
+	size_t at, size;
+
+	if (talk->said == talk->length) {
+		*talk = talk_begin();
+		back = false;
+	}
+	size = talk->protocol == UDP ? back ? 180 : 80 : segment(talk, &back, &flags);
+	memset(frame, 0, size);
+	at = ipv4(frame, size, talk->protocol, 0);
+	from = frame + ETHERNET + (back ? 16 : 12);
+	to = frame + ETHERNET + (back ? 12 : 16);
+	from[0] = 198;
+	from[1] = 18;
+	put16(from + 2, talk->client);
+	memcpy(to, (uint8_t[]){ 192, 0, 2, (uint8_t)(1 + talk->server) }, 4);
+	put16(frame + at, back ? talk->server_port : talk->client_port);
+	put16(frame + at + 2, back ? talk->client_port : talk->server_port);
+	if (talk->protocol == UDP) {
+		put16(frame + at + 4, (unsigned)(size - at));
+	} else {
+		frame[at + 12] = 0x50;
+		frame[at + 13] = flags;
+	}
+	talk->said++;
+	return size;
+}
+
+/* A SYN to the first server of port 80. */
+static size_t fill_syn(uint8_t *frame)
+{
+	uint64_t draw = random_next();
+	size_t at, size = 64;
+
+	memset(frame, 0, size);
+	at = ipv4(frame, size, TCP, 0);
+	memcpy(frame + ETHERNET + 12,
+	       (uint8_t[]){ 10, (uint8_t)draw, (uint8_t)(draw >> 8), (uint8_t)(draw >> 16) }, 4);
+	memcpy(frame + ETHERNET + 16, (uint8_t[]){ 192, 0, 2, 2 }, 4);
+	put16(frame + at, (unsigned)(1024 + (draw >> 24) % 64512));
+	put16(frame + at + 2, 80);
+	frame[at + 12] = 0x50;
+	frame[at + 13] = SYN;
+	return size;
+}
+
+/* Of the million, one: sixty-four addresses for each of the ports from 49152 on. */
+static uint16_t stranger(uint8_t *address, uint64_t draw)
+{
+	uint32_t number = (uint32_t)draw & 0xfffff;
+
+	address[0] = 198;
+	address[1] = 19;
+	put16(address + 2, (number * 2654435761u) >> 16 & 0xffff);
+	return (uint16_t)(49152 + number % 16384);
+}
+
+static size_t fill_strange(uint8_t *frame)
+{
+	uint64_t draw = random_next();
+	uint8_t protocol = draw >> 63 ? UDP : TCP;
+	size_t at, size = 64;
+
+	memset(frame, 0, size);
+	at = ipv4(frame, size, protocol, 0);
+	put16(frame + at, stranger(frame + ETHERNET + 12, draw));
+	put16(frame + at + 2, stranger(frame + ETHERNET + 16, draw >> 20));
+	if (protocol == UDP) {
+		put16(frame + at + 4, (unsigned)(size - at));
+	} else {
+		frame[at + 12] = 0x50;
+		frame[at + 13] = ACK;
+	}
+	return size;
+}
+
+/* Frames of conversations come at the same times, with a flood between them and without. */
+static size_t fill_flood(uint8_t *frame, enum kind kind, uint64_t n, uint64_t *ret_us)
+{
+	uint64_t turn = kind == TALK ? n : n / (FLOOD + 1);
+	uint64_t part = kind == TALK ? FLOOD : n % (FLOOD + 1);
+
+	*ret_us = turn * 10 + part * 2;
+	if (part == FLOOD)
+		return fill_talk(frame);
+	return kind == SYN_FLOOD ? fill_syn(frame) : fill_strange(frame);
+}
+
 static int write_frames(FILE *file, enum kind kind, uint64_t frames)
 {
 	const struct {
@@ -182,9 +356,11 @@ static int write_frames(FILE *file, enum kind kind, uint64_t frames)
 
 	fwrite(&head, sizeof head, 1, file);
 	for (uint64_t n = 0; n < frames && !ferror(file); n++) {
-		uint32_t size = (uint32_t)fill(frame, kind, n);
-		uint32_t seconds = START + (uint32_t)(n / 1000000);
-		uint32_t record[] = { seconds, (uint32_t)(n % 1000000), size, size };
+		uint64_t us = n;
+		uint32_t size = (uint32_t)(kind < TALK ? fill(frame, kind, n)
+						       : fill_flood(frame, kind, n, &us));
+		uint32_t record[] = { START + (uint32_t)(us / 1000000), (uint32_t)(us % 1000000),
+				      size, size };
 
 		fwrite(record, sizeof record, 1, file);
 		fwrite(frame, size, 1, file);
@@ -200,7 +376,10 @@ int main(int argc, char **argv)
 	while (argc == 4 && kind < KINDS && strcmp(argv[1], names[kind]) != 0)
 		kind++;
 	if (argc != 4 || kind == KINDS) {
-		fputs("usage: make-captures small|mix|full|ports|every|load FRAMES FILE\n", stderr);
+		fputs("usage: make-captures KIND FRAMES FILE, of kind", stderr);
+		for (kind = SMALL; kind < KINDS; kind++)
+			fprintf(stderr, " %s", names[kind]);
+		fputs("\n", stderr);
 		return 2;
 	}
 	file = fopen(argv[3], "wb");
