@@ -93,8 +93,8 @@ struct waiting {
 };
 
 /*
- * What a port of TCP has to do with what is remembered, in detail, for the one that decides: how many
- * handshakes are on their way from it, and whether an endpoint there serves.
+ * What a port of TCP has to do with what is remembered, in detail, for the one that decides: how
+ * many handshakes are on their way from it, and whether an endpoint there serves.
  */
 #define MARK_SERVES 0x8000
 

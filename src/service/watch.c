@@ -174,7 +174,9 @@ static uint64_t hash_of(const struct pm_watch *watch, const struct key *key)
 
 static uint32_t address_hash(const struct pm_watch *watch, const struct pm_address *address)
 {
-	return (uint32_t)pm_endpoint_hash(pm_host_hash(watch->options.key, 6, address->bytes), 0, 0);
+	uint64_t host = pm_host_hash(watch->options.key, 6, address->bytes);
+
+	return (uint32_t)pm_endpoint_hash(host, 0, 0);
 }
 
 /* The first place of the set. */
