@@ -403,9 +403,16 @@ static uint64_t opening_tag(uint64_t client, uint64_t server)
 	return pm_fold(~client, server | 1) | 1;
 }
 
+/* Times are anything; of those that are too far apart to say, some are not. */
+static int64_t since(int64_t now, int64_t then)
+{
+	return (int64_t)((uint64_t)now - (uint64_t)then);
+}
+
 static bool is_over(const struct opening *opening, int64_t time_ns)
 {
-	return opening->state == OPENING_FREE || time_ns - opening->time_ns > HANDSHAKE_LIFE_NS;
+	return opening->state == OPENING_FREE ||
+	       since(time_ns, opening->time_ns) > HANDSHAKE_LIFE_NS;
 }
 
 static struct opening *opening_line(const struct pm_learner *learner, uint64_t tag)
@@ -547,7 +554,7 @@ static void look(struct pm_learner *learner, int64_t time_ns, bool all)
 
 		if (opening->state != OPENING_ASKED || opening->number != waiting.number)
 			continue;
-		if (all || time_ns - opening->time_ns >= ANSWER_NS)
+		if (all || since(time_ns, opening->time_ns) >= ANSWER_NS)
 			tell_unanswered(learner, opening);
 		else
 			learner->waiting[kept++] = waiting;
@@ -559,9 +566,9 @@ static void look(struct pm_learner *learner, int64_t time_ns, bool all)
 /* The same now and then; a time that has jumped back begins anew. */
 static void look_again(struct pm_learner *learner, int64_t time_ns)
 {
-	int64_t since = time_ns - learner->looked_ns;
+	int64_t passed = since(time_ns, learner->looked_ns);
 
-	if (since >= LOOK_NS || since <= -LOOK_NS || learner->n_waiting == WAITING_MAX)
+	if (passed >= LOOK_NS || passed <= -LOOK_NS || learner->n_waiting == WAITING_MAX)
 		look(learner, time_ns, false);
 }
 
@@ -580,7 +587,7 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 			opening = &line[i];
 	if (opening->state == OPENING_ASKED) {
 		/* nobody has answered it, or there was no room */
-		if (sight->time_ns - opening->time_ns < ANSWER_NS)
+		if (since(sight->time_ns, opening->time_ns) < ANSWER_NS)
 			learner->lost.handshakes++;
 		else
 			tell_unanswered(learner, opening);
@@ -904,7 +911,7 @@ static uint64_t *pair_see(struct pm_learner *learner, const struct pm_sight *sig
 		return pair;
 	}
 	known = first_is(ends, false) | PAIR_FRESH;
-	if (sight->time_ns - learner->start_ns >= WARM_UP_NS)
+	if (since(sight->time_ns, learner->start_ns) >= WARM_UP_NS)
 		known |= PAIR_SURE;
 	if (!pair)
 		return pair_new(learner, hash, now, known);
@@ -1113,7 +1120,7 @@ struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brie
 	}
 	if (pm_watch_cares(PM_EVENT_ATTEMPT, transport, src_port, dst_port))
 		return show;
-	known = first | (time_ns - learner->start_ns >= WARM_UP_NS ? PAIR_SURE : 0);
+	known = first | (since(time_ns, learner->start_ns) >= WARM_UP_NS ? PAIR_SURE : 0);
 	pair = pair_new(learner, hash, now, known);
 	if (src)
 		calibrate(learner, pair, true, PM_SIDE_SRC);
@@ -1182,7 +1189,7 @@ static void find_grounds(const struct pm_learner *learner, const struct pm_sight
 	} else {
 		grounds->src_first = true;
 		grounds->sure = learner->started &&
-				sight->time_ns - learner->start_ns >= WARM_UP_NS;
+				since(sight->time_ns, learner->start_ns) >= WARM_UP_NS;
 	}
 	grounds->agree = learner->agree;
 	grounds->disagree = learner->disagree;

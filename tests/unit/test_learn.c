@@ -271,6 +271,28 @@ static void time_may_jump(void **state)
 	assert_int_equal(f.n, 4);
 }
 
+/* Files may say anything. Every difference of two times is one that a sanitizer looks at. */
+static void time_may_be_anything(void **state)
+{
+	static const int64_t times[] = { INT64_MIN, INT64_MAX, 0, -1, START,
+					 INT64_MIN + 1, INT64_MAX - 1 };
+
+	(void)state;
+	for (size_t i = 0; i < 10 * COUNT(times); i++) {
+		int64_t at = times[i * i % COUNT(times)], later = times[(i * i + i) % COUNT(times)];
+		unsigned host = 10 + (unsigned)i % 9;
+
+		ask(40000, host, at);
+		show(TCP, i % 2 ? PM_SETUP_ACCEPT : PM_SETUP_RESET, host, 80, 1, 40000, later);
+		show(TCP, PM_SETUP_CONFIRM, 1, 40000, host, 80, later);
+		show(UDP, PM_SETUP_NONE, 1, 40000, host, 40000 + host, later);
+		show(TCP, PM_SETUP_CONFIRM, 1, 40001, host, 40000 + host, at);
+		pm_learner_close(f.learner, at, i % 5 == 0);
+	}
+	for (unsigned i = 0; i < 40000; i++) /* more than there is room for */
+		ask(1024 + i, 2, i % 3 ? INT64_MAX : INT64_MIN);
+}
+
 static const struct {
 	const char *name;
 	enum pm_transport transport;
@@ -1215,6 +1237,7 @@ int main(void)
 		CLAIM(attempts_are_told_in_their_order_now_and_then),
 		CLAIM(what_gives_way_is_told_if_it_was_old_enough),
 		CLAIM(time_may_jump),
+		CLAIM(time_may_be_anything),
 		CLAIM(who_opened_is_told),
 		CLAIM(an_unanswered_opening_of_the_service_is_turned),
 		CLAIM(whoever_opened_is_the_client_also_when_it_gives_up),
