@@ -139,7 +139,7 @@ struct pm_learner {
 	struct words pairs;
 	struct opening *openings;
 	struct waiting *waiting; /* in the order of frames */
-	uint32_t n_waiting;
+	uint32_t n_waiting, n_kept; /* and how many of them the last look has left */
 	int64_t looked_ns; /* when those that nobody has answered were looked for */
 	size_t n_endpoints;
 	bool any_opening; /* there has been one */
@@ -359,10 +359,15 @@ static bool serves(struct pm_learner *learner, uint64_t hash, uint16_t now)
 	return true;
 }
 
-/* Minutes since an endpoint's last use. */
+/*
+ * Minutes since an endpoint's last use, or until then: behind a time that was wrong and ahead, what
+ * was used in it gives way first.
+ */
 static int unused(uint64_t word, uint16_t now)
 {
-	return (int16_t)(now - (uint16_t)word);
+	int minutes = (int16_t)(now - (uint16_t)word);
+
+	return minutes < 0 ? -minutes : minutes;
 }
 
 static void learn(struct pm_learner *learner, const struct pm_sight *sight, uint64_t hash,
@@ -559,16 +564,21 @@ static void look(struct pm_learner *learner, int64_t time_ns, bool all)
 		else
 			learner->waiting[kept++] = waiting;
 	}
-	learner->n_waiting = kept;
+	learner->n_waiting = learner->n_kept = kept;
 	learner->looked_ns = time_ns;
 }
 
-/* The same now and then; a time that has jumped back begins anew. */
+/*
+ * The same now and then; a time that has jumped back begins anew. However time jumps, an eighth of
+ * what is looked at must be new: so each attempt pays for eight.
+ */
 static void look_again(struct pm_learner *learner, int64_t time_ns)
 {
-	int64_t passed = since(time_ns, learner->looked_ns);
+	int64_t ago = since(time_ns, learner->looked_ns);
+	bool due = (ago >= LOOK_NS || ago <= -LOOK_NS) &&
+		   learner->n_waiting - learner->n_kept >= learner->n_waiting / 8;
 
-	if (passed >= LOOK_NS || passed <= -LOOK_NS || learner->n_waiting == WAITING_MAX)
+	if (due || learner->n_waiting == WAITING_MAX)
 		look(learner, time_ns, false);
 }
 
@@ -583,7 +593,9 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 	look_again(learner, sight->time_ns);
 	line = opening = opening_line(learner, opening_tag(ends.src, ends.dst));
 	for (int i = 0; i < OPENING_WAYS && !is_over(opening, sight->time_ns); i++)
-		if (is_over(&line[i], sight->time_ns) || line[i].time_ns < opening->time_ns)
+		if (is_over(&line[i], sight->time_ns) ||
+		    pm_time_apart(line[i].time_ns, sight->time_ns) >
+			    pm_time_apart(opening->time_ns, sight->time_ns))
 			opening = &line[i];
 	if (opening->state == OPENING_ASKED) {
 		/* nobody has answered it, or there was no room */
@@ -768,12 +780,10 @@ static enum pm_side side_of(bool src, bool dst)
 }
 
 /* Which of two that are both known to serve has opened the conversation, and so is the client. */
-static enum pm_side from_pair(struct pm_learner *learner, const struct pm_sight *sight,
-			      struct ends ends)
+static enum pm_side from_pair(const struct pm_learner *learner, struct ends ends)
 {
 	const uint64_t *pair = words_find(&learner->pairs, pair_hash(ends));
 
-	(void)sight;
 	if (!pair)
 		return PM_SIDE_NONE;
 	return (*pair & PAIR_LOWER) == first_is(ends, false) ? PM_SIDE_DST : PM_SIDE_SRC;
@@ -798,7 +808,7 @@ static enum pm_side from_endpoints(struct pm_learner *learner, const struct pm_s
 	if (sight->setup == PM_SETUP_CONFIRM && src_marks & ~MARK_SERVES &&
 	    (dst || !src || is_turned(learner, sight)) && confirm(learner, sight, ends))
 		dst = dst || serves(learner, ends.dst, now);
-	return src && dst ? from_pair(learner, sight, ends) : side_of(src, dst);
+	return src && dst ? from_pair(learner, ends) : side_of(src, dst);
 }
 
 static uint64_t call_time(const struct pm_sight *sight)

@@ -203,6 +203,12 @@ int pm_shipped_reserve(struct pm_list *list);
 /* Reads the file into @list, or passes over it with a NULL @list; moves on. As pm_parse. */
 int pm_shipped_read(struct pm_shipped_at *at, struct pm_list *list, struct pm_report *report);
 
+/* Times may run backwards, and be further apart than a signed difference holds. */
+static inline uint64_t pm_time_apart(int64_t a, int64_t b)
+{
+	return a > b ? (uint64_t)a - (uint64_t)b : (uint64_t)b - (uint64_t)a;
+}
+
 /* What a frame needs to know of a rule. */
 struct pm_label {
 	uint16_t service; /* 0: none */

@@ -149,15 +149,9 @@ uint64_t pm_watch_given_up(struct pm_watch *watch)
 	return given_up;
 }
 
-/* Time may run backwards; the difference of any two fits. */
-static uint64_t apart(int64_t a, int64_t b)
-{
-	return a > b ? (uint64_t)a - (uint64_t)b : (uint64_t)b - (uint64_t)a;
-}
-
 static bool within_window(int64_t a, int64_t b)
 {
-	return apart(a, b) <= WINDOW_NS;
+	return pm_time_apart(a, b) <= WINDOW_NS;
 }
 
 static uint64_t hash_of(const struct pm_watch *watch, const struct key *key)
@@ -239,7 +233,7 @@ static struct rate *rate_of(struct pm_watch *watch, const struct pm_evidence *ev
 			*rate = (struct rate){ .answers = 0 };
 		rate->since_ns = now;
 	}
-	ended = apart(now, rate->since_ns) / WINDOW_NS;
+	ended = pm_time_apart(now, rate->since_ns) / WINDOW_NS;
 	if (ended) {
 		rate->answers = ended < 32 ? rate->answers >> ended : 0;
 		rate->failures = ended < 32 ? rate->failures >> ended : 0;
@@ -260,7 +254,8 @@ static uint32_t group_note(struct group *group, uint32_t target, int64_t time_ns
 			return 0;
 		}
 		near += within_window(group->times[i], time_ns);
-		if (apart(group->times[i], time_ns) > apart(group->times[place], time_ns))
+		if (pm_time_apart(group->times[i], time_ns) >
+		    pm_time_apart(group->times[place], time_ns))
 			place = i;
 	}
 	if (group->n < SCAN_TARGETS - 1)
@@ -421,7 +416,8 @@ static uint8_t endpoint_place(const struct endpoint *endpoint, const uint8_t lin
 	for (uint8_t i = 0; i < endpoint->n; i++) {
 		if (memcmp(endpoint->links[i], link, sizeof endpoint->links[i]) == 0)
 			return i;
-		if (apart(endpoint->times[i], time_ns) > apart(endpoint->times[place], time_ns))
+		if (pm_time_apart(endpoint->times[i], time_ns) >
+		    pm_time_apart(endpoint->times[place], time_ns))
 			place = i;
 	}
 	*ret_fresh = true;

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -893,6 +894,59 @@ static void a_full_table_forgets_the_longest_unused_and_says_so(void **state)
 	assert_true(pm_learner_endpoints(f.learner) <= 64);
 }
 
+/* A clock that was wrong and ahead has filled all tables: who comes behind it needs room, too. */
+static void what_was_used_in_a_wrong_time_gives_way_first(void **state)
+{
+	const struct pm_learner_options options = { .endpoints = 64, .key = KEY };
+	const int64_t wrong = START + 10 * INT64_C(86400) * SECOND;
+	size_t kept = 0;
+
+	(void)state;
+	pm_learner_free(f.learner);
+	assert_int_equal(pm_learner_new(&options, rules, &f.learner), PM_OK);
+	for (unsigned i = 0; i < 1000; i++)
+		serve(10000 + i, 50000, wrong);
+	for (unsigned i = 0; i < 200; i++)
+		serve(100 + i, 50000, START);
+	for (unsigned i = 0; i < 200; i++)
+		kept += is_learned(100 + i, 50000, START);
+	assert_true(kept > 55);
+
+	kept = 0;
+	for (unsigned i = 0; i < 40000; i++)
+		ask(1 + i, 20000 + i, wrong);
+	for (unsigned i = 0; i < 4000; i++)
+		ask(1 + i, 1000 + i, START);
+	for (unsigned i = 0; i < 4000; i++)
+		kept += show(TCP, PM_SETUP_ACCEPT, 1000 + i, 80, 1, 1 + i, START).rung ==
+			PM_RUNG_HANDSHAKE;
+	assert_true(kept > 3900);
+}
+
+/* Seconds that it takes to be asked often, now at one time and now at another. */
+static double asked_in(int64_t a, int64_t b)
+{
+	clock_t before = clock();
+
+	for (unsigned i = 0; i < 20000; i++)
+		ask(1 + i, 100000 + i, i & 1 ? a : b);
+	return (double)(clock() - before) / CLOCKS_PER_SEC;
+}
+
+static void times_that_jump_to_and_fro_cost_no_more_than_others(void **state)
+{
+	const int64_t ahead = START + 59 * SECOND;
+	double steady, jumping;
+
+	(void)state;
+	for (unsigned i = 0; i < 60000; i++)
+		ask(1 + i, 2000 + i, ahead);
+	steady = asked_in(ahead, ahead);
+	jumping = asked_in(START + 40 * SECOND, START + 57 * SECOND);
+	/* Where all that waits is looked at each time, it is a hundred times as much. */
+	assert_true(jumping < 20 * steady + 0.05);
+}
+
 static void one_in_use_outlives_a_flood_of_others(void **state)
 {
 	const struct pm_learner_options options = { .endpoints = 64, .key = KEY };
@@ -1261,6 +1315,7 @@ int main(void)
 		CLAIM(attempts_are_told_in_their_order_now_and_then),
 		CLAIM(what_gives_way_is_told_if_it_was_old_enough),
 		CLAIM(time_may_jump),
+		CLAIM(times_that_jump_to_and_fro_cost_no_more_than_others),
 		CLAIM(time_may_be_anything),
 		CLAIM(who_opened_is_told),
 		CLAIM(an_unanswered_opening_of_the_service_is_turned),
@@ -1269,6 +1324,7 @@ int main(void)
 		CLAIM(a_conversation_is_told_once),
 		CLAIM(a_conversation_of_udp_is_told_once_until_it_was_silent),
 		CLAIM(a_full_table_forgets_the_longest_unused_and_says_so),
+		CLAIM(what_was_used_in_a_wrong_time_gives_way_first),
 		CLAIM(one_in_use_outlives_a_flood_of_others),
 		CLAIM(new_rules_forget_nothing),
 		CLAIM(ports_are_marked_and_left_alone_again),
