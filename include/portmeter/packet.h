@@ -95,6 +95,7 @@ enum {
 	PM_NOTE_LENGTH = 1 << 2,         /* a length field claims more than the frame has */
 	PM_NOTE_TCP_FLAGS = 1 << 3,      /* tcp_flags are valid */
 	PM_NOTE_LATER_FRAGMENT = 1 << 4, /* not the first of its datagram */
+	PM_NOTE_INNER = 1 << 5,          /* it is inside of a tunnel */
 };
 
 /* TCP header flags (RFC 9293, section 3.1). */
