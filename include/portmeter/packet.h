@@ -82,10 +82,6 @@ static inline uint64_t pm_endpoint_hash(uint64_t host, uint8_t transport, uint16
 	/* an odd number near 2^64 divided by the golden ratio */
 	return pm_fold(host ^ ((uint64_t)transport << 16 | port), UINT64_C(0x9e3779b97f4a7c15));
 }
-#define PM_ADDRESS_TEXT_SIZE 46 /* with the final NUL */
-/* "192.0.2.1", "2001:db8::1" (RFC 5952); @ip_version 4 or 6, of anything else "". */
-PM_API void pm_address_text(int ip_version, const struct pm_address *address,
-			    char ret_text[PM_ADDRESS_TEXT_SIZE]);
 
 /* Notes on a packet; bits of pm_packet.notes. */
 enum {
@@ -95,6 +91,7 @@ enum {
 	PM_NOTE_LENGTH = 1 << 2,         /* a length field claims more than the frame has */
 	PM_NOTE_TCP_FLAGS = 1 << 3,      /* tcp_flags are valid */
 	PM_NOTE_LATER_FRAGMENT = 1 << 4, /* not the first of its datagram */
+	PM_NOTE_INNER = 1 << 5,          /* it is inside of a tunnel */
 };
 
 /* TCP header flags (RFC 9293, section 3.1). */

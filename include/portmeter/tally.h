@@ -244,10 +244,10 @@ PM_API struct pm_allowance *pm_allowance_ref(struct pm_allowance *allowance);
 /* NULL is fine. */
 PM_API void pm_allowance_unref(struct pm_allowance *allowance);
 
-/* Places in a tally's filter of who spoke with whom lately: 128 KiB. */
 /*
- * The filter of ends that have been met: that of a few tallies is large, those of many are not, so
- * that they leave most of the allowance to the addresses.
+ * Words of the filter of ends that have been met, as a power of two: that of a few tallies is large
+ * (256 KiB), those of many are not (32 KiB), so that they leave most of the allowance to the
+ * addresses.
  */
 #define PM_TALK_SEEN_BITS_MOST 15
 #define PM_TALK_SEEN_BITS_LEAST 12

@@ -228,9 +228,10 @@ static void decode(const struct pm_meter *meter, const struct pm_frame *frame,
 }
 
 /* The sender's address; an inner packet has none. */
-static const uint8_t *link_of(const struct pm_meter *meter, const uint8_t *bytes)
+static const uint8_t *link_of(const struct pm_meter *meter, const struct pm_packet *packet,
+			      const uint8_t *bytes)
 {
-	return !meter->options.tunnels && meter->ethernet ? bytes + 6 : NULL;
+	return meter->ethernet && !(packet->notes & PM_NOTE_INNER) ? bytes + 6 : NULL;
 }
 
 /* The same of a packet with ports. */
@@ -298,7 +299,7 @@ static PM_OUT_OF_LINE void count_fully(struct pm_meter *meter, const struct pm_f
 	case PM_VERDICT_PORTS:
 		entry = entry_of_packet(meter, &packet, frame->wire);
 		entry.decision = decide_packet(meter, &packet, &carrier, &entry,
-					       link_of(meter, frame->bytes), &facts);
+					       link_of(meter, &packet, frame->bytes), &facts);
 		count_decided(meter, &facts, entry);
 		count_endpoint(meter, &entry, packet.ip_version, &packet.src, &packet.dst);
 		return;
@@ -419,7 +420,7 @@ static PM_OUT_OF_LINE void note_fully(struct pm_meter *helper, const struct pm_f
 
 	decode(helper, frame, packet, &general->carrier);
 	general->frame = (struct pm_fragment_frame){ frame->number, frame->time_ns, frame->wire };
-	general->link = link_of(helper, frame->bytes);
+	general->link = link_of(helper, packet, frame->bytes);
 	general->before = helper->n_items;
 	pm_tally_frame(helper->tally, packet->ip_version, frame->wire);
 	if (packet->verdict == PM_VERDICT_PORTS) {

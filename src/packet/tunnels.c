@@ -167,7 +167,7 @@ void pm_packet_decode_inner(const struct pm_tunnels *tunnels, const struct pm_li
 
 	pm_decode_on(&c, &packet, step, &layers);
 	for (;;) {
-		struct pm_packet inner = { .vlan = packet.vlan };
+		struct pm_packet inner = { .notes = PM_NOTE_INNER, .vlan = packet.vlan };
 
 		step = enter(tunnels, &c, &packet, &inner);
 		if (!step.fn || !has_ip(&inner, pm_decode_on(&c, &inner, step, &layers)))

@@ -24,6 +24,9 @@
 #define HANDSHAKE_LIFE_NS (INT64_C(60) * PM_NS_PER_S)
 /* UDP between two that have been silent for so long begins anew: RFC 4787, requirement 5. */
 #define PAIR_LIFE 60 /* steps of two seconds */
+/* So far time may go backwards: three hours in such steps; where minutes are kept, a week. */
+#define PAIR_BACKWARDS 5400
+#define BACKWARDS_MIN (7 * 24 * 60)
 /* What a host was is soon worth nothing: its address may be another's. */
 #define HOST_LIFE_MIN 30
 /* The same of who called from where, in steps of four minutes. */
@@ -331,10 +334,15 @@ static uint16_t minute_of(const struct pm_sight *sight)
 	return (uint16_t)(sight->time_ns / (60 * PM_NS_PER_S));
 }
 
-/* The minute wraps after 45 days; a time that goes backwards makes nothing old. */
+/*
+ * The minute wraps after 45 days. A time that goes backwards makes nothing old; by more than a
+ * week, time has gone on and the minute wrapped, more likely than that.
+ */
 static bool is_older(uint16_t minute, uint16_t now, int minutes)
 {
-	return (int16_t)(now - minute) > minutes;
+	int passed = (int16_t)(now - minute);
+
+	return passed > minutes || passed < -BACKWARDS_MIN;
 }
 
 static bool is_old(uint16_t minute, uint16_t now)
@@ -900,7 +908,10 @@ static enum pm_side weigh(struct pm_learner *learner, const struct pm_sight *sig
 
 static bool is_recent_pair(uint64_t pair, uint16_t now)
 {
-	return (int16_t)(now - (uint16_t)pair) <= PAIR_LIFE;
+	int passed = (int16_t)(now - (uint16_t)pair);
+
+	/* steps wrap after 36 hours: as in is_older */
+	return passed <= PAIR_LIFE && passed >= -PAIR_BACKWARDS;
 }
 
 /* The pair of both ends, and that it has spoken again. */

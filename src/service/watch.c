@@ -20,8 +20,6 @@
 /* Link-layer addresses that are told apart behind one endpoint. */
 #define LINKS 4
 
-/* RFC 6335: the range where servers are and clients hardly ever. */
-#define SYSTEM_END 1024
 /* What traceroute asks for, hop by hop, so that nobody answers. */
 #define TRACEROUTE 33434
 #define TRACEROUTE_PORTS 256
@@ -320,7 +318,7 @@ static bool looks_asked(const struct pm_rules *rules, const struct pm_evidence *
 
 	if (to >= TRACEROUTE && to < TRACEROUTE + TRACEROUTE_PORTS)
 		return false;
-	return from >= SYSTEM_END && from != to &&
+	return from >= PM_SYSTEM_PORTS && from != to &&
 	       (has_label(rules, evidence, to) || !has_label(rules, evidence, from));
 }
 
@@ -367,7 +365,7 @@ static bool from_service_port(const struct pm_rules *rules, const struct pm_evid
 
 	if ((from != 53 && from != 80 && from != 443) || from == to)
 		return false;
-	return !is_datagram(evidence) || (to < SYSTEM_END && has_label(rules, evidence, to));
+	return !is_datagram(evidence) || (to < PM_SYSTEM_PORTS && has_label(rules, evidence, to));
 }
 
 static uint64_t link_hash(const struct pm_watch *watch, const uint8_t link[6])
