@@ -1238,6 +1238,17 @@ const uint8_t *pm_learner_classes(const struct pm_learner *learner)
 	return learner->classes;
 }
 
+/* What a SYN will look through, or its answer, at the handshakes of that. */
+static void fetch_openings(const struct pm_learner *learner, struct ends ends, uint8_t tcp_flags)
+{
+	uint64_t tag = tcp_flags & PM_TCP_ACK ? opening_tag(ends.dst, ends.src)
+					      : opening_tag(ends.src, ends.dst);
+	const char *line = (const char *)opening_line(learner, tag);
+
+	for (size_t at = 0; at < OPENING_WAYS * sizeof(struct opening); at += LINE)
+		__builtin_prefetch(line + at, 1);
+}
+
 void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t src_host,
 		      uint64_t dst_host)
 {
@@ -1254,6 +1265,8 @@ void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t
 			__builtin_prefetch(words_line(&learner->endpoints, ends.src));
 		else if (class_at(learner, dst_port) & PM_CLASS_HOT)
 			__builtin_prefetch(words_line(&learner->endpoints, ends.dst));
+		if (pm_brief_tcp_flags(brief) & PM_TCP_SYN)
+			fetch_openings(learner, ends, pm_brief_tcp_flags(brief));
 	}
 	if (__atomic_load_n(&learner->flooded, __ATOMIC_RELAXED) ||
 	    is_strong_port(learner, transport, src_port) ||

@@ -612,6 +612,28 @@ static const struct script scripts[] = {
 	    { 0, 1, 50000, 3, 60000, ACCEPT, SET_UP(SRC) },
 	    { 0, 1, 60010, 7, 50007, ACK, UNKNOWN },
 	    { 0, 7, 50007, 3, 60010, ACK, LEARNED(SRC) } } },
+	{ "who is called from several ports serves there, though it is a client elsewhere",
+	  TCP,
+	  { { 0, 1, 60000, 2, 50000, OPEN, SET_UP(DST) },
+	    { 0, 2, 50000, 1, 60000, ACCEPT, SET_UP(SRC) },
+	    { 0, 9, 60000, 1, 50001, ACK, LEARNED(SRC) }, /* not known by then */
+	    { 0, 1, 50001, 9, 60000, ACK, LEARNED(DST) },
+	    { 0, 9, 60001, 1, 50001, ACK, LEARNED(DST) },
+	    { 0, 1, 50001, 9, 60001, ACK, LEARNED(SRC) } } },
+	{ "of UDP its role elsewhere says more: many peers may be behind one address",
+	  UDP,
+	  { { 0, 1, 60000, 2, 8000, PM_SETUP_NONE, KNOWN(DST) },
+	    { 0, 2, 8000, 1, 60000, PM_SETUP_NONE, KNOWN(SRC) },
+	    { 0, 1, 60000, 2, 8000, PM_SETUP_NONE, KNOWN(DST) },
+	    { 0, 2, 8000, 1, 60000, PM_SETUP_NONE, KNOWN(SRC) },
+	    { 0, 1, 60000, 2, 8000, PM_SETUP_NONE, KNOWN(DST) },
+	    { 0, 2, 8000, 1, 60000, PM_SETUP_NONE, KNOWN(SRC) },
+	    { 0, 1, 60000, 2, 8000, PM_SETUP_NONE, KNOWN(DST) },
+	    { 0, 2, 8000, 1, 60000, PM_SETUP_NONE, KNOWN(SRC) }, /* the eighth tells of hosts */
+	    { 0, 9, 60000, 1, 50001, PM_SETUP_NONE, LEARNED(SRC) },
+	    { 0, 1, 50001, 9, 60000, PM_SETUP_NONE, LEARNED(DST) },
+	    { 0, 9, 60001, 1, 50001, PM_SETUP_NONE, LEARNED(SRC) },
+	    { 0, 1, 50001, 9, 60001, PM_SETUP_NONE, LEARNED(DST) } } },
 	{ "strong labels stand above callers and hosts",
 	  TCP,
 	  { { 0, 1, 8000, 2, 60000, ACK, KNOWN(SRC) },
@@ -734,14 +756,14 @@ static void whoever_opened_is_the_client_also_when_it_gives_up(void **state)
 	(void)state;
 	f.wanted = PM_EVENT_REFUSAL;
 	for (unsigned i = 0; i < 500; i++) {
-		unsigned port = 50000 + i;
+		unsigned port = 50000 + i, to = 45000 + i / 7;
 
-		decision_is(show(TCP, OPEN, 1, port, 2, 45000, START), SET_UP(DST));
-		decision_is(show(TCP, RESET, 1, port, 2, 45000, START), SET_UP(DST));
+		decision_is(show(TCP, OPEN, 1, port, 2, to, START), SET_UP(DST));
+		decision_is(show(TCP, RESET, 1, port, 2, to, START), SET_UP(DST));
 		assert_int_equal(f.n, 0);
 		/* Nor does it accept what it has asked for itself. */
-		decision_is(show(TCP, OPEN, 3, port, 2, 45000, START), SET_UP(DST));
-		decision_is(show(TCP, ACCEPT, 3, port, 2, 45000, START), UNKNOWN);
+		decision_is(show(TCP, OPEN, 3, port, 2, to, START), SET_UP(DST));
+		decision_is(show(TCP, ACCEPT, 3, port, 2, to, START), UNKNOWN);
 	}
 	assert_int_equal(pm_learner_endpoints(f.learner), 0);
 }
@@ -1241,6 +1263,7 @@ static void what_goes_to_a_group_is_asked_of_it(void **state)
 	decision_is(show(UDP, PM_SETUP_NONE, 1, 50000, 2, 9000, START), KNOWN(DST));
 	decision_is(show(UDP, PM_SETUP_NONE, 1, 53, 2, 50000, START), KNOWN(SRC));
 	decision_is(show(UDP, PM_SETUP_NONE, 1, 9000, 2, 8000, START), SCORE(DST));
+	decision_is(show(UDP, PM_SETUP_NONE, 1, 9000, 2, 9500, START), SCORE(SRC));
 	f.notes = 0;
 	decision_is(show(UDP, PM_SETUP_NONE, 1, 60009, 2, 50009, START), UNKNOWN);
 }
@@ -1273,6 +1296,7 @@ static int load(void **state)
 {
 	static const char text[] = "http 80/tcp\nftp-data 20/tcp initiates=yes\ndomain 53/udp\n"
 				   "strong 8000/tcp/udp\nweak 9000/tcp/udp priority=10\n"
+				   "weaker 9500/udp priority=5\n"
 				   "system 700/tcp/udp priority=10\nscoped 7000/tcp host=10.0.0.9\n";
 	const struct pm_rules_options options = { .n_paths = 0 };
 
