@@ -509,6 +509,8 @@ static int check(const struct options *o)
 		return usage("--follow goes with exactly one -r");
 	if (o->explain_frame && !o->n_files)
 		return usage("--explain-frame goes with -r");
+	if (o->explain_frame && o->command != COMMAND_RUN)
+		return usage("--explain-frame goes with no other command, such as --explain");
 	if (o->explain_frame && o->output.path)
 		return usage("--explain-frame prints on standard output, and does not go with -o");
 	if (o->progress && !o->n_files)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A frame's way: decoded, its side decided, counted. Alone a meter does that frame by frame. With
- * helpers it is done in three steps, block by block: they note what frames are, beside each other;
- * what depends on the frames before is decided in the order of the blocks; and they count, beside
- * each other again (crew.c).
+ * A frame's way: noted, its side decided, counted; alone a meter does that for some frames at a
+ * time. With helpers it is done block by block: they note what frames are, beside each other; what
+ * depends on the frames before is decided in the order of the blocks; and they count, beside each
+ * other again (crew.c).
  */
 #include <stdlib.h>
 #include <string.h>

@@ -35,7 +35,6 @@ static uint16_t service_of(const struct pm_meter *meter, const struct pm_evidenc
 static void on_event(void *ctx, const struct pm_evidence *evidence)
 {
 	struct pm_meter *meter = ctx;
-
 	enum pm_event event = (enum pm_event)evidence->event;
 	enum pm_transport transport = (enum pm_transport)evidence->transport;
 	uint16_t opener = evidence->turned ? evidence->server_port : evidence->client_port;

@@ -1045,34 +1045,13 @@ static struct pm_decision from_labels(struct pm_learner *learner, const struct p
 	return decision;
 }
 
-/*
- * What is decided about nearly all of UDP: one port has a label, and it is strong. PM_RUNG_N: it is
- * not so simple. It is what from_labels would say.
- */
-static inline struct pm_decision from_one_label(const struct pm_learner *learner,
-						const struct pm_sight *sight)
-{
-	const uint8_t *classes = learner->rules->classes[pm_brief_transport(sight->brief)];
-	uint16_t src_port = pm_brief_src_port(sight->brief);
-	uint16_t dst_port = pm_brief_dst_port(sight->brief);
-	uint8_t src = classes[src_port], dst = classes[dst_port], class = src | dst;
-
-	if (sight->packet || !src == !dst || !is_strong(class, src ? src_port : dst_port))
-		return (struct pm_decision){ 0, PM_SIDE_NONE, PM_RUNG_N };
-	return (struct pm_decision){ 0, src ? PM_SIDE_SRC : PM_SIDE_DST, PM_RUNG_KNOWN };
-}
-
 /* Between two of UDP; the first frame is an attempt, at whatever it counts for. */
 static struct pm_decision from_datagram(struct pm_learner *learner, const struct pm_sight *sight,
 					struct ends ends)
 {
 	uint64_t *pair = pair_see(learner, sight, ends);
-	struct pm_decision decision = from_one_label(learner, sight);
+	struct pm_decision decision = from_labels(learner, sight, ends, pair);
 
-	if (decision.rung == PM_RUNG_N)
-		decision = from_labels(learner, sight, ends, pair);
-	else
-		confirm_labels(learner, sight, ends, pair, (enum pm_side)decision.side);
 	if (*pair & PAIR_FRESH) {
 		*pair &= ~PAIR_FRESH;
 		tell(learner, PM_EVENT_ATTEMPT, sight, true, decision.side == PM_SIDE_SRC);
