@@ -19,11 +19,11 @@ static void report_all(struct live_run *live)
 		struct sensor *sensor = &live->sensors[i];
 		struct pm_tally *tally;
 
-		while (sensor->meter && (tally = pm_meter_take(sensor->meter)) != NULL) {
+		while ((tally = sensor_take(sensor)) != NULL) {
 			pthread_mutex_lock(&live->output);
 			run_report(live->run, tally, &sensor->source);
 			pthread_mutex_unlock(&live->output);
-			pm_meter_give(sensor->meter, tally);
+			sensor_give(sensor, tally);
 		}
 	}
 	if (live->run->failed)
@@ -33,6 +33,7 @@ static void report_all(struct live_run *live)
 static void handle_signals(struct live_run *live)
 {
 	struct pm_rules *rules = NULL;
+	int64_t now = pm_time_now();
 
 	if (signal_stop)
 		atomic_store(&live->stop, true);
@@ -47,11 +48,11 @@ static void handle_signals(struct live_run *live)
 		struct sensor *sensor = &live->sensors[i];
 
 		if (rules)
-			pm_meter_set_rules(sensor->meter, rules);
+			sensor_set_rules(sensor, rules);
 		if (signal_counts)
-			atomic_store(&sensor->counts, true);
+			sensor_ask_counts(sensor);
 		if (signal_cut)
-			atomic_store(&sensor->cut, true);
+			sensor_cut(sensor, now);
 	}
 	signal_counts = 0;
 	signal_cut = 0;
@@ -60,7 +61,7 @@ static void handle_signals(struct live_run *live)
 static bool all_ended(struct live_run *live)
 {
 	for (size_t i = 0; i < live->n; i++)
-		if (!atomic_load(&live->sensors[i].ended))
+		if (!sensor_ended(&live->sensors[i]))
 			return false;
 	return true;
 }
@@ -128,7 +129,7 @@ int run_live(struct run *run)
 	run_flush(run);
 	for (size_t i = 0; i < live.n; i++) {
 		sensor_counts(&live.sensors[i]);
-		if (atomic_load(&live.sensors[i].failed))
+		if (!sensor_there(&live.sensors[i]))
 			code = EXIT_FAILED;
 	}
 out:
