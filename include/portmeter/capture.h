@@ -47,7 +47,7 @@ struct pm_capture_options {
 	int timeout_ms;     /* longest that the kernel may hold frames back; 0: 100 */
 	bool no_promiscuous;
 	bool immediate; /* deliver each frame as it comes */
-	bool wait; /* an interface that is not there, or is down, is no error: it is to be reopened */
+	bool wait; /* an interface that is not there, or is down, is no error: reopen it */
 	/* name for a live capture, as listed by pm_capture_linktypes; NULL: default */
 	const char *linktype;
 	enum pm_direction direction; /* live */
@@ -80,7 +80,8 @@ PM_API int pm_capture_open_live(const char *interface, const struct pm_capture_o
  * such sharing. PM_E_INVALID: @n.
  */
 PM_API int pm_capture_open_shared(const char *interface, const struct pm_capture_options *options,
-				  size_t n, struct pm_error *err, struct pm_capture **ret_captures);
+				  size_t n, struct pm_error *err,
+				  struct pm_capture **ret_captures);
 /*
  * Opens @n capture files as one stream in order of time (equal times: in order of @paths). "-" is
  * standard input. PM_E_IO, PM_E_DAMAGED (cut within the file header), PM_E_FILTER, PM_E_MEMORY,
