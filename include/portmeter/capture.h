@@ -76,8 +76,8 @@ PM_API int pm_capture_open_live(const char *interface, const struct pm_capture_o
  * The same for @n threads (1 to PM_CAPTURE_THREADS), each with a capture of its own that gets its
  * share of the frames: those of a conversation, both ways, go to one of them, and so do all
  * fragments of a datagram (packet(7), PACKET_FANOUT_HASH). @ret_captures has room for @n; the first
- * leads: only its counts have what concerns the interface as a whole. PM_E_UNSUPPORTED: the system has no
- * such sharing. PM_E_INVALID: @n.
+ * leads: only its counts have what concerns the interface as a whole. PM_E_UNSUPPORTED: the system
+ * has no such sharing. PM_E_INVALID: @n.
  */
 PM_API int pm_capture_open_shared(const char *interface, const struct pm_capture_options *options,
 				  size_t n, struct pm_error *err,
