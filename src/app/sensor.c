@@ -10,8 +10,9 @@
 
 static void on_closed(void *ctx)
 {
-	(void)ctx;
-	signals_wake();
+	struct sensor *sensor = ctx;
+
+	reporter_wake(sensor->live->reporter);
 }
 
 static void on_fate(void *ctx, const struct pm_frame_report *report)
@@ -22,13 +23,9 @@ static void on_fate(void *ctx, const struct pm_frame_report *report)
 	int r;
 
 	pthread_mutex_lock(&live->output);
-	if (!live->run->failed) {
+	if (!live->run->failed && !live->run->full) {
 		r = pm_output_frame(live->run->output, &sensor->source, report, &err);
-		if (r < 0) {
-			say_error(&err, r);
-			live->run->failed = true;
-			atomic_store(&live->stop, true);
-		}
+		run_frame_written(live->run, r, &err);
 	}
 	pthread_mutex_unlock(&live->output);
 }
