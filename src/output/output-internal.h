@@ -128,8 +128,11 @@ int pm_rotation_try(const struct rotation *rotation, struct pm_error *err);
 void pm_rotation_free(struct rotation *rotation);
 /* The file that is to be written; NULL: not before the first record is known. */
 const char *pm_rotation_name(const struct rotation *rotation);
-/* Whether a record that begins at @time_ns belongs to another file than @fd, open as that name. */
-bool pm_rotation_due(struct rotation *rotation, int fd, int64_t time_ns);
+/*
+ * Whether a record that begins at @time_ns belongs to another file than @fd, open as that name, of
+ * which @more bytes are on their way.
+ */
+bool pm_rotation_due(struct rotation *rotation, int fd, size_t more, int64_t time_ns);
 /* Goes on to the file for a record that begins at @time_ns. False: the last one is full. */
 bool pm_rotation_next(struct rotation *rotation, int64_t time_ns);
 /* Whether the file that is to be written takes the place of an older one. Asked once a file. */

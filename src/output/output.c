@@ -137,6 +137,30 @@ static void remove_forms(const char *path)
 	}
 }
 
+/* A file of the packer's, or of rotation's own: whether it is known from now on. */
+static bool pack_found(void *ctx, const char *path)
+{
+	struct pm_output *output = ctx;
+
+	if (pm_packer_add(output->packer, path))
+		return true;
+	if (output->holds) {
+		output->leftovers = true;
+		return false;
+	}
+	pm_packer_wait(output->packer); /* nobody waits for a run over files but itself */
+	return pm_packer_add(output->packer, path);
+}
+
+/* Once a file is open, so that it is not taken for one that is closed. */
+static void pack_leftovers(struct pm_output *output)
+{
+	if (!output->leftovers)
+		return;
+	output->leftovers = false;
+	pm_rotation_closed(output->rotation, pack_found, output);
+}
+
 /* Opens the file that is appended to. */
 static int append_open(struct pm_output *output, struct pm_error *err)
 {
@@ -166,22 +190,9 @@ static int append_open(struct pm_output *output, struct pm_error *err)
 		return r;
 	}
 	output->holds = output->options.hold && S_ISREG(st.st_mode);
+	if (output->packer)
+		pack_leftovers(output);
 	return PM_OK;
-}
-
-/* A file of the packer's, or of rotation's own: whether it is known from now on. */
-static bool pack_found(void *ctx, const char *path)
-{
-	struct pm_output *output = ctx;
-
-	if (pm_packer_add(output->packer, path))
-		return true;
-	if (output->holds) {
-		output->leftovers = true;
-		return false;
-	}
-	pm_packer_wait(output->packer); /* nobody waits for a run over files but itself */
-	return pm_packer_add(output->packer, path);
 }
 
 /*
@@ -203,15 +214,6 @@ static void file_done(struct pm_output *output)
 		pack_found(output, file_name(output));
 }
 
-/* Once a file is open, so that it is not taken for one that is closed. */
-static void pack_leftovers(struct pm_output *output)
-{
-	if (!output->leftovers)
-		return;
-	output->leftovers = false;
-	pm_rotation_closed(output->rotation, pack_found, output);
-}
-
 /* Has the file open that a record of @time_ns belongs to, unless the last one is full. */
 static int file_turn(struct pm_output *output, int64_t time_ns, struct pm_error *err)
 {
@@ -226,11 +228,10 @@ static int file_turn(struct pm_output *output, int64_t time_ns, struct pm_error 
 			r = append_open(output, err);
 			if (r < 0)
 				return r;
-			if (rotation && output->packer)
-				pack_leftovers(output);
 		}
 		if (!rotation || (output->sink.fd >= 0 &&
-				  !pm_rotation_due(rotation, output->sink.fd, time_ns)))
+				  !pm_rotation_due(rotation, output->sink.fd,
+						   output->sink.used, time_ns)))
 			return PM_OK;
 		file_done(output);
 		if (!pm_rotation_next(rotation, time_ns)) {

@@ -459,16 +459,6 @@ bool pm_rotation_replaces(struct rotation *rotation)
 	return replaces;
 }
 
-void pm_rotation_settle(struct rotation *rotation)
-{
-	struct newest newest;
-
-	if (!rotation->timed || rotation->ring)
-		return;
-	choose_number(rotation, &newest);
-	set_name(rotation);
-}
-
 /*
  * Whether it is time for another. Where several sources write, one may still have a record of the
  * period before when others are through with theirs: it goes where they are.
@@ -496,7 +486,7 @@ static bool period_over(struct rotation *rotation, bool empty, int64_t time_ns)
 	return false;
 }
 
-bool pm_rotation_due(struct rotation *rotation, int fd, int64_t time_ns)
+bool pm_rotation_due(struct rotation *rotation, int fd, size_t more, int64_t time_ns)
 {
 	struct stat st;
 	bool known = fstat(fd, &st) == 0;
@@ -504,25 +494,43 @@ bool pm_rotation_due(struct rotation *rotation, int fd, int64_t time_ns)
 	if (period_over(rotation, known && st.st_size == 0, time_ns))
 		return true;
 	return rotation->options->rotate_bytes && known &&
-	       (uint64_t)st.st_size > rotation->options->rotate_bytes;
+	       (uint64_t)st.st_size + more > rotation->options->rotate_bytes;
+}
+
+/* Whether a file of that name has been packed. */
+static bool has_packed(const char *name)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < PACKED && !found; i++) {
+		char *other = NULL;
+
+		if (asprintf(&other, "%s%s", name, packed[i]) < 0)
+			return false;
+		found = access(other, F_OK) == 0;
+		free(other);
+	}
+	return found;
 }
 
 /* Whether a number of the base is taken, packed or not. */
 static bool is_taken(const struct rotation *rotation, unsigned number)
 {
 	char *name = name_of(rotation, rotation->base, number);
-	bool taken = name && access(name, F_OK) == 0;
+	bool taken = name && (access(name, F_OK) == 0 || has_packed(name));
 
-	for (size_t i = 0; name && i < PACKED && !taken; i++) {
-		char *other = NULL;
-
-		if (asprintf(&other, "%s%s", name, packed[i]) < 0)
-			break;
-		taken = access(other, F_OK) == 0;
-		free(other);
-	}
 	free(name);
 	return taken;
+}
+
+void pm_rotation_settle(struct rotation *rotation)
+{
+	struct newest newest;
+
+	if (rotation->ring || !rotation->name || !has_packed(rotation->name))
+		return;
+	choose_number(rotation, &newest);
+	set_name(rotation);
 }
 
 static void next_number(struct rotation *rotation)
