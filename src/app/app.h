@@ -48,6 +48,7 @@ struct options {
 	size_t endpoints; /* how many are kept at once; 0: none are counted */
 	size_t learned; /* endpoints that the ladder remembers; 0: as many as it likes */
 	size_t jobs;    /* threads that read files */
+	size_t capture_threads; /* that share an interface */
 	bool progress;  /* said in any case */
 	bool sessions;  /* conversations are counted */
 	struct pm_capture_options capture;

@@ -235,7 +235,7 @@ static bool handle_signals(struct file_run *f)
 		reporter_drain(f->reporter);
 		rules = run_reload(f->run);
 		for (size_t i = 0; rules && i < f->n; i++)
-			pm_meter_set_rules(f->series[i]->meter, rules);
+			pm_meter_set_rules(f->series[i]->meter, rules, PM_TIME_MIN);
 		run_reopen(f->run);
 	}
 	if (signal_counts) {

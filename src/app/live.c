@@ -21,9 +21,9 @@
 #define HANG_NS PM_NS_PER_S
 #define LOOK_MS 100
 
-static void give_back(void *meter, struct pm_tally *tally)
+static void give_back(void *sensor, struct pm_tally *tally)
 {
-	pm_meter_give(meter, tally);
+	sensor_give(sensor, tally);
 }
 
 /* Takes a closed tally, of one sensor after the other. On the reporter's thread. */
@@ -33,13 +33,12 @@ static bool take_closed(void *ctx, struct report *ret_report)
 
 	for (size_t n = 0; n < live->n; n++) {
 		struct sensor *sensor = &live->sensors[live->next];
-		struct pm_tally *tally = pm_meter_take(sensor->meter);
+		struct pm_tally *tally = sensor_take(sensor);
 
 		live->next = (live->next + 1) % live->n;
 		if (!tally)
 			continue;
-		*ret_report =
-			(struct report){ tally, &sensor->source, give_back, sensor->meter };
+		*ret_report = (struct report){ tally, &sensor->source, give_back, sensor };
 		return true;
 	}
 	return false;
@@ -48,6 +47,7 @@ static bool take_closed(void *ctx, struct report *ret_report)
 static void handle_signals(struct live_run *live)
 {
 	struct pm_rules *rules = NULL;
+	int64_t now = pm_time_now();
 
 	if (signal_stop || live->run->failed || live->run->full)
 		atomic_store(&live->stop, true);
@@ -60,11 +60,11 @@ static void handle_signals(struct live_run *live)
 		struct sensor *sensor = &live->sensors[i];
 
 		if (rules)
-			pm_meter_set_rules(sensor->meter, rules);
+			sensor_set_rules(sensor, rules);
 		if (signal_counts)
-			atomic_store(&sensor->counts, true);
+			sensor_ask_counts(sensor);
 		if (signal_cut)
-			atomic_store(&sensor->cut, true);
+			sensor_cut(sensor, now);
 	}
 	signal_counts = 0;
 	signal_cut = 0;
@@ -73,7 +73,7 @@ static void handle_signals(struct live_run *live)
 static bool all_ended(struct live_run *live)
 {
 	for (size_t i = 0; i < live->n; i++)
-		if (live->sensors[i].started && !atomic_load(&live->sensors[i].ended))
+		if (!sensor_ended(&live->sensors[i]))
 			return false;
 	return true;
 }
@@ -242,7 +242,7 @@ int run_live(struct run *run)
 	run_flush(run);
 	for (size_t i = 0; i < live.n; i++) {
 		sensor_counts(&live.sensors[i]);
-		if (atomic_load(&live.sensors[i].failed))
+		if (!sensor_there(&live.sensors[i]))
 			code = EXIT_FAILED;
 	}
 out:

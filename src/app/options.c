@@ -45,6 +45,8 @@ enum {
 	LONG_EXPLAIN_FRAME,
 	LONG_IMMEDIATE,
 	LONG_FOLLOW,
+	LONG_FANOUT,
+	LONG_WAIT,
 	LONG_READER,
 	LONG_JOBS,
 	LONG_BLOCK_SIZE,
@@ -74,6 +76,8 @@ static const struct option longs[] = {
 	{ "explain-frame", required_argument, NULL, LONG_EXPLAIN_FRAME },
 	{ "immediate-mode", no_argument, NULL, LONG_IMMEDIATE },
 	{ "follow", no_argument, NULL, LONG_FOLLOW },
+	{ "fanout", required_argument, NULL, LONG_FANOUT },
+	{ "wait", no_argument, NULL, LONG_WAIT },
 	{ "reader", required_argument, NULL, LONG_READER },
 	{ "progress", no_argument, NULL, LONG_PROGRESS },
 	{ "no-sessions", no_argument, NULL, LONG_NO_SESSIONS },
@@ -96,6 +100,8 @@ void options_help(void)
 	      "  -i INTERFACE         capture on it, or on any; repeatable (default: the first)\n"
 	      "  -r FILE              read a capture file, compressed or not, a folder of them,\n"
 	      "                       or - for standard input; repeatable\n"
+	      "  --fanout N           capture threads for each interface (default 1)\n"
+	      "  --wait               start even if an interface is not there yet, or down\n"
 	      "  --follow             with one -r: go on as the file grows\n"
 	      "  --reader own|libpcap how files are read (default own)\n"
 	      "  --jobs N             threads that read files (default: one a processor)\n"
@@ -354,6 +360,12 @@ static int parse_number(int option, const char *text, struct parse *p)
 			return usage("--explain-frame %s: must be the number of a frame, from 1", text);
 		o->explain_frame = n;
 		break;
+	case LONG_FANOUT:
+		if (!number(text, 1, PM_CAPTURE_THREADS, &n))
+			return usage("--fanout %s: must be a number of threads, 1 to %d", text,
+				     PM_CAPTURE_THREADS);
+		o->capture_threads = (size_t)n;
+		break;
 	case LONG_LEARNED:
 		if (!number(text, LEARNED_MIN, ENDPOINTS_MAX, &n))
 			return usage("--learned %s: must be a number of endpoints, %d to %d", text,
@@ -426,6 +438,9 @@ static int parse_long(int option, const char *text, const char *name, struct opt
 		return *text ? EXIT_DONE : usage("--sensor: must not be empty");
 	case LONG_IMMEDIATE:
 		o->capture.immediate = true;
+		return EXIT_DONE;
+	case LONG_WAIT:
+		o->capture.wait = true;
 		return EXIT_DONE;
 	case LONG_FOLLOW:
 		o->capture.follow = true;
@@ -531,6 +546,7 @@ static int parse_one(int option, const char *text, const char *name, struct pars
 	case LONG_EXPLAIN_FRAME:
 	case LONG_LEARNED:
 	case LONG_JOBS:
+	case LONG_FANOUT:
 	case LONG_BLOCK_SIZE:
 		return parse_number(option, text, p);
 	default:
@@ -617,8 +633,13 @@ static int check(const struct options *o)
 	if (o->progress && !o->n_files)
 		return usage("--progress goes with -r");
 	if (o->n_files && (c->snaplen || c->buffer_kib || c->no_promiscuous || c->immediate ||
-			   c->linktype || c->direction != PM_DIRECTION_BOTH))
-		say("note: -s, -B, -p, -y, -Q and --immediate-mode are for interfaces; files stay as they are");
+			   c->linktype || c->direction != PM_DIRECTION_BOTH || c->wait ||
+			   o->capture_threads > 1))
+		say("note: -s, -B, -p, -y, -Q, --immediate-mode, --wait and --fanout are for interfaces; files stay as they are");
+	if (!o->n_files && o->capture_threads > 1 && o->output.format == PM_FORMAT_FRAMES)
+		return usage("--fanout does not go with --format frames: each thread would number frames of its own");
+	if (c->wait && !o->n_files && !o->n_interfaces)
+		return usage("--wait needs an interface to wait for: name it with -i");
 	r = check_rotation(&o->output);
 	return r == EXIT_DONE ? check_output(o) : r;
 }
@@ -676,6 +697,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 	memset(o, 0, sizeof *o);
 	o->interval_ns = 10 * PM_NS_PER_S;
 	o->sessions = true;
+	o->capture_threads = 1;
 	o->interfaces = calloc(places, sizeof *o->interfaces);
 	o->files = calloc(places, sizeof *o->files);
 	o->rules = calloc(places, sizeof *o->rules);

@@ -192,6 +192,15 @@ static void received(struct sink *sink, const struct pm_record *sum, enum half h
 	value(sink, sum->capture.received);
 }
 
+static void down(struct sink *sink, const struct pm_record *sum, enum half half, const char *name)
+{
+	(void)half;
+	if (!sum->source->live)
+		return;
+	sample(sink, name, sum);
+	pm_sink_text(sink, "} %.3f\n", (double)(sum->capture.down_ns / 1000000) / 1000);
+}
+
 static void interval_end(struct sink *sink, const struct pm_record *sum, enum half half,
 			 const char *name)
 {
@@ -244,6 +253,8 @@ static const struct family {
 	  received, PACKETS },
 	{ "capture_dropped_packets_total", "counter", "Frames lost before they were counted.",
 	  dropped, PACKETS },
+	{ "capture_down_seconds_total", "counter", "Time that the interface was down or gone.", down,
+	  PACKETS },
 	{ "interval_end_timestamp_seconds", "gauge", "End of the newest interval in these numbers.",
 	  interval_end, PACKETS },
 	{ "rules_entries", "gauge", "Rules in force.", rules_entries, PACKETS },

@@ -74,6 +74,9 @@ static void capture_line(struct sink *sink, const struct pm_record *record)
 	if (figures->dropped_interface_known && figures->dropped_interface)
 		pm_sink_text(sink, "%s packets dropped by interface\n",
 			  grouped(figures->dropped_interface, a));
+	if (figures->down_ns)
+		pm_sink_text(sink, "the interface was down or gone for %.1f s\n",
+			     (double)figures->down_ns / 1e9);
 	if (record->interval.late)
 		pm_sink_text(sink, "%s packets came late\n", grouped(record->interval.late, a));
 	if (record->merged > 1)

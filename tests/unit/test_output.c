@@ -1474,59 +1474,68 @@ static char *expected_text(enum pm_format format, int n)
 	return text;
 }
 
-/* Cut anywhere in the second of four records: within lines, between them, in the first byte. */
+/* The second of four records is refused after @more bytes, the third as a whole. */
+static void fill_and_free(enum pm_format format, enum pm_sync sync, size_t size, size_t more)
+{
+	struct pm_source source = plain_source();
+	struct notices notices = { .n = 0 };
+	struct pm_output *output = patient_open(format, sync, &notices);
+	struct pm_output_held held;
+
+	write_record(output, &source);
+	assert_int_equal(pm_output_due(output), PM_TIME_MAX);
+	allow_bytes(size + more);
+	write_record(output, &source);
+	assert_int_equal(notices.n, 1);
+	assert_non_null(strstr(notices.last, "File too large"));
+	assert_true(pm_output_due(output) <= PM_NS_PER_S / 10);
+	write_record(output, &source);
+	assert_int_equal(pm_output_retry(output), PM_OK);
+	assert_int_equal(size_now(), size + more); /* it is as full as it can be */
+	pm_output_held(output, &held);
+	assert_int_equal(held.records, 2);
+	assert_int_equal(held.intervals, 2);
+	assert_true(held.bytes > size);
+	assert_true(pm_output_has_room(output));
+	allow_bytes(RLIM_INFINITY);
+	assert_int_equal(pm_output_retry(output), PM_OK);
+	assert_int_equal(notices.n, 2);
+	assert_non_null(strstr(notices.last, "2 records late"));
+	write_record(output, &source);
+	pm_output_held(output, &held);
+	assert_int_equal(held.records, 0);
+	assert_int_equal(pm_output_close(output, NULL), PM_OK);
+}
+
+/* Within lines, between them, in the first byte. */
 static void what_a_full_disk_refuses_is_kept_and_written_later(void **state)
 {
-	static const enum pm_format kinds[] = { PM_FORMAT_TEXT, PM_FORMAT_ROWS };
-	struct pm_source source = plain_source();
+	static const struct {
+		enum pm_format format;
+		const char *told;
+	} kinds[] = {
+		{ PM_FORMAT_TEXT, "output failed 1 times before, 1 records were late" },
+		{ PM_FORMAT_ROWS, "\"output_errors\":1,\"output_delayed_records\":1" },
+	};
 
 	(void)state;
 	for (size_t k = 0; k < COUNT(kinds) * 2; k++) {
-		enum pm_format format = kinds[k / 2];
-		enum pm_sync sync = k % 2 ? PM_SYNC_RECORD : PM_SYNC_NEVER;
-		char *one = expected_text(format, 1), *four = expected_text(format, 4);
+		enum pm_format format = kinds[k / 2].format;
+		char *one = expected_text(format, 1), *two = expected_text(format, 2);
 		size_t size = strlen(one);
 
 		for (size_t more = 0; more < size; more += size / 7 + 1) {
-			struct notices notices = { .n = 0 };
-			struct pm_output *output = patient_open(format, sync, &notices);
-			struct pm_output_held held;
 			char *text;
 
-			write_record(output, &source);
-			assert_int_equal(pm_output_due(output), PM_TIME_MAX);
-			allow_bytes(size + more);
-			write_record(output, &source);
-			assert_int_equal(notices.n, 1);
-			assert_non_null(strstr(notices.last, "File too large"));
-			assert_true(pm_output_due(output) <= PM_NS_PER_S / 10);
-			write_record(output, &source);
-			assert_int_equal(pm_output_retry(output), PM_OK);
-			assert_int_equal(size_now(), size + more); /* the file is as full as it can be */
-			pm_output_held(output, &held);
-			assert_int_equal(held.records, 2);
-			assert_int_equal(held.intervals, 2);
-			assert_true(held.bytes > size);
-			assert_true(pm_output_has_room(output));
-			allow_bytes(RLIM_INFINITY);
-			assert_int_equal(pm_output_retry(output), PM_OK);
-			assert_int_equal(notices.n, 2);
-			assert_non_null(strstr(notices.last, "2 records late"));
-			write_record(output, &source);
-			pm_output_held(output, &held);
-			assert_int_equal(held.records, 0);
-			assert_int_equal(pm_output_close(output, NULL), PM_OK);
+			fill_and_free(format, k % 2 ? PM_SYNC_RECORD : PM_SYNC_NEVER, size, more);
 			text = contents_of(path);
-			/* Records that tell of it are longer than those that have nothing to tell. */
-			assert_memory_equal(text, four, 2 * size);
-			assert_non_null(strstr(text, format == PM_FORMAT_TEXT
-							     ? "output failed 1 times before, 1 records"
-							     : "\"output_errors\":1,\"output_delayed_records\":1"));
+			assert_memory_equal(text, two, 2 * size);
+			assert_non_null(strstr(text, kinds[k / 2].told));
 			free(text);
 			remove(path);
 		}
 		free(one);
-		free(four);
+		free(two);
 	}
 }
 
@@ -1678,7 +1687,8 @@ static void rotation_that_makes_no_sense_is_refused(void **state)
 
 static void packings_and_policies_are_found_by_name(void **state)
 {
-	static const char *const packs[] = { "none", "gzip", "zstd" }, *const syncs[] = { "never", "close", "record" };
+	static const char *const packs[] = { "none", "gzip", "zstd" };
+	static const char *const syncs[] = { "never", "close", "record" };
 	enum pm_pack pack;
 	enum pm_sync sync;
 
