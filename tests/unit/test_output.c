@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the formats write, read back with a parser; and what becomes of the files. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -26,6 +27,24 @@
 
 static struct pm_rules *rules;
 static char folder[256], path[300];
+
+/* The library's calls end here: a test sees them, and says what becomes of them. */
+static int file_syncs, folder_syncs, sync_error;
+
+int fdatasync(int fd)
+{
+	(void)fd;
+	file_syncs++;
+	errno = sync_error;
+	return sync_error ? -1 : 0;
+}
+
+int fsync(int fd)
+{
+	(void)fd;
+	folder_syncs++;
+	return 0;
+}
 
 static int load(void **state)
 {
@@ -1539,6 +1558,70 @@ static void what_a_full_disk_refuses_is_kept_and_written_later(void **state)
 	}
 }
 
+static void the_disk_is_waited_for_as_the_policy_says(void **state)
+{
+	static const struct {
+		enum pm_sync sync;
+		enum pm_format format;
+		int after_open, after_records, after_close, folder;
+	} cases[] = {
+		{ PM_SYNC_NEVER, PM_FORMAT_JSON, 0, 0, 0, 0 },
+		{ PM_SYNC_CLOSE, PM_FORMAT_JSON, 0, 0, 1, 1 },
+		{ PM_SYNC_RECORD, PM_FORMAT_JSON, 0, 3, 4, 1 },
+		{ PM_SYNC_NEVER, PM_FORMAT_PROMETHEUS, 0, 0, 0, 0 },
+		{ PM_SYNC_CLOSE, PM_FORMAT_PROMETHEUS, 0, 3, 3, 3 },
+	};
+	struct pm_source source = plain_source();
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct pm_output_options options = { .format = cases[i].format,
+						     .path = path,
+						     .sync = cases[i].sync };
+		struct pm_output *output = NULL;
+
+		file_syncs = folder_syncs = 0;
+		assert_int_equal(pm_output_open(&options, NULL, &output), PM_OK);
+		assert_int_equal(file_syncs, cases[i].after_open);
+		for (int n = 0; n < 3; n++)
+			write_record(output, &source);
+		assert_int_equal(file_syncs, cases[i].after_records);
+		assert_int_equal(pm_output_close(output, NULL), PM_OK);
+		assert_int_equal(file_syncs, cases[i].after_close);
+		assert_int_equal(folder_syncs, cases[i].folder);
+		remove(path);
+	}
+}
+
+static void what_a_disk_has_not_taken_is_written_again(void **state)
+{
+	struct pm_source source = plain_source();
+	char *one = expected_text(PM_FORMAT_JSON, 1), *two = expected_text(PM_FORMAT_JSON, 2);
+	char *text;
+	struct notices notices = { .n = 0 };
+	struct pm_output *output = patient_open(PM_FORMAT_JSON, PM_SYNC_RECORD, &notices);
+	struct pm_output_held held;
+
+	(void)state;
+	write_record(output, &source);
+	sync_error = EIO;
+	write_record(output, &source);
+	assert_int_equal(pm_output_retry(output), PM_OK);
+	sync_error = 0;
+	pm_output_held(output, &held);
+	assert_int_equal(held.records, 1);
+	assert_int_equal(size_now(), strlen(one)); /* nothing that may not be there stays */
+	assert_int_equal(notices.n, 1);
+	assert_non_null(strstr(notices.last, "Input/output error"));
+	assert_int_equal(pm_output_retry(output), PM_OK);
+	assert_int_equal(pm_output_close(output, NULL), PM_OK);
+	text = contents_of(path);
+	assert_string_equal(text, two);
+	free(text);
+	free(one);
+	free(two);
+}
+
 static void what_is_never_written_leaves_whole_records(void **state)
 {
 	struct pm_source source = plain_source();
@@ -1778,6 +1861,8 @@ static const struct CMUnitTest others[] = {
 	CLEAN(a_failed_reopening_is_an_error_and_does_not_turn_to_standard_output),
 	CLEAN(a_full_disk_is_an_error_of_every_format),
 	FULL(what_a_full_disk_refuses_is_kept_and_written_later),
+	CLEAN(the_disk_is_waited_for_as_the_policy_says),
+	CLEAN(what_a_disk_has_not_taken_is_written_again),
 	FULL(what_is_never_written_leaves_whole_records),
 	FULL(reopening_takes_what_is_kept_to_the_new_file),
 	FULL(what_is_kept_has_a_bound),
