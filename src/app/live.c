@@ -38,7 +38,8 @@ static bool take_closed(void *ctx, struct report *ret_report)
 		live->next = (live->next + 1) % live->n;
 		if (!tally)
 			continue;
-		*ret_report = (struct report){ tally, &sensor->source, give_back, sensor };
+		*ret_report =
+			(struct report){ tally, &sensor->source, give_back, sensor };
 		return true;
 	}
 	return false;

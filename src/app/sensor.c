@@ -26,7 +26,7 @@ static bool leads(const struct tap *tap)
 
 static void on_closed(void *ctx)
 {
-	const struct tap *tap = ctx;
+	struct tap *tap = ctx;
 
 	reporter_wake(tap->sensor->live->reporter);
 }
