@@ -115,7 +115,7 @@ int run_live(struct run *run)
 		}
 	}
 	code = EXIT_FAILED;
-	if (!run_drop_privileges(run))
+	if (!run_drop_privileges(run, false))
 		goto out;
 	if (start_threads(&live) == 0) {
 		loop(&live, run->wake_fd);

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app.h"
 #include "portmeter/packet.h"
+#include "sandbox.h"
 
 bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source *source)
 {
@@ -80,16 +80,15 @@ bool run_reopen(struct run *run)
 	return r == PM_OK;
 }
 
-bool run_drop_privileges(struct run *run)
+bool run_drop_privileges(struct run *run, bool by_name)
 {
 	const struct options *options = run->options;
 
-	if (!options->user)
-		return true;
-	if (!privileges_drop(options->user))
+	if (!sandbox_enter(options, run->stance, by_name))
 		return false;
-	/* What is appended to is open already; what is replaced must be so by the new user. */
-	return options->output.format != PM_FORMAT_PROMETHEUS || run_reopen(run);
+	/* What is appended to is open already; what is replaced must be so with what is left. */
+	return options->output.format != PM_FORMAT_PROMETHEUS || options->explain_frame ||
+	       run_reopen(run);
 }
 
 void run_flush(struct run *run)
@@ -165,6 +164,21 @@ void run_counts(const char *name, const struct pm_capture_counts *counts, uint64
 		count_line(name, counts->dropped_interface, "dropped by interface");
 }
 
+/* As whoever goes on writing it, if that user can. */
+static int open_output(struct run *run, struct pm_error *err)
+{
+	static const struct pm_output_options nothing = { .path = NULL };
+	const struct options *options = run->options;
+	bool as_other = run->stance->owns && identity_assume(&run->stance->identity);
+	/* What explains a frame is no record: printed, with nothing else. */
+	int r = pm_output_open(options->explain_frame ? &nothing : &options->output, err,
+			       &run->output);
+
+	if (as_other)
+		identity_return();
+	return r;
+}
+
 /* Who measures, and in which run: only where records may differ from run to run. */
 static void identify(struct run *run)
 {
@@ -180,8 +194,8 @@ static void identify(struct run *run)
 
 int run(const struct options *options)
 {
-	struct run run = { .options = options, .generation = 1 };
-	const struct pm_output_options nothing = { .path = NULL };
+	struct stance stance;
+	struct run run = { .options = options, .generation = 1, .stance = &stance };
 	struct pm_error err = { .line = 0 };
 	int code, r;
 
@@ -191,11 +205,11 @@ int run(const struct options *options)
 		say("can't set up signals: %s", strerror(errno));
 		return EXIT_FAILED;
 	}
+	if (!sandbox_choose(options, &stance))
+		return EXIT_FAILED;
 	if (rules_load(options, 1, &run.rules) < 0)
 		return EXIT_RULES;
-	/* What explains a frame is no record: printed, with nothing else. */
-	r = pm_output_open(options->explain_frame ? &nothing : &options->output, &err,
-			   &run.output);
+	r = open_output(&run, &err);
 	if (r == PM_OK && options->sessions)
 		r = pm_allowance_new(PM_ALLOWANCE_BYTES, &run.allowance);
 	if (r < 0) {
