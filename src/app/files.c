@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "notify.h"
 #include "portmeter/meter.h"
 #include "sandbox.h"
 
@@ -416,6 +417,9 @@ static int on_opened(void *ctx, bool by_name)
 	struct file_run *f = ctx;
 
 	f->refused = !run_drop_privileges(f->run, by_name);
+	if (!f->refused)
+		notify_ready("reading %s%s", f->run->options->files[0],
+			     f->run->options->n_files > 1 ? " and others" : "");
 	return f->refused ? PM_E_PERMISSION : PM_OK;
 }
 

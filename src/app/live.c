@@ -4,13 +4,20 @@
  * first, renders what they hand over and minds the signals, so that slow output never holds up
  * capture.
  */
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "notify.h"
 #include "sensor.h"
+
+/* How long to sleep when nothing is due, and when something stands still. */
+#define SLEEP_MS 1000
+#define LOOK_MS 100
 
 /* Renders everything that waits. */
 static void report_all(struct live_run *live)
@@ -30,18 +37,35 @@ static void report_all(struct live_run *live)
 		atomic_store(&live->stop, true);
 }
 
+/* What the service manager shows: interfaces, as many as fit, and rules. */
+static void tell_ready(struct live_run *live)
+{
+	char names[256] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < live->n && n < sizeof names; i++)
+		n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "",
+				      live->sensors[i].source.name);
+	notify_ready("capturing on %s; %zu rules, generation %" PRIu64, names,
+		     pm_rules_entries(live->run->rules), live->run->generation);
+}
+
 static void handle_signals(struct live_run *live)
 {
 	struct pm_rules *rules = NULL;
 
-	if (signal_stop)
+	if (signal_stop) {
+		notify_stopping();
 		atomic_store(&live->stop, true);
+	}
 	if (signal_hangup) {
 		signal_hangup = 0;
+		notify_reloading();
 		rules = run_reload(live->run);
 		pthread_mutex_lock(&live->output);
 		run_reopen(live->run);
 		pthread_mutex_unlock(&live->output);
+		tell_ready(live);
 	}
 	for (size_t i = 0; i < live->n; i++) {
 		struct sensor *sensor = &live->sensors[i];
@@ -76,18 +100,38 @@ static int start_threads(struct live_run *live)
 	return r;
 }
 
+/*
+ * Lets the service manager know that all goes on, if it does. How long to sleep until it is due
+ * again; what stands still is looked at now and then.
+ */
+static int mind_watchdog(struct live_run *live)
+{
+	bool moves = true;
+
+	if (notify_due_ms(LOOK_MS) > 0)
+		return notify_due_ms(SLEEP_MS);
+	for (size_t i = 0; i < live->n; i++)
+		moves &= sensor_moves(&live->sensors[i]);
+	if (moves)
+		notify_alive();
+	return moves ? notify_due_ms(SLEEP_MS) : LOOK_MS;
+}
+
 static void loop(struct live_run *live, int wake_fd)
 {
 	struct pollfd fd = { .fd = wake_fd, .events = POLLIN };
 
 	while (!all_ended(live)) {
+		int sleep_ms;
+
 		handle_signals(live);
 		report_all(live);
+		sleep_ms = mind_watchdog(live);
 		/*
 		 * A byte that came before counts, so nothing is missed; the time bounds what can't
 		 * be foreseen.
 		 */
-		poll(&fd, 1, 1000);
+		poll(&fd, 1, sleep_ms);
 		signals_drain(wake_fd);
 	}
 }
@@ -118,6 +162,7 @@ int run_live(struct run *run)
 	if (!run_drop_privileges(run, false))
 		goto out;
 	if (start_threads(&live) == 0) {
+		tell_ready(&live);
 		loop(&live, run->wake_fd);
 		code = EXIT_DONE;
 	}

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "notify.h"
 #include "portmeter/packet.h"
 #include "sandbox.h"
 
@@ -205,6 +206,7 @@ int run(const struct options *options)
 		say("can't set up signals: %s", strerror(errno));
 		return EXIT_FAILED;
 	}
+	notify_init();
 	if (!sandbox_choose(options, &stance))
 		return EXIT_FAILED;
 	if (rules_load(options, 1, &run.rules) < 0)
@@ -219,6 +221,7 @@ int run(const struct options *options)
 		return EXIT_FAILED;
 	}
 	code = options->n_files ? run_files(&run) : run_live(&run);
+	notify_stopping();
 	run_end_output(&run);
 	if (run.unwritten > 1) /* of the first, the reason has been said */
 		say("%" PRIu64 " records could not be written", run.unwritten);

@@ -117,6 +117,7 @@ static void *sensor_main(void *ctx)
 	while (n >= 0 && !atomic_load(&live->stop)) {
 		int64_t now = pm_time_now();
 
+		atomic_fetch_add(&sensor->beats, 1);
 		pm_meter_tick(sensor->meter, now);
 		mind_requests(sensor, now);
 		n = take_frames(sensor);
@@ -185,6 +186,18 @@ int sensor_start(struct sensor *sensor)
 
 	sensor->started = r == 0;
 	return r;
+}
+
+bool sensor_moves(struct sensor *sensor)
+{
+	unsigned beats = atomic_load(&sensor->beats);
+	bool moves = beats != sensor->seen || atomic_load(&sensor->ended);
+
+	/* Frames are written where they are counted: it may be their reader who holds us up. */
+	if (sensor->live->run->options->output.format == PM_FORMAT_FRAMES)
+		moves = true;
+	sensor->seen = beats;
+	return moves;
 }
 
 void sensor_join(struct sensor *sensor)

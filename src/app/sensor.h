@@ -17,6 +17,8 @@ struct sensor {
 	bool started;
 	atomic_bool ended, failed;
 	atomic_bool cut, counts; /* asked for; the thread does it */
+	atomic_uint beats;       /* rounds that it has made */
+	unsigned seen;           /* of them, by sensor_moves */
 };
 
 /* What all sensors of a run share; the first thread owns it. */
@@ -36,6 +38,8 @@ int sensor_open(struct live_run *live, struct sensor *sensor, const char *text);
 int sensor_start(struct sensor *sensor);
 /* Waits for its end, which live->stop brings about; nothing if it was not started. */
 void sensor_join(struct sensor *sensor);
+/* Whether it has gone on since this was asked last, or has come to its end. One thread asks. */
+bool sensor_moves(struct sensor *sensor);
 /* Says what it has captured. By its thread, or after its end. */
 void sensor_counts(struct sensor *sensor);
 /* Frees what it has opened, if anything. */

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -30,9 +31,11 @@
 
 struct run;
 
-/* What is wrapped, and what it stands before: app.h and portmeter/capture.h. */
-int __real_thread_start(pthread_t *ret_thread, void *(*function)(void *), void *ctx);
-int __wrap_thread_start(pthread_t *ret_thread, void *(*function)(void *), void *ctx);
+/* What is wrapped: pthread.h, app.h and portmeter/capture.h. */
+int __real_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+			  void *(*function)(void *), void *ctx);
+int __wrap_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+			  void *(*function)(void *), void *ctx);
 bool __real_run_drop_privileges(struct run *run, bool by_name);
 bool __wrap_run_drop_privileges(struct run *run, bool by_name);
 int __real_pm_capture_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame, void *ctx,
@@ -162,7 +165,16 @@ static int try_keys(const char *path)
 	return result;
 }
 
-/* No intrusion: an interface that has come back is opened like this, and must be. */
+/* No intrusion, but what a fault might bring: the thread never goes on. */
+static int try_hang(const char *nothing)
+{
+	(void)nothing;
+	while (poll(NULL, 0, -1) <= 0)
+		continue;
+	return 0;
+}
+
+/* Neither: an interface that has come back is opened like this, and must be. */
 static int try_capture(const char *interface)
 {
 	const struct pm_capture_options options = { .snaplen = 256 };
@@ -196,6 +208,7 @@ static const struct {
 	{ "root", try_root },
 	{ "keys", try_keys },
 	{ "capture", try_capture },
+	{ "hang", try_hang },
 };
 
 static void inject(const char *point)
@@ -240,7 +253,8 @@ static void *begin(void *ctx)
 	return beginning.function(beginning.ctx);
 }
 
-int __wrap_thread_start(pthread_t *ret_thread, void *(*function)(void *), void *ctx)
+int __wrap_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+			  void *(*function)(void *), void *ctx)
 {
 	static atomic_int started;
 	struct beginning *beginning = malloc(sizeof *beginning);
@@ -248,7 +262,7 @@ int __wrap_thread_start(pthread_t *ret_thread, void *(*function)(void *), void *
 	if (!beginning)
 		return ENOMEM;
 	*beginning = (struct beginning){ function, ctx, atomic_fetch_add(&started, 1) + 1 };
-	return __real_thread_start(ret_thread, begin, beginning);
+	return __real_pthread_create(ret_thread, attributes, begin, beginning);
 }
 
 bool __wrap_run_drop_privileges(struct run *run, bool by_name)
