@@ -278,21 +278,23 @@ static void allow_all(struct landlock *landlock, const struct options *options, 
 	allow_system(landlock, is_live(options));
 }
 
-/* Names what is missing of the sandbox. An ordinary user who reads files need not be told. */
-static void say_missing(const struct options *options, const struct stance *stance,
-			bool has_landlock, enum syscalls_result seccomp)
+/*
+ * Names what is missing of the sandbox to who watches interfaces. Reading a file is over soon, and
+ * who does it has no use for being told each time what the machine lacks.
+ */
+static void say_missing(bool has_landlock, enum syscalls_result syscalls)
 {
 	static const char *const texts[] = {
 		[SYSCALLS_CLOSED] = NULL,
 		[SYSCALLS_NOT_BUILT] = "system calls are not (built without libseccomp)",
 		[SYSCALLS_NOT_KERNEL] = "system calls are not (the kernel refuses seccomp filters)",
 	};
-	const char *files = has_landlock ? NULL : "files are not (the kernel has no Landlock, or it is off)";
-	const char *calls = texts[seccomp];
+	const char *files = "files are not (the kernel has no Landlock, or it is off)";
+	const char *calls = texts[syscalls];
 
-	if ((files || calls) && (is_live(options) || stance->bare))
-		say("the sandbox is not whole: %s%s%s", files ? files : "",
-		    files && calls ? ", " : "", calls ? calls : "");
+	if (!has_landlock || calls)
+		say("the sandbox is not whole: %s%s%s", has_landlock ? "" : files,
+		    !has_landlock && calls ? ", " : "", calls ? calls : "");
 }
 
 static bool failed(const char *what)
@@ -321,17 +323,17 @@ static bool give_up(const struct options *options, const struct stance *stance,
 	return true;
 }
 
-static bool close_doors(const struct options *options, const struct stance *stance,
-			struct landlock *landlock)
+static bool close_doors(bool live, struct landlock *landlock)
 {
-	enum syscalls_result seccomp;
+	enum syscalls_result syscalls;
 	bool has_landlock;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return failed("set no_new_privs");
 	has_landlock = landlock->fd >= 0 && landlock_enter(landlock);
-	seccomp = syscalls_enter(is_live(options));
-	say_missing(options, stance, has_landlock, seccomp);
+	syscalls = syscalls_enter(live);
+	if (live)
+		say_missing(has_landlock, syscalls);
 	return true;
 }
 
@@ -360,7 +362,7 @@ bool sandbox_enter(const struct options *options, const struct stance *stance, b
 	}
 	done = done && give_up(options, stance, changes ? &stance->identity : NULL);
 	if (done && options->sandbox)
-		done = close_doors(options, stance, &landlock);
+		done = close_doors(is_live(options), &landlock);
 	landlock_end(&landlock);
 	return done;
 }
