@@ -135,10 +135,18 @@ PM_API enum pm_facet pm_facet_of(enum pm_anomaly anomaly);
 /* So many ports with sessions keep an example, those whose first one came earliest. */
 #define PM_UNUSUAL_EXAMPLES 64
 
+/* Packets of one of several threads that capture from an interface. */
+struct pm_capture_thread {
+	uint64_t received, dropped_kernel;
+};
+
 /* What the capture itself says of the interval. */
 struct pm_capture_figures {
 	uint64_t received, dropped_kernel, dropped_interface; /* packets */
 	bool received_known, dropped_kernel_known, dropped_interface_known;
+	uint64_t down_ns; /* the interface was down or not there */
+	size_t n_threads; /* 0: there is but one */
+	struct pm_capture_thread threads[PM_CAPTURE_THREADS]; /* their sums stand above */
 };
 
 /*

@@ -33,6 +33,14 @@ static const char *output_path(const struct options *options)
 	return options->explain_frame ? NULL : options->output.path;
 }
 
+/* Whether files are made later: replaced as a whole, or one after the other. */
+static bool makes_files(const struct options *options)
+{
+	const struct pm_output_options *output = &options->output;
+
+	return output->format == PM_FORMAT_PROMETHEUS || output->rotate_bytes || output->rotate_ns;
+}
+
 /* The folder that holds @path, to be freed; NULL: no memory. */
 static char *folder_of(const char *path)
 {
@@ -108,7 +116,6 @@ static bool try(const struct options *options, const struct identity *identity,
 static bool choose_named(const struct options *options, struct stance *stance)
 {
 	const char *user = options->user, *path = output_path(options);
-	bool replaced = options->output.format == PM_FORMAT_PROMETHEUS;
 	struct ability ability;
 
 	if (!identity_find(user, &stance->identity)) {
@@ -122,7 +129,7 @@ static bool choose_named(const struct options *options, struct stance *stance)
 	stance->changes = true;
 	stance->owns = ability.writes;
 	/* What is only appended to is open by then; but after HUP it is opened by its name. */
-	if (!ability.writes && (replaced || is_live(options))) {
+	if (!ability.writes && (makes_files(options) || is_live(options))) {
 		say("-o %s: user %s of -Z can't write there: name a folder that this user may write in",
 		    path, user);
 		return false;

@@ -192,6 +192,15 @@ static void received(struct sink *sink, const struct pm_record *sum, enum half h
 	value(sink, sum->capture.received);
 }
 
+static void down(struct sink *sink, const struct pm_record *sum, enum half half, const char *name)
+{
+	(void)half;
+	if (!sum->source->live)
+		return;
+	sample(sink, name, sum);
+	pm_sink_text(sink, "} %.3f\n", (double)(sum->capture.down_ns / 1000000) / 1000);
+}
+
 static void interval_end(struct sink *sink, const struct pm_record *sum, enum half half,
 			 const char *name)
 {
@@ -244,6 +253,8 @@ static const struct family {
 	  received, PACKETS },
 	{ "capture_dropped_packets_total", "counter", "Frames lost before they were counted.",
 	  dropped, PACKETS },
+	{ "capture_down_seconds_total", "counter", "Time that the interface was down or gone.", down,
+	  PACKETS },
 	{ "interval_end_timestamp_seconds", "gauge", "End of the newest interval in these numbers.",
 	  interval_end, PACKETS },
 	{ "rules_entries", "gauge", "Rules in force.", rules_entries, PACKETS },
@@ -374,16 +385,20 @@ static int sum_add(struct pm_output *output, const struct pm_record *record)
 
 int pm_prometheus_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
 {
-	char *temporary = NULL;
-	int r = sum_add(output, record);
+	(void)err;
+	return sum_add(output, record);
+}
 
-	if (r < 0 || !output->path)
-		return r;
-	r = pm_sink_open_beside(&output->sink, output->path, &temporary, err);
+int pm_prometheus_page(struct pm_output *output, struct pm_error *err)
+{
+	char *temporary = NULL;
+	int r = pm_sink_open_beside(&output->sink, output->path, &temporary, err);
+
 	if (r < 0)
 		return r;
 	write_page(&output->sink, output);
-	r = pm_sink_replace(&output->sink, temporary, output->path, err);
+	r = pm_sink_replace(&output->sink, temporary, output->path,
+			    output->options.sync != PM_SYNC_NEVER, err);
 	free(temporary);
 	return r;
 }

@@ -44,6 +44,26 @@ static json_t *totals_json(const struct pm_record *record)
 	return object;
 }
 
+static json_t *threads_json(const struct pm_capture_figures *figures)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < figures->n_threads; i++) {
+		const struct pm_capture_thread *thread = &figures->threads[i];
+		json_t *object = json_object();
+
+		pm_json_put(&object, "received",
+			    pm_json_known(figures->received_known, thread->received));
+		pm_json_put(&object, "dropped_kernel",
+			    pm_json_known(figures->dropped_kernel_known, thread->dropped_kernel));
+		if (json_array_append_new(array, object) < 0) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
 static json_t *capture_json(const struct pm_record *record)
 {
 	const struct pm_capture_figures *figures = &record->capture;
@@ -55,6 +75,10 @@ static json_t *capture_json(const struct pm_record *record)
 	pm_json_put(&object, "dropped_interface",
 		 pm_json_known(figures->dropped_interface_known, figures->dropped_interface));
 	pm_json_put(&object, "snapped", pm_json_count(record->snapped));
+	if (figures->down_ns)
+		pm_json_put(&object, "down_seconds", json_real((double)figures->down_ns / 1e9));
+	if (figures->n_threads)
+		pm_json_put(&object, "threads", threads_json(figures));
 	return object;
 }
 
@@ -443,6 +467,15 @@ static json_t *given_up_json(const struct pm_given_up *given_up)
 	return object;
 }
 
+static json_t *trouble_json(const struct pm_output_trouble *trouble)
+{
+	json_t *object = json_object();
+
+	pm_json_put(&object, "errors", pm_json_count(trouble->errors));
+	pm_json_put(&object, "delayed_records", pm_json_count(trouble->delayed));
+	return object;
+}
+
 static void write_head(struct json_writer *w, const struct pm_record *record)
 {
 	const struct pm_source *source = record->source;
@@ -465,6 +498,8 @@ static void write_head(struct json_writer *w, const struct pm_record *record)
 	    given_up->endpoints || given_up->handshakes || given_up->peers ||
 	    given_up->watched || given_up->by_endpoint)
 		pm_json_member(w, "given_up", given_up_json(given_up));
+	if (record->output.errors || record->output.delayed)
+		pm_json_member(w, "output", trouble_json(&record->output));
 }
 
 int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)

@@ -638,6 +638,13 @@ static void capture_merge(struct pm_capture_figures *into, const struct pm_captu
 	into->received_known &= from->received_known;
 	into->dropped_kernel_known &= from->dropped_kernel_known;
 	into->dropped_interface_known &= from->dropped_interface_known;
+	into->down_ns += from->down_ns;
+	if (from->n_threads > into->n_threads)
+		into->n_threads = from->n_threads;
+	for (size_t i = 0; i < from->n_threads; i++) {
+		into->threads[i].received += from->threads[i].received;
+		into->threads[i].dropped_kernel += from->threads[i].dropped_kernel;
+	}
 }
 
 static bool may_merge(const struct pm_tally *a, const struct pm_tally *b)

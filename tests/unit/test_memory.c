@@ -171,7 +171,8 @@ static int meter_run(struct run *run)
 
 	for (int i = 0; r == PM_OK && i < 40; i++) {
 		if (i % 10 == 7)
-			pm_meter_set_rules(run->meter, i % 20 == 7 ? run->more : run->rules);
+			pm_meter_set_rules(run->meter, i % 20 == 7 ? run->more : run->rules,
+					   PM_TIME_MIN);
 		send(run, i);
 	}
 	if (r == PM_OK)
