@@ -13,6 +13,7 @@ struct sink {
 	int fd;           /* negative: closed */
 	const char *name; /* for messages */
 	int error;        /* errno of the first failure */
+	struct memory *memory; /* bytes go here instead; NULL: to the descriptor */
 	size_t used;
 	char buffer[SINK_BUFFER];
 };
@@ -37,6 +38,25 @@ int pm_sink_replace(struct sink *sink, const char *temporary, const char *path,
 /* Closes, but for standard output. */
 int pm_sink_close(struct sink *sink, struct pm_error *err);
 
+/* Text in memory. */
+struct memory {
+	char *text;
+	size_t size, room;
+	bool failed; /* there was not enough */
+};
+
+/* Writes the page of all counters: prometheus.c. */
+void pm_metrics_write(struct pm_metrics *metrics, struct sink *sink);
+
+/* A sink that collects text; NULL when memory is short. */
+struct sink *pm_memory_open(struct memory *memory);
+void pm_memory_add(struct memory *memory, const char *bytes, size_t size);
+/*
+ * Frees the sink and hands over the text, to be freed, unless @code, which is what came of writing
+ * it, is an error. PM_E_MEMORY, @code or 0.
+ */
+int pm_memory_close(struct sink *sink, int code, char **ret_text, size_t *ret_size);
+
 /* Size of the UTF-8 sequence that @bytes begin with (RFC 3629); 0 when it is none. */
 size_t pm_utf8_sequence(const char *bytes);
 #define UTF8_REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
@@ -45,8 +65,7 @@ struct pm_output {
 	struct pm_output_options options;
 	char *path;
 	struct sink sink;
-	struct pm_record **sums; /* Prometheus: one a source */
-	size_t n_sums;
+	struct pm_metrics *metrics; /* Prometheus; NULL: another format */
 };
 
 /* A format. Functions that it lacks are NULL. */

@@ -98,9 +98,13 @@ int pm_output_open(const struct pm_output_options *options, struct pm_error *err
 		if (!output->path)
 			r = PM_E_MEMORY;
 	}
+	if (r == PM_OK && options->format == PM_FORMAT_PROMETHEUS)
+		r = pm_metrics_new(options->metrics_services, options->metrics_ports,
+				   &output->metrics);
 	if (r == PM_OK)
 		r = file_open(output, err);
 	if (r < 0) {
+		pm_metrics_free(output->metrics);
 		free(output->path);
 		free(output);
 		return r;
@@ -154,9 +158,7 @@ int pm_output_close(struct pm_output *output, struct pm_error *err)
 		closed = pm_sink_close(&output->sink, err);
 		r = r < 0 ? r : closed;
 	}
-	for (size_t i = 0; i < output->n_sums; i++)
-		pm_record_free(output->sums[i]);
-	free(output->sums);
+	pm_metrics_free(output->metrics);
 	free(output->path);
 	free(output);
 	return r;

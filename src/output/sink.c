@@ -18,12 +18,17 @@ void pm_sink_init(struct sink *sink, int fd, const char *name)
 	sink->fd = fd;
 	sink->name = name;
 	sink->error = 0;
+	sink->memory = NULL;
 	sink->used = 0;
 }
 
 /* All of the bytes, whatever signals come: a record is never cut by one. */
 static void pass_on(struct sink *sink, const char *bytes, size_t size)
 {
+	if (sink->memory) {
+		pm_memory_add(sink->memory, bytes, size);
+		return;
+	}
 	while (size > 0 && !sink->error) {
 		ssize_t n = write(sink->fd, bytes, size);
 
