@@ -312,8 +312,8 @@ int pm_metrics_add(struct pm_metrics *metrics, const struct pm_record *record)
 
 int pm_metrics_text(struct pm_metrics *metrics, char **ret_text, size_t *ret_size)
 {
-	struct memory memory;
-	struct sink *sink = pm_memory_open(&memory);
+	struct held held;
+	struct sink *sink = pm_memory_open(&held);
 
 	if (!sink)
 		return PM_E_MEMORY;

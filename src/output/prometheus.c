@@ -448,16 +448,20 @@ void pm_metrics_write(struct pm_metrics *metrics, struct sink *sink)
 
 int pm_prometheus_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
 {
-	char *temporary = NULL;
-	int r = pm_metrics_add(output->metrics, record);
+	(void)err;
+	return pm_metrics_add(output->metrics, record);
+}
 
-	if (r < 0 || !output->path)
-		return r;
-	r = pm_sink_open_beside(&output->sink, output->path, &temporary, err);
+int pm_prometheus_page(struct pm_output *output, struct pm_error *err)
+{
+	char *temporary = NULL;
+	int r = pm_sink_open_beside(&output->sink, output->path, &temporary, err);
+
 	if (r < 0)
 		return r;
 	pm_metrics_write(output->metrics, &output->sink);
-	r = pm_sink_replace(&output->sink, temporary, output->path, err);
+	r = pm_sink_replace(&output->sink, temporary, output->path,
+			    output->options.sync != PM_SYNC_NEVER, err);
 	free(temporary);
 	return r;
 }

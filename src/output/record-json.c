@@ -467,6 +467,15 @@ static json_t *given_up_json(const struct pm_given_up *given_up)
 	return object;
 }
 
+static json_t *trouble_json(const struct pm_output_trouble *trouble)
+{
+	json_t *object = json_object();
+
+	pm_json_put(&object, "errors", pm_json_count(trouble->errors));
+	pm_json_put(&object, "delayed_records", pm_json_count(trouble->delayed));
+	return object;
+}
+
 static void write_head(struct json_writer *w, const struct pm_record *record)
 {
 	const struct pm_source *source = record->source;
@@ -489,6 +498,8 @@ static void write_head(struct json_writer *w, const struct pm_record *record)
 	    given_up->endpoints || given_up->handshakes || given_up->peers ||
 	    given_up->watched || given_up->by_endpoint)
 		pm_json_member(w, "given_up", given_up_json(given_up));
+	if (record->output.errors || record->output.delayed)
+		pm_json_member(w, "output", trouble_json(&record->output));
 }
 
 static int write_record(struct sink *sink, const struct pm_record *record, struct pm_error *err)
@@ -527,8 +538,8 @@ int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm
 
 int pm_record_json(const struct pm_record *record, char **ret_text, size_t *ret_size)
 {
-	struct memory memory;
-	struct sink *sink = pm_memory_open(&memory);
+	struct held held;
+	struct sink *sink = pm_memory_open(&held);
 
 	if (!sink)
 		return PM_E_MEMORY;
@@ -549,8 +560,8 @@ static json_t *source_view_json(const struct pm_source_view *view)
 
 int pm_sources_json(const struct pm_source_view *views, size_t n, char **ret_text, size_t *ret_size)
 {
-	struct memory memory;
-	struct sink *sink = pm_memory_open(&memory);
+	struct held held;
+	struct sink *sink = pm_memory_open(&held);
 	struct json_writer w;
 
 	if (!sink)

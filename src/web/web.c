@@ -31,7 +31,9 @@
 /* How long watchers have to take the news that it ends. */
 #define LAST_NS (PM_NS_PER_S / 4)
 #define PEM_MAX ((size_t)1 << 20)
-#define CIPHERS "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+/* GnuTLS's priorities: no version that RFC 8996 has done away with. The library leaves it alone. */
+static char ciphers[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
 
 int64_t pm_web_clock(void)
 {
@@ -261,7 +263,7 @@ static int start_daemon(struct pm_web *web, struct pm_error *err)
 	struct MHD_OptionItem options[] = {
 		{ MHD_OPTION_HTTPS_MEM_CERT, 0, web->certificate },
 		{ MHD_OPTION_HTTPS_MEM_KEY, 0, web->key },
-		{ MHD_OPTION_HTTPS_PRIORITIES, 0, CIPHERS },
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0, ciphers },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 	unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
@@ -281,6 +283,7 @@ static int start_daemon(struct pm_web *web, struct pm_error *err)
 		on_connection, web, MHD_OPTION_NOTIFY_COMPLETED, on_completed, web,
 		MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_ARRAY, options,
 		MHD_OPTION_END);
+	web->fd = -1; /* it is the library's now, whatever has come of it */
 	if (web->daemon)
 		return PM_OK;
 	return pm_error_set(err, PM_E_IO, NULL, 0, 0, "can't serve HTTP: %s",
