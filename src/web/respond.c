@@ -132,11 +132,10 @@ static enum MHD_Result check_argument(void *ctx, enum MHD_ValueKind kind, const 
 	struct wanted *wanted = ctx;
 
 	(void)kind;
-	(void)value;
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-		if (strcmp(name, known[i]) == 0)
+		if (value && strcmp(name, known[i]) == 0)
 			return MHD_YES;
-	wanted->wrong = "no such argument; there are source, since and limit";
+	wanted->wrong = "no such argument, or one without =; there are source, since and limit";
 	return MHD_NO;
 }
 
