@@ -399,6 +399,8 @@ static void *serve(void *ctx)
 	struct pm_web *web = ctx;
 	int64_t tick_ns = pm_web_clock() + TICK_NS;
 
+	/* Whoever looks at the threads (top -H) sees which one this is. */
+	pthread_setname_np(pthread_self(), "portmeter-http");
 	while (!atomic_load(&web->stop)) {
 		bool woken;
 
