@@ -15,6 +15,7 @@ const state = {
 	side: 'either', transport: 'all', pin: null,
 };
 let chosenSpan = false; // by the reader, or by the link
+let spanFits = false; // to the kind of source
 let sources = [];
 let view = null;
 let asked = 0;
@@ -88,7 +89,7 @@ function choose(name, keepsTime = false) {
 	if (!keepsTime) state.end = null;
 	state.hold = false;
 	view = null;
-	if (!chosenSpan) state.span = null;
+	spanFits = false;
 	writeAddress();
 	worker.postMessage({ type: 'source', source: name });
 	ask();
@@ -167,7 +168,7 @@ function nameOf(entry) {
 function portOf(entry) {
 	if (entry.kind === 'no_port') return '';
 	if (entry.kind === 'unknown') return entry.ports.length ? `mostly port ${entry.ports[0]}` : '';
-	return `${entry.all === 1 ? 'port' : 'ports'} ${ports(entry.ports, 2)}${entry.all > entry.ports.length ? ' …' : ''} over ${entry.transport}`;
+	return `port ${ports(entry.ports, 2)}${entry.all > entry.ports.length ? ' …' : ''}/${entry.transport}`;
 }
 
 function drawRanking() {
@@ -359,6 +360,7 @@ function drawTime() {
 	const { extent } = view;
 	const range = view.from === null ? '' : `${clock(view.from, true)} – ${clock(view.to)} · ${plural(view.records, 'interval')}`;
 	text($('range'), range);
+	text($('answer-of'), view.from === null ? '' : `${state.source ?? ''}, ${state.span === null ? 'all of' : 'the last'} ${duration((view.to - view.from) / 1000)}`);
 	const scrub = $('scrub');
 	if (extent.first !== null && !scrubbing) {
 		scrub.min = Math.floor(extent.first / 1000);
@@ -504,9 +506,9 @@ function listen() {
 worker.onmessage = ({ data }) => {
 	if (data.type === 'view') {
 		if (data.n !== asked) return; // a newer question is on its way
-		const first = view === null && data.latest !== null;
 		view = data;
-		if (first && !chosenSpan) {
+		if (!spanFits && !chosenSpan && data.latest !== null) {
+			spanFits = true;
 			// Of a capture file, all; of a wire, the last five minutes.
 			const span = data.latest.source.kind === 'file' ? null : 300;
 			if (span !== state.span) {

@@ -4,6 +4,8 @@ import { $, colour, text } from './view.js';
 import { rangeOf, rate } from './format.js';
 
 const SIDE = 256;
+const EDGE = 4; // cells around the field, so that what is large at its edge is whole
+const WHOLE = SIDE + 2 * EDGE;
 const REACH = 5; // cells around the pointer in which a lit port is meant
 
 function ramp() {
@@ -75,9 +77,9 @@ export class PortMap {
 		const c = canvas.getContext('2d');
 		c.fillStyle = colour('--field');
 		c.fillRect(0, 0, pixels, pixels);
-		const cell = pixels / SIDE;
+		const cell = pixels / WHOLE;
 		c.fillStyle = colour('--field-line');
-		for (const row of [4, 192]) c.fillRect(0, Math.round(row * cell) - 1, pixels, 1);
+		for (const row of [4, 192]) c.fillRect(0, Math.round((row + EDGE) * cell), pixels, 1);
 		const depth = Math.log(top / low) || 1;
 		if (on.length < 4000) on.sort((a, b) => lit[a] - lit[b]);
 		const grow = on.length < 400 ? 4 : on.length < 3000 ? 2.4 : on.length < 16000 ? 1.4 : 1;
@@ -85,7 +87,7 @@ export class PortMap {
 			const heat = top === low ? 1 : Math.log(lit[port] / low) / depth;
 			const [r, g, b] = this.ramp[Math.round(60 + 195 * heat)];
 			const size = Math.max(1, cell * grow * (grow > 1 ? 0.7 + 0.6 * heat : 1));
-			const x = (port % SIDE) * cell + cell / 2, y = Math.floor(port / SIDE) * cell + cell / 2;
+			const [x, y] = this.centre(port, cell);
 			c.fillStyle = `rgb(${r},${g},${b})`;
 			if (grow > 1.4) {
 				c.beginPath();
@@ -101,11 +103,15 @@ export class PortMap {
 		this.scale();
 	}
 
+	centre(port, cell) {
+		return [((port % SIDE) + EDGE + 0.5) * cell, (Math.floor(port / SIDE) + EDGE + 0.5) * cell];
+	}
+
 	ring(c, port, cell, ink, radius) {
 		c.strokeStyle = ink;
 		c.lineWidth = Math.max(1.5, cell * 0.7);
 		c.beginPath();
-		c.arc((port % SIDE) * cell + cell / 2, Math.floor(port / SIDE) * cell + cell / 2, radius * cell, 0, 7);
+		c.arc(...this.centre(port, cell), radius * cell, 0, 7);
 		c.stroke();
 	}
 
@@ -121,8 +127,8 @@ export class PortMap {
 
 	point(event) {
 		const box = this.canvas.getBoundingClientRect();
-		const x = Math.min(SIDE - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * SIDE)));
-		const y = Math.min(SIDE - 1, Math.max(0, Math.floor(((event.clientY - box.top) / box.height) * SIDE)));
+		const cellAt = (at, size) => Math.min(SIDE - 1, Math.max(0, Math.floor((at / size) * WHOLE) - EDGE));
+		const x = cellAt(event.clientX - box.left, box.width), y = cellAt(event.clientY - box.top, box.height);
 		this.go(this.near(x, y));
 	}
 
@@ -165,8 +171,7 @@ export class PortMap {
 	place() {
 		const { tip, canvas, port } = this;
 		tip.hidden = false;
-		const cell = canvas.clientWidth / SIDE;
-		const x = (port % SIDE) * cell, y = Math.floor(port / SIDE) * cell;
+		const [x, y] = this.centre(port, canvas.clientWidth / WHOLE);
 		const left = Math.max(0, Math.min(canvas.clientWidth - tip.offsetWidth, x - tip.offsetWidth / 2));
 		const above = y > tip.offsetHeight + 14;
 		tip.style.transform = `translate(${Math.round(left)}px, ${Math.round(above ? y - tip.offsetHeight - 10 : y + 14)}px)`;

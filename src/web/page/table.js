@@ -53,6 +53,16 @@ const FIGURE = (sort, heading, wide, figure, note = () => '') => ({
 	},
 });
 
+// As services files write it: 443/tcp.
+const PORT = (figure, note = () => '') => ({
+	sort: 'port', heading: 'Port', wide: 0, num: true, cls: 'port', make: () => make('span', {}, make('span'), make('small')),
+	set: (cell, row) => {
+		text(cell.firstChild.firstChild, figure(row));
+		text(cell.firstChild.lastChild, row.transport ? `/${row.transport}` : '');
+		cell.title = note(row);
+	},
+});
+
 const pick = (c, page) => (page.unit === 'bits' ? c.bytes : c.packets);
 const perSecond = (c, page) => rate(page.seconds > 0 ? pick(c, page) / page.seconds : null, page.unit);
 
@@ -75,7 +85,7 @@ const BOTH = (to, from) => [
 ];
 
 const TREND = {
-	heading: 'Trend', wide: 1, make: () => spark([]), set: (cell, row) => sparkUpdate(cell.firstChild, row.trend), cls: 'trend',
+	heading: 'Trend', wide: 1, make: () => spark([], 72), set: (cell, row) => sparkUpdate(cell.firstChild, row.trend, 72), cls: 'trend',
 };
 
 const SIDE = {
@@ -100,9 +110,8 @@ export const KINDS = {
 		what: 'service', first: 'rate',
 		columns: [
 			NAME('service', 'Service'),
-			FIGURE('port', 'Port', 0, (row) => (row.kind === 'unknown' ? `${ports(row.ports, 1)}${row.ports.length ? ' …' : '–'}` : ports(row.ports)),
+			PORT((row) => (row.kind === 'unknown' ? `${row.ports[0] ?? '–'}${row.ports.length > 1 ? ' …' : ''}` : ports(row.ports)),
 				(row) => (row.kind === 'unknown' ? `busiest: ${row.ports.join(', ')}` : row.ports.slice(0, 40).join(', '))),
-			{ heading: 'Over', wide: 0, cls: 'over', make: () => make('span'), set: (cell, row) => text(cell.firstChild, row.transport ?? '–') },
 			RATE(self), SHARE(self), ...BOTH((row) => row.to, (row) => row.from), TREND, SIDE,
 			FIGURE('clients', 'Clients → servers', 3, people, () => 'the most in one interval; distinct addresses do not add up'),
 			FIGURE('sessions', 'Sessions', 3, (row) => (row.sessions === undefined ? '–' : count(row.sessions))),
@@ -111,8 +120,7 @@ export const KINDS = {
 	ports: {
 		what: 'port', first: 'rate',
 		columns: [
-			FIGURE('port', 'Port', 0, (row) => row.port),
-			{ heading: 'Over', wide: 0, cls: 'over', make: () => make('span'), set: (cell, row) => text(cell.firstChild, row.transport) },
+			PORT((row) => row.port),
 			NAME('service', 'Service'),
 			{ heading: 'Range', wide: 2, cls: 'over', make: () => make('span'), set: (cell, row) => text(cell.firstChild, row.range) },
 			RATE((row) => row.as, 'Served'), SHARE((row) => row.as), ...BOTH((row) => row.dst, (row) => row.src), TREND,
@@ -123,8 +131,7 @@ export const KINDS = {
 		what: 'endpoint', first: 'rate',
 		columns: [
 			NAME('address', 'Address'),
-			FIGURE('port', 'Port', 0, (row) => row.port),
-			{ heading: 'Over', wide: 0, cls: 'over', make: () => make('span'), set: (cell, row) => text(cell.firstChild, row.transport) },
+			PORT((row) => row.port),
 			{ sort: 'service', heading: 'Service', wide: 1, make: () => make('span'), set: (cell, row) => text(cell.firstChild, row.service ?? UNNAMED) },
 			RATE(self), SHARE(self), ...BOTH((row) => row.to, (row) => row.from), TREND,
 		],

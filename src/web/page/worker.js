@@ -22,7 +22,8 @@ let answered = null; // the sums of the last answer
 let latest = null; // of the newest record: who and how, but no rows
 let gaps = 0;
 let slots = [];
-let slotsOf = '';
+let slotsOf = ''; // the time shown that they were given for
+let slotsAt = 0; // how many records there were then
 
 const say = (state, more = {}) => postMessage({ type: 'state', state, ...more });
 
@@ -251,11 +252,15 @@ function course(buckets, row, unit, points = TREND) {
 }
 
 // A service keeps its colour as long as it is among the first; who comes takes what has become free.
+// They are given anew when the reader looks at another time, and when there is twice as much to go by.
 function bands(total, unit) {
 	const first = [...total.services.entries()].sort((a, b) => b[1][unit] - a[1][unit]).slice(0, BANDS).map(([key]) => key);
-	const frame = `${source}/${ask.span}/${ask.end === null}`;
-	if (slotsOf !== frame) slots = [];
-	slotsOf = frame;
+	const frame = `${source}/${ask.span}/${ask.end}/${unit}`;
+	if (slotsOf !== frame || total.records > 2 * slotsAt) {
+		slots = [];
+		slotsOf = frame;
+		slotsAt = total.records;
+	}
 	slots = slots.map((key) => (first.includes(key) ? key : null));
 	for (const key of first) {
 		if (slots.includes(key)) continue;
@@ -378,7 +383,7 @@ function ranking(total, services, unit) {
 	const list = services.map((row) => ({ kind: row.kind, key: row.key, service: row.service, transport: row.transport, ports: row.ports.slice(0, 3), all: row.ports.length, value: row[unit] }));
 	const portless = [...total.no_port.values()].reduce((n, row) => n + row[unit], 0);
 	if (portless) list.push({ kind: 'no_port', key: 'no_port', ports: [], value: portless });
-	return list.sort((a, b) => b.value - a.value).slice(0, 4);
+	return list.sort((a, b) => b.value - a.value).slice(0, 5);
 }
 
 function answer() {
