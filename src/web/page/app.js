@@ -2,7 +2,7 @@
 // The live page: asks the worker for a view of the time shown, and draws what it answers.
 // What the reader has chosen is in the address behind the #, so a link keeps it.
 import { $, fill, make, spark, text } from './view.js';
-import { FACETS, GIVEN_UP, REASONS, RUNGS, clock, count, duration, plural, ports, rate, share, volume } from './format.js';
+import { FACETS, GIVEN_UP, REASONS, RUNGS, clock, count, duration, plural, rate, share, volume } from './format.js';
 import { Chart } from './chart.js';
 import { PortMap } from './portmap.js';
 import { KINDS, Table, evidence } from './table.js';
@@ -168,7 +168,8 @@ function nameOf(entry) {
 function portOf(entry) {
 	if (entry.kind === 'no_port') return '';
 	if (entry.kind === 'unknown') return entry.ports.length ? `mostly port ${entry.ports[0]}` : '';
-	return `port ${ports(entry.ports, 2)}${entry.all > entry.ports.length ? ' …' : ''}/${entry.transport}`;
+	const more = entry.all > 2 ? ` +${count(entry.all - 2)}` : '';
+	return `port ${entry.ports.slice(0, 2).join(', ')}${more}/${entry.transport}`;
 }
 
 function drawRanking() {

@@ -48,6 +48,7 @@ export class PortMap {
 		this.unit = view.unit;
 		this.seconds = seconds;
 		this.pins = pins;
+		this.fresh = true;
 		this.draw();
 		this.name();
 		if (this.pointing) this.ask(this.port);
@@ -55,17 +56,38 @@ export class PortMap {
 
 	theme() {
 		this.ramp = null;
+		this.fresh = true;
 		this.draw();
 	}
 
-	// The busier of many are drawn last; where few are lit, they are drawn larger than their cell.
+	// What is lit changes with each answer; where the pointer and the pins are, much more often.
 	draw() {
-		const { canvas, lit } = this;
+		const { canvas } = this;
 		const css = canvas.clientWidth;
 		if (!css) return;
 		const pixels = Math.round(css * Math.min(3, devicePixelRatio || 1));
-		if (canvas.width !== pixels) canvas.width = canvas.height = pixels;
-		this.ramp ??= ramp();
+		if (canvas.width !== pixels || this.fresh) {
+			canvas.width = canvas.height = pixels;
+			this.ramp ??= ramp();
+			this.ground = this.paint(pixels);
+			this.fresh = false;
+			this.scale();
+		}
+		const c = canvas.getContext('2d');
+		c.drawImage(this.ground, 0, 0);
+		const cell = pixels / WHOLE;
+		for (const port of this.pins) this.ring(c, port, cell, colour('--accent'), 3.5);
+		if (this.pointing) this.ring(c, this.port, cell, colour('--ink'), 3);
+	}
+
+	paint(pixels) {
+		const { lit } = this;
+		const ground = document.createElement('canvas');
+		ground.width = ground.height = pixels;
+		const c = ground.getContext('2d');
+		const cell = pixels / WHOLE;
+		c.fillStyle = colour('--field');
+		c.fillRect(0, 0, pixels, pixels);
 		const on = [];
 		let top = 0, low = Infinity;
 		for (let port = 0; port < lit.length; port++) {
@@ -74,33 +96,41 @@ export class PortMap {
 			top = Math.max(top, lit[port]);
 			low = Math.min(low, lit[port]);
 		}
-		const c = canvas.getContext('2d');
-		c.fillStyle = colour('--field');
-		c.fillRect(0, 0, pixels, pixels);
-		const cell = pixels / WHOLE;
+		this.count = on.length;
+		const depth = Math.log(top / low) || 1;
+		const heat = (port) => (top === low ? 1 : Math.log(lit[port] / low) / depth);
+		if (on.length > 3000) this.cells(c, on, heat, pixels);
+		else this.dots(c, on, heat, cell);
 		c.fillStyle = colour('--field-line');
 		for (const row of [4, 192]) c.fillRect(0, Math.round((row + EDGE) * cell), pixels, 1);
-		const depth = Math.log(top / low) || 1;
-		if (on.length < 4000) on.sort((a, b) => lit[a] - lit[b]);
-		const grow = on.length < 400 ? 4 : on.length < 3000 ? 2.4 : on.length < 16000 ? 1.4 : 1;
+		return ground;
+	}
+
+	// Few are drawn larger than their cell, the busiest on top.
+	dots(c, on, heat, cell) {
+		on.sort((a, b) => this.lit[a] - this.lit[b]);
+		const grow = on.length < 400 ? 4 : 2.4;
 		for (const port of on) {
-			const heat = top === low ? 1 : Math.log(lit[port] / low) / depth;
-			const [r, g, b] = this.ramp[Math.round(60 + 195 * heat)];
-			const size = Math.max(1, cell * grow * (grow > 1 ? 0.7 + 0.6 * heat : 1));
-			const [x, y] = this.centre(port, cell);
+			const [r, g, b] = this.ramp[Math.round(60 + 195 * heat(port))];
 			c.fillStyle = `rgb(${r},${g},${b})`;
-			if (grow > 1.4) {
-				c.beginPath();
-				c.arc(x, y, size / 2, 0, 7);
-				c.fill();
-			} else {
-				c.fillRect(x - size / 2, y - size / 2, Math.ceil(size), Math.ceil(size));
-			}
+			c.beginPath();
+			c.arc(...this.centre(port, cell), (cell * grow * (0.7 + 0.6 * heat(port))) / 2, 0, 7);
+			c.fill();
 		}
-		for (const port of this.pins) this.ring(c, port, cell, colour('--accent'), 3.5);
-		if (this.pointing) this.ring(c, this.port, cell, colour('--ink'), 3);
-		this.count = on.length;
-		this.scale();
+	}
+
+	// Many: a pixel each, then made as large as the field.
+	cells(c, on, heat, pixels) {
+		const small = document.createElement('canvas');
+		small.width = small.height = WHOLE;
+		const picture = new ImageData(WHOLE, WHOLE);
+		for (const port of on) {
+			const at = ((Math.floor(port / SIDE) + EDGE) * WHOLE + (port % SIDE) + EDGE) * 4;
+			picture.data.set([...this.ramp[Math.round(60 + 195 * heat(port))], 255], at);
+		}
+		small.getContext('2d').putImageData(picture, 0, 0);
+		c.imageSmoothingEnabled = false;
+		c.drawImage(small, 0, 0, pixels, pixels);
 	}
 
 	centre(port, cell) {

@@ -104,7 +104,7 @@ function later() {
 function searchOf(text) {
 	const words = text.toLowerCase().split(/\s+/).filter(Boolean);
 	// A number is the beginning of a port, anything else a piece of a name.
-	return (row) => words.every((word) => row.words.some((w) => (/^\d+$/.test(word) ? w.startsWith(word) : w.includes(word))));
+	return (list) => words.every((word) => list.some((w) => (/^\d+$/.test(word) ? w.startsWith(word) : w.includes(word))));
 }
 
 function sorted(rows, sort, falling, by) {
@@ -112,24 +112,18 @@ function sorted(rows, sort, falling, by) {
 	const sign = falling ? -1 : 1;
 	const compare = (a, b) => {
 		const [x, y] = [value(a), value(b)];
-		const less = typeof x === 'string' || typeof y === 'string' ? String(x).localeCompare(String(y)) : x - y;
-		return less ? sign * less : a.order < b.order ? -1 : a.order > b.order ? 1 : 0;
+		if (x !== y) return x < y ? -sign : sign;
+		return a.order < b.order ? -1 : a.order > b.order ? 1 : 0;
 	};
 	return rows.sort(compare);
 }
 
-// The busiest first, in both tables: the largest as_service is what a service's port is.
-function portsOfServices(total) {
-	const busy = new Map();
-	const { keys, cells } = total.ports;
-	for (const key of keys) {
-		const bytes = cells[key * COLUMNS + AS_B];
-		if (bytes > 0) busy.set(key, bytes);
-	}
-	return (row) => {
-		const base = TRANSPORTS.indexOf(row.transport) * PORTS;
-		const bytes = (port) => busy.get(base + port) ?? 0;
-		return [...row.ports].sort((a, b) => bytes(b) - bytes(a) || a - b);
+// Of a service's ports the busiest first.
+function portsOfServices({ ports: { cells } }) {
+	return ({ transport, ports }) => {
+		const base = TRANSPORTS.indexOf(transport) * PORTS;
+		const bytes = (port) => cells[(base + port) * COLUMNS + AS_B];
+		return ports.length < 2 ? ports : [...ports].sort((a, b) => bytes(b) - bytes(a) || a - b);
 	};
 }
 
@@ -141,11 +135,21 @@ function serviceRows(total) {
 	if (total.unknown.packets > 0) {
 		rows.push({ ...total.unknown, key: 'unknown', kind: 'unknown', service: null, category: null, transport: null, ports: topUnnamed(total) });
 	}
-	for (const row of rows) {
-		row.order = row.key;
-		row.words = [row.service ?? 'unnamed unknown', row.transport ?? '', row.category ?? '', ...(row.kind === 'service' ? row.ports.map(String) : [])].map((w) => w.toLowerCase());
-	}
+	for (const row of rows) row.order = row.key;
 	return rows;
+}
+
+// What a search looks through.
+const WORDS = {
+	service: (row) => [row.service, row.transport, row.category ?? '', ...row.ports.map(String)],
+	unknown: () => ['unnamed', 'unknown'],
+	endpoint: (row) => [row.address, String(row.port), row.transport, row.service ?? 'unnamed'],
+};
+
+function matching(rows, search) {
+	if (!search.trim()) return rows;
+	const matches = searchOf(search);
+	return rows.filter((row) => matches(WORDS[row.kind](row).map((w) => w.toLowerCase())));
 }
 
 const SERVICE_SORT = (unit) => ({
@@ -194,7 +198,7 @@ function portKeys(total, { sort, falling, search }, unit) {
 		const matches = searchOf(search);
 		list = keys.filter((key) => {
 			const name = history.names.get(key);
-			return matches({ words: [String(key % PORTS), TRANSPORTS[Math.floor(key / PORTS)], rangeOf(key % PORTS), name ? name.toLowerCase() : 'unnamed'] });
+			return matches([String(key % PORTS), TRANSPORTS[Math.floor(key / PORTS)], rangeOf(key % PORTS), name ? name.toLowerCase() : 'unnamed']);
 		});
 	} else {
 		list = keys.slice();
@@ -211,9 +215,7 @@ function portKeys(total, { sort, falling, search }, unit) {
 }
 
 function endpointRows(total) {
-	const rows = [...(total.endpoints ?? new Map()).entries()].map(([key, row]) => ({ ...row, key, kind: 'endpoint', order: key }));
-	for (const row of rows) row.words = [row.address, String(row.port), row.transport, row.service ?? 'unnamed'].map((w) => w.toLowerCase());
-	return rows;
+	return [...(total.endpoints ?? new Map()).entries()].map(([key, row]) => ({ ...row, key, kind: 'endpoint', order: key }));
 }
 
 const ENDPOINT_SORT = (unit) => ({
@@ -334,7 +336,7 @@ function pinned(buckets, total, services, unit) {
 	if (ask.pin === null) return null;
 	if (ask.pin.port !== undefined) return { kind: 'port', ...portDetail(buckets, total, ask.pin.port, unit) };
 	const row = services.find((r) => r.key === ask.pin.service);
-	return row ? { kind: 'service', ...row, words: undefined, trend: course(buckets, row, unit, 120) } : { kind: 'service', key: ask.pin.service, gone: true };
+	return row ? { kind: 'service', ...row, trend: course(buckets, row, unit, 120) } : { kind: 'service', key: ask.pin.service, gone: true };
 }
 
 // ---- answers ------------------------------------------------------------------------------------
@@ -372,9 +374,9 @@ function table(buckets, total, services, unit) {
 		const rows = tab === 'endpoints' ? endpointRows(total) : services;
 		const by = tab === 'endpoints' ? ENDPOINT_SORT(unit) : SERVICE_SORT(unit);
 		all = rows.length;
-		part = page(held(sorted(rows.filter(searchOf(search)), sort, falling, by), (row) => row.key), ask.table.page);
+		part = page(held(sorted(matching(rows, search), sort, falling, by), (row) => row.key), ask.table.page);
 	}
-	const rows = part.shown.map((row) => ({ ...row, words: undefined, trend: course(buckets, row, unit) }));
+	const rows = part.shown.map((row) => ({ ...row, trend: course(buckets, row, unit) }));
 	return { tab, ...part, shown: undefined, rows, all };
 }
 
