@@ -154,6 +154,7 @@ static bool add_series(struct file_run *f)
 	}
 	series->f = f;
 	series->source = run_source(f->run, f->capture, f->n);
+	serve_source(f->run, &series->source);
 	run_check_link(f->capture, f->n);
 	f->series[f->n++] = series;
 	f->first = f->series[0]->meter;
@@ -469,6 +470,10 @@ int run_files(struct run *run)
 		code = EXIT_FAILED;
 		goto out;
 	}
+	if (!serve_start(run)) {
+		code = EXIT_FAILED;
+		goto out;
+	}
 	progress_begin(run->options);
 	if (add_all_series(&f))
 		r = read_all(&f);
@@ -477,7 +482,9 @@ int run_files(struct run *run)
 								   : EXIT_DONE;
 	if (run->options->explain_frame)
 		code = end_of_search(&f, code);
+	serve_wait(run);
 out:
+	serve_close(run);
 	run_end_output(run);
 	for (size_t i = 0; i < f.n; i++) {
 		pm_meter_free(f.series[i]->meter);

@@ -10,7 +10,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "sensor.h"
@@ -79,12 +78,15 @@ static bool all_ended(struct live_run *live)
 	return true;
 }
 
-static int64_t clock_ns(void)
+/* Whether every thread that captures has been seen lately, and has something to capture from. */
+static bool is_healthy(void *ctx, char *ret_why, size_t size)
 {
-	struct timespec now;
+	struct live_run *live = ctx;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * PM_NS_PER_S + now.tv_nsec;
+	for (size_t i = 0; i < live->n; i++)
+		if (!sensor_healthy(&live->sensors[i], ret_why, size))
+			return false;
+	return true;
 }
 
 static int start_threads(struct live_run *live)
@@ -234,6 +236,10 @@ int run_live(struct run *run)
 	code = EXIT_FAILED;
 	if (!run_drop_privileges(run))
 		goto out;
+	run->healthy = is_healthy;
+	run->health_ctx = &live;
+	if (!serve_start(run))
+		goto out;
 	if (start_threads(&live) == 0)
 		code = EXIT_DONE;
 	else
@@ -247,6 +253,7 @@ int run_live(struct run *run)
 			code = EXIT_FAILED;
 	}
 out:
+	serve_close(run);
 	run_end_output(run);
 	for (size_t i = 0; live.sensors && i < live.n; i++)
 		sensor_close(&live.sensors[i]);

@@ -4,6 +4,7 @@
  * the interface when it is gone.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@
 #define BATCH 4096
 /* The kernel's counters of a socket have 32 bits: at 4 billion frames a second they wrap. */
 #define LOOK_NS PM_NS_PER_S
+/* A thread looks round every tenth of a second; draining takes it a fifth of one. */
+#define STUCK_NS (INT64_C(5) * PM_NS_PER_S)
 /* How soon a lost interface is tried again, at first and at last. */
 #define RETRY_NS (100 * MS)
 #define RETRY_MAX_NS (2000 * MS)
@@ -145,6 +148,7 @@ static void lose(struct tap *tap, const struct pm_error *err)
 	bool told;
 
 	tap->lost = true;
+	atomic_store(&tap->gone, true);
 	tap->delay_ns = RETRY_NS;
 	tap->retry_ns = pm_time_add(now, RETRY_NS);
 	if (leads(tap) && !sensor->lost_ns)
@@ -218,6 +222,7 @@ static void recover(struct tap *tap)
 	int64_t now = pm_time_now();
 
 	tap->lost = false;
+	atomic_store(&tap->gone, false);
 	if (!leads(tap))
 		return;
 	if (sensor->heard)
@@ -307,6 +312,8 @@ static void *tap_main(void *ctx)
 		int64_t now = pm_time_now();
 		int n = 0;
 
+		atomic_store(&tap->seen_ns, clock_ns());
+
 		pm_meter_tick(tap->meter, now);
 		mind_requests(tap);
 		look(tap, now);
@@ -387,6 +394,7 @@ static int await(struct sensor *sensor, int64_t start, const struct pm_error *wh
 	}
 	for (size_t i = 0; i < sensor->n; i++) {
 		sensor->taps[i].lost = true;
+		atomic_store(&sensor->taps[i].gone, true);
 		sensor->taps[i].delay_ns = RETRY_NS;
 	}
 	sensor->lost_ns = start;
@@ -421,6 +429,7 @@ int sensor_open(struct live_run *live, struct sensor *sensor, const char *text)
 	if (r < 0)
 		return r == PM_E_FILTER || r == PM_E_INVALID ? EXIT_USAGE : EXIT_FAILED;
 	sensor->source = run_source(live->run, sensor->taps[0].capture, 0);
+	serve_source(live->run, &sensor->source);
 	for (size_t i = 0; i < sensor->n; i++)
 		pm_meter_tick(sensor->taps[i].meter, start);
 	sensor->heard = pm_capture_there(sensor->taps[0].capture);
@@ -459,6 +468,27 @@ bool sensor_ended(struct sensor *sensor)
 	for (size_t i = 0; i < sensor->n; i++)
 		if (sensor->taps[i].started && !atomic_load(&sensor->taps[i].ended))
 			return false;
+	return true;
+}
+
+bool sensor_healthy(const struct sensor *sensor, char *ret_why, size_t size)
+{
+	int64_t now = clock_ns();
+
+	for (size_t i = 0; i < sensor->n; i++) {
+		const struct tap *tap = &sensor->taps[i];
+		int64_t seen = atomic_load(&tap->seen_ns);
+
+		if (seen && !atomic_load(&tap->ended) && now - seen > STUCK_NS) {
+			snprintf(ret_why, size, "%s: capture thread %zu has stood still for %.0f s",
+				 sensor->source.name, i + 1, (double)(now - seen) / 1e9);
+			return false;
+		}
+		if (atomic_load(&tap->gone)) {
+			snprintf(ret_why, size, "%s: the interface is not there", sensor->source.name);
+			return false;
+		}
+	}
 	return true;
 }
 

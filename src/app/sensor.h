@@ -26,6 +26,9 @@ struct tap {
 	 */
 	int64_t look_ns, retry_ns, delay_ns;
 	bool lost; /* there is nothing to capture from */
+	/* For others to look at: when it was last seen to go on, and whether it is lost. */
+	atomic_llong seen_ns;
+	atomic_bool gone;
 };
 
 /* What an interface is like from a moment on. */
@@ -75,6 +78,11 @@ int sensor_start(struct sensor *sensor);
 void sensor_join(struct sensor *sensor);
 /* Whether all its threads have come to their end. */
 bool sensor_ended(struct sensor *sensor);
+/*
+ * Any thread, while there are any: whether all go on and have an interface; else @ret_why is why
+ * not.
+ */
+bool sensor_healthy(const struct sensor *sensor, char *ret_why, size_t size);
 /* Whether the interface was there at the end. */
 bool sensor_there(const struct sensor *sensor);
 /* Asks for the interval to be closed, for the counts, for other rules; any thread. */
