@@ -95,6 +95,12 @@ function choose(name, keepsTime = false) {
 	ask();
 }
 
+// Of a path its last part, where that tells the sources apart.
+function shortName(name) {
+	const last = (path) => path.slice(path.lastIndexOf('/') + 1) || path;
+	return sources.filter((s) => last(s.name) === last(name)).length > 1 ? name : last(name);
+}
+
 async function loadSources() {
 	try {
 		const answer = await fetch('/api/sources', { cache: 'no-store' });
@@ -107,13 +113,14 @@ async function loadSources() {
 	const names = sources.map((s) => s.name);
 	if (select.options.length !== names.length || names.some((name, i) => select.options[i].value !== name)) {
 		select.replaceChildren(...names.map((name) => {
-			const option = make('option');
-			option.value = option.textContent = name;
+			const option = make('option', {}, shortName(name));
+			option.value = name;
 			return option;
 		}));
 	}
 	if (names.length && !names.includes(state.source)) choose(names[0], view === null);
 	select.value = state.source ?? '';
+	select.title = select.value;
 	select.disabled = names.length < 2;
 	return true;
 }
@@ -361,7 +368,7 @@ function drawTime() {
 	const { extent } = view;
 	const range = view.from === null ? '' : `${clock(view.from, true)} – ${clock(view.to)} · ${plural(view.records, 'interval')}`;
 	text($('range'), range);
-	text($('answer-of'), view.from === null ? '' : `${state.source ?? ''}, ${state.span === null ? 'all of' : 'the last'} ${duration((view.to - view.from) / 1000)}`);
+	text($('answer-of'), view.from === null ? '' : `${shortName(state.source ?? '')}, ${state.span === null ? 'all of' : 'the last'} ${duration((view.to - view.from) / 1000)}`);
 	const scrub = $('scrub');
 	if (extent.first !== null && !scrubbing) {
 		scrub.min = Math.floor(extent.first / 1000);

@@ -5,6 +5,16 @@ import { clock, rate, scaled, share } from './format.js';
 
 /* global uPlot */
 
+// As much of the time as tells the marks apart.
+function times(splits) {
+	const step = splits.length > 1 ? splits[1] - splits[0] : 60;
+	return splits.map((v) => {
+		const at = clock(v * 1000);
+		if (step >= 60) return at.slice(0, 5);
+		return step >= 1 ? at : `${at.slice(6)}.${String(Math.round(v * 1000) % 1000).padStart(3, '0')}`;
+	});
+}
+
 export class Chart {
 	// @onZoom(from, to) in seconds; @onPin(key) of a service.
 	constructor(onZoom, onPin) {
@@ -97,8 +107,8 @@ export class Chart {
 			cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, y: false },
 			scales: { x: { time: true, auto: false }, y: { auto: false } },
 			axes: [
-				{ ...axis, grid: { show: false }, space: 70, size: 26,
-					values: (_, splits) => splits.map((v) => { const t = clock(v * 1000); return splits.length > 1 && splits[1] - splits[0] >= 60 ? t.slice(0, 5) : t; }) },
+				{ ...axis, grid: { show: false }, space: 76, size: 26,
+					values: (_, splits) => times(splits) },
 				{ ...axis, size: 74, space: 36, ticks: { show: false },
 					values: (_, splits) => splits.map((v) => { const { text: t, prefix } = scaled(v); return v === 0 ? '0' : `${t.replace(/\.0+$|(\.\d)0$/, '$1')} ${prefix}${unit === 'bits' ? 'bit/s' : 'pkt/s'}`; }) },
 			],

@@ -57,9 +57,9 @@ function connect(name, fresh) {
 		gaps++;
 		later();
 	});
-	mine.addEventListener('end', () => {
-		mine.close();
-		say('ended');
+	mine.addEventListener('end', (event) => {
+		// All files are read, and still served; a program that stops says so, too, and may come back.
+		if (event.data.includes('read')) say('ended');
 		later();
 	});
 	mine.onerror = () => {
