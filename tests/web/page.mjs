@@ -147,6 +147,8 @@ async function numbersAreTheApis() {
 	const order = named.map((row) => exact(row).bytes);
 	assert.deepEqual(order, [...order].sort((a, b) => b - a), 'the busiest first');
 	assert.equal(await content(page, '#ranking li:first-child strong'), named[0].name);
+	const ranks = await page.locator('#ranking .how').allTextContents();
+	close('what the ranking shows, in all', ranks.reduce((n, text) => n + shownRate(text), 0), (total.bytes * 8) / total.seconds);
 
 	await after(page, () => page.locator('[data-tab=ports]').click());
 	const ports = await allRows(page);
@@ -162,6 +164,23 @@ async function numbersAreTheApis() {
 	assert.match(await content(page, '#tile-volume'), new RegExp(`${total.packets.toLocaleString('en-US')} packets`));
 	const notices = await page.locator('#notices .figure').allTextContents();
 	assert.deepEqual(notices.map((text) => number(text.split(' ')[0])).sort(), [...total.facets.values()].map((f) => f.packets).sort());
+	return page;
+}
+
+async function endpointsAreThere() {
+	const m = meter(['-r', capture('services.pcapng'), '--interval', '1', '--by', 'endpoint']);
+	const page = await open(m, { hash: '#tab=endpoints' });
+	await shows(page, '#range', /18 intervals/);
+	const want = new Map();
+	for (const r of await m.json('/api/summaries')) {
+		for (const e of r.endpoints) {
+			const row = want.get(`${e.address}/${e.transport}/${e.port}`) ?? { packets: 0, bytes: 0 };
+			want.set(`${e.address}/${e.transport}/${e.port}`, { packets: row.packets + e.packets, bytes: row.bytes + e.bytes });
+		}
+	}
+	const rows = await allRows(page);
+	assert.deepEqual(Object.fromEntries(rows.map((row) => [row.key, exact(row)])), Object.fromEntries(want));
+	assert.ok(await page.locator('[data-tab=endpoints]').isVisible());
 	return page;
 }
 
@@ -460,6 +479,7 @@ async function everyPort() {
 const isRoot = process.getuid?.() === 0;
 const CASES = [
 	['the numbers on the page are those of /api', numbersAreTheApis],
+	['with --by endpoint, the addresses are those of /api', endpointsAreThere],
 	['tables are sorted, searched and turned over', sortsAndSearches],
 	['the map names a port under the pointer and by keyboard, and pins it; a link keeps the view', mapNamesPorts],
 	['the slider and a stroke over the chart show a time of the past', historyIsScrubbed],

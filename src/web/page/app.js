@@ -7,6 +7,7 @@ import { Chart } from './chart.js';
 import { PortMap } from './portmap.js';
 import { KINDS, Table, evidence } from './table.js';
 
+const small = matchMedia('(max-width: 640px)');
 const worker = new Worker('/page/worker.js', { type: 'module' });
 
 const state = {
@@ -69,7 +70,7 @@ function ask() {
 	worker.postMessage({
 		type: 'ask', n: ++asked, span: state.span, end: state.end, unit: state.unit, pin: state.pin,
 		map: { transport: state.transport, side: state.side },
-		table: { tab: state.tab, sort: state.sort, falling: state.falling, search: state.search, page: state.page, hold: state.hold ? table.keys() : null },
+		table: { tab: state.tab, sort: state.sort, falling: state.falling, search: state.search, page: state.page, rows: small.matches ? 15 : 50, hold: state.hold ? table.keys() : null },
 	});
 }
 
@@ -169,12 +170,13 @@ const perSecond = (value) => rate(view.seconds > 0 ? value / view.seconds : null
 function nameOf(entry) {
 	if (entry.kind === 'no_port') return 'frames without ports';
 	if (entry.kind === 'unknown') return 'ports without a name';
+	if (entry.kind === 'rest') return plural(entry.all, 'other');
 	return entry.service;
 }
 
 function portOf(entry) {
-	if (entry.kind === 'no_port') return '';
-	if (entry.kind === 'unknown') return entry.ports.length ? `mostly port ${entry.ports[0]}` : '';
+	if (entry.kind === 'no_port' || entry.kind === 'rest') return '';
+	if (entry.kind === 'unknown') return entry.main ? `mostly port ${entry.ports[0]}` : plural(entry.all, 'port');
 	const more = entry.all > 2 ? ` +${count(entry.all - 2)}` : '';
 	return `port ${entry.ports.slice(0, 2).join(', ')}${more}/${entry.transport}`;
 }
@@ -507,7 +509,8 @@ function listen() {
 		if (state.source !== before && sources.some((s) => s.name === state.source)) choose(state.source);
 		else ask();
 	});
-	document.addEventListener('visibilitychange', () => (document.hidden ? null : draw()));
+	document.addEventListener('visibilitychange', () => (document.hidden ? worker.postMessage({ type: 'rest' }) : ask()));
+	small.addEventListener('change', ask);
 	setInterval(drawStatus, 5000);
 }
 

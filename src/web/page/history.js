@@ -201,14 +201,17 @@ function mergePorts(a, b) {
 	const cells = new Float64Array(keys.length * COLUMNS);
 	let i = 0, j = 0, n = 0;
 	while (i < a.keys.length || j < b.keys.length) {
-		const key = Math.min(a.keys[i] ?? Infinity, b.keys[j] ?? Infinity);
-		for (const [table, at] of [[a, i], [b, j]]) {
-			if (table.keys[at] !== key) continue;
-			for (let c = 0; c < COLUMNS; c++) cells[n * COLUMNS + c] += table.cells[at * COLUMNS + c];
+		const left = i < a.keys.length ? a.keys[i] : Infinity, right = j < b.keys.length ? b.keys[j] : Infinity;
+		const to = n * COLUMNS;
+		if (left <= right) {
+			for (let c = 0, from = i * COLUMNS; c < COLUMNS; c++) cells[to + c] += a.cells[from + c];
+			i++;
 		}
-		if (a.keys[i] === key) i++;
-		if (b.keys[j] === key) j++;
-		keys[n++] = key;
+		if (right <= left) {
+			for (let c = 0, from = j * COLUMNS; c < COLUMNS; c++) cells[to + c] += b.cells[from + c];
+			j++;
+		}
+		keys[n++] = Math.min(left, right);
 	}
 	return { keys: keys.slice(0, n), cells: cells.slice(0, n * COLUMNS) };
 }

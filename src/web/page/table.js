@@ -201,7 +201,7 @@ export class Table {
 
 	foot(table) {
 		const what = KINDS[table.tab].what;
-		const first = table.page * 50 + 1, last = table.page * 50 + table.rows.length;
+		const first = table.first + 1, last = table.first + table.rows.length;
 		let said = table.matched === table.all ? plural(table.all, what) : `${count(table.matched)} of ${plural(table.all, what)}`;
 		if (table.pages > 1) said = `${count(first)}–${count(last)} of ${said}`;
 		if (table.matched === 0) said = table.all === 0 ? `No ${what}s in this time` : `No ${what} matches`;

@@ -4,8 +4,8 @@
 import { AS_B, AS_P, COLUMNS, DST_B, DST_P, History, PORTS, SESSIONS, SRC_B, SRC_P, TRANSPORTS, find, sum } from './history.js';
 import { rangeOf } from './format.js';
 
-const ROWS = 50; // of a table, at once
 const BANDS = 8; // services with a colour of their own
+const RANKS = 5; // of the ranking
 const TREND = 40; // points of a sparkline
 const RETRY_MS = [1000, 2000, 5000, 10000];
 const KNOWN_IDS = 20000;
@@ -18,6 +18,7 @@ let retry = null;
 let ids = new Set();
 let ask = null;
 let due = null;
+let took = 0; // ms that the last answer needed
 let answered = null; // the sums of the last answer
 let latest = null; // of the newest record: who and how, but no rows
 let gaps = 0;
@@ -94,9 +95,9 @@ function take(text) {
 	later();
 }
 
-// One answer for all records that come at once.
+// One answer for all records that come at once, and most of the time for taking more of them.
 function later() {
-	if (due === null) due = setTimeout(answer, 30);
+	if (due === null) due = setTimeout(answer, Math.max(30, 4 * took));
 }
 
 // ---- rows of tables -----------------------------------------------------------------------------
@@ -129,11 +130,11 @@ function portsOfServices({ ports: { cells } }) {
 
 const topRung = (side_by) => Object.entries(side_by).sort((a, b) => b[1] - a[1])[0] ?? [null, 0];
 
-function serviceRows(total) {
+function serviceRows(total, unit) {
 	const portsOf = portsOfServices(total);
 	const rows = [...total.services.entries()].map(([key, row]) => ({ ...row, key, ports: portsOf(row), kind: 'service' }));
 	if (total.unknown.packets > 0) {
-		rows.push({ ...total.unknown, key: 'unknown', kind: 'unknown', service: null, category: null, transport: null, ports: topUnnamed(total) });
+		rows.push({ ...total.unknown, key: 'unknown', kind: 'unknown', service: null, category: null, transport: null, ...unnamed(total, unit) });
 	}
 	for (const row of rows) row.order = row.key;
 	return rows;
@@ -163,15 +164,17 @@ const SERVICE_SORT = (unit) => ({
 	clients: (r) => r.clients ?? -1,
 });
 
-// The busiest ports that serve and have no name.
-function topUnnamed(total, most = 3) {
+// Ports that serve and have no name: how many, and the busiest with its part of them.
+function unnamed(total, unit, most = 3) {
 	const { keys, cells } = total.ports;
 	const found = [];
+	const column = unit === 'bytes' ? AS_B : AS_P;
 	for (const key of keys) {
-		const bytes = cells[key * COLUMNS + AS_B];
-		if (bytes > 0 && !history.names.has(key) && key % PORTS) found.push([bytes, key]);
+		const value = cells[key * COLUMNS + column];
+		if (value > 0 && !history.names.has(key) && key % PORTS) found.push([value, key]);
 	}
-	return found.sort((a, b) => b[0] - a[0]).slice(0, most).map(([, key]) => key % PORTS);
+	found.sort((a, b) => b[0] - a[0]);
+	return { all: found.length, ports: found.slice(0, most).map(([, key]) => key % PORTS), main: found.length > 0 && found[0][0] > total.unknown[unit] / 2 };
 }
 
 function portRow(total, key) {
@@ -346,10 +349,11 @@ function windowOf() {
 	return end === null ? [] : history.select(end, ask.span);
 }
 
-function page(list, number) {
-	const pages = Math.max(1, Math.ceil(list.length / ROWS));
-	const at = Math.min(number, pages - 1);
-	return { page: at, pages, matched: list.length, shown: list.slice(at * ROWS, (at + 1) * ROWS) };
+function page(list) {
+	const { rows } = ask.table;
+	const pages = Math.max(1, Math.ceil(list.length / rows));
+	const at = Math.min(ask.table.page, pages - 1);
+	return { page: at, pages, first: at * rows, matched: list.length, shown: list.slice(at * rows, (at + 1) * rows) };
 }
 
 // While somebody points into a table its rows stay where they are; only their figures change.
@@ -357,7 +361,7 @@ function held(list, keyOf) {
 	if (!ask.table.hold?.length) return list;
 	const byKey = new Map(Array.from(list, (row) => [keyOf(row), row]));
 	const first = ask.table.hold.filter((key) => byKey.has(key));
-	const before = ask.table.page * ROWS;
+	const before = ask.table.page * ask.table.rows;
 	const set = new Set(first);
 	const rest = Array.from(list).filter((row) => !set.has(keyOf(row)));
 	return [...rest.slice(0, before), ...first.map((key) => byKey.get(key)), ...rest.slice(before)];
@@ -368,24 +372,27 @@ function table(buckets, total, services, unit) {
 	let part, all;
 	if (tab === 'ports') {
 		all = total.ports.keys.length;
-		part = page(held(portKeys(total, ask.table, unit), (key) => key), ask.table.page);
+		part = page(held(portKeys(total, ask.table, unit), (key) => key));
 		part.shown = Array.from(part.shown, (key) => portRow(total, key));
 	} else {
 		const rows = tab === 'endpoints' ? endpointRows(total) : services;
 		const by = tab === 'endpoints' ? ENDPOINT_SORT(unit) : SERVICE_SORT(unit);
 		all = rows.length;
-		part = page(held(sorted(matching(rows, search), sort, falling, by), (row) => row.key), ask.table.page);
+		part = page(held(sorted(matching(rows, search), sort, falling, by), (row) => row.key));
 	}
 	const rows = part.shown.map((row) => ({ ...row, trend: course(buckets, row, unit) }));
 	return { tab, ...part, shown: undefined, rows, all };
 }
 
-// Who uses the wire: services, what has no name, what has no ports; the largest first.
+// Who uses the wire: the largest of services, what has no name and what has no ports, and then the rest.
 function ranking(total, services, unit) {
-	const list = services.map((row) => ({ kind: row.kind, key: row.key, service: row.service, transport: row.transport, ports: row.ports.slice(0, 3), all: row.ports.length, value: row[unit] }));
+	const list = services.map((row) => ({ kind: row.kind, key: row.key, service: row.service, transport: row.transport, ports: row.ports.slice(0, 3), all: row.all ?? row.ports.length, main: row.main, value: row[unit] }));
 	const portless = [...total.no_port.values()].reduce((n, row) => n + row[unit], 0);
 	if (portless) list.push({ kind: 'no_port', key: 'no_port', ports: [], value: portless });
-	return list.sort((a, b) => b.value - a.value).slice(0, 5);
+	list.sort((a, b) => b.value - a.value);
+	if (list.length <= RANKS) return list;
+	const rest = list.splice(RANKS - 1);
+	return [...list, { kind: 'rest', key: 'rest', ports: [], all: rest.length, value: rest.reduce((n, row) => n + row.value, 0) }];
 }
 
 function answer() {
@@ -395,7 +402,7 @@ function answer() {
 	const unit = ask.unit === 'bits' ? 'bytes' : 'packets';
 	const buckets = windowOf();
 	const total = (answered = sum(buckets));
-	const services = serviceRows(total);
+	const services = serviceRows(total, unit);
 	const lit = field(total, ask.map, unit);
 	const view = {
 		type: 'view', n: ask.n, unit: ask.unit, source, latest, gaps,
@@ -416,7 +423,7 @@ function answer() {
 		pin: pinned(buckets, total, services, unit),
 		lit,
 	};
-	view.took = performance.now() - began;
+	view.took = took = performance.now() - began;
 	postMessage(view, [lit.buffer]);
 }
 
@@ -429,6 +436,8 @@ onmessage = ({ data }) => {
 		clearTimeout(due);
 		due = null;
 		answer();
+	} else if (data.type === 'rest') {
+		ask = null; // nobody looks; records are kept all the same
 	} else if (data.type === 'port') {
 		// The sums of the last answer are still there.
 		if (answered !== null) postMessage({ type: 'port', n: data.n, ...portDetail([], answered, data.port, 'bytes') });
