@@ -21,24 +21,23 @@ extern "C" {
 /* Whether this library was built with HTTP. */
 PM_API bool pm_web_built(void);
 
-/* Strings are borrowed until pm_web_open returns, all else as long as the server lives. */
+/* Borrowed until pm_web_open returns, and from @schema on as long as the server lives. */
 struct pm_web_options {
 	/* "127.0.0.1:8080", "[::1]:8080", "localhost:8080" or "8080"; port 0: a free one */
 	const char *listen;
-	bool public;               /* any address may be listened on, and without a password */
-	const char *const *hosts;  /* names that may stand in the header Host, beside addresses */
+	bool anywhere;            /* any address may be listened on, and without a password */
+	const char *const *hosts; /* names that may stand in the header Host, beside addresses */
 	size_t n_hosts;
-	const char *password_path; /* lines of USER:PASSWORD, mode 0600; NULL: none is needed */
+	/* Lines of USER:PASSWORD, which nobody else may read; NULL: none is asked for. */
+	const char *password_path;
 	const char *certificate_path, *key_path; /* PEM, both or none: TLS */
-	size_t history;            /* bytes of records that are kept; the newest one always is */
-	unsigned connections;      /* at once; 0: PM_WEB_CONNECTIONS */
-	unsigned per_address;      /* of these, from one address; 0: PM_WEB_PER_ADDRESS */
-	const char *schema;        /* of the records, as JSON */
+	size_t history;       /* bytes of records that are kept; the newest one always is */
+	unsigned connections; /* at once; 0: PM_WEB_CONNECTIONS */
+	unsigned per_address; /* of these, from one address; 0: PM_WEB_PER_ADDRESS */
+	const char *schema;   /* of the records, as JSON */
 	size_t schema_size;
 	struct pm_metrics *metrics;
-	/*
-	 * On the server's thread: whether all goes on as it should; if not, @ret_why is one line.
-	 */
+	/* On the server's thread: whether all is as it should be; if not, @ret_why is one line. */
 	bool (*healthy)(void *ctx, char *ret_why, size_t size);
 	void *ctx;
 };

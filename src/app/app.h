@@ -37,7 +37,7 @@ enum app_command {
 /* --listen and what goes with it. */
 struct serve_options {
 	const char *listen;    /* NULL: nothing is served */
-	bool public;
+	bool anywhere;         /* where others reach it, too */
 	const char **hosts;    /* an array of argv's strings, owned */
 	size_t n_hosts;
 	const char *password;  /* a file */

@@ -495,7 +495,7 @@ static int parse_serve(int option, const char *text, struct options *o)
 		serve->listen = text;
 		return EXIT_DONE;
 	case LONG_LISTEN_PUBLIC:
-		serve->public = true;
+		serve->anywhere = true;
 		return EXIT_DONE;
 	case LONG_LISTEN_HOST:
 		serve->hosts[serve->n_hosts++] = text;
@@ -726,7 +726,7 @@ static int check_serve(const struct options *o)
 {
 	const struct serve_options *serve = &o->serve;
 
-	if (!serve->listen && (serve->public || serve->n_hosts || serve->password ||
+	if (!serve->listen && (serve->anywhere || serve->n_hosts || serve->password ||
 			       serve->certificate || serve->connections))
 		return usage("--listen-public, -host, -password, -tls and -connections go with --listen");
 	if (!serve->listen && serve->history)

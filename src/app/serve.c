@@ -42,7 +42,8 @@ static bool is_healthy(void *ctx, char *ret_why, size_t size)
 /* As many as connections take; where that is not to be had, the last ones wait. */
 static void allow_connections(const struct serve_options *serve)
 {
-	rlim_t wanted = (serve->connections ? serve->connections : PM_WEB_CONNECTIONS) + DESCRIPTORS;
+	unsigned connections = serve->connections ? serve->connections : PM_WEB_CONNECTIONS;
+	rlim_t wanted = (rlim_t)connections + DESCRIPTORS;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
@@ -57,7 +58,7 @@ int serve_open(struct run *run)
 	const struct pm_output_options *output = &run->options->output;
 	struct pm_web_options options = {
 		.listen = serve->listen,
-		.public = serve->public,
+		.anywhere = serve->anywhere,
 		.hosts = serve->hosts,
 		.n_hosts = serve->n_hosts,
 		.password_path = serve->password,

@@ -85,6 +85,7 @@ static struct series *series_of(struct series_set *set, const char *service, uin
 		.service = name, .transport = transport, .port = port, .hash = hash
 	};
 	*slot = (uint32_t)++set->n;
+	set->used[transport] = true;
 	return &set->rows[set->n - 1];
 }
 

@@ -9,12 +9,12 @@
 
 /* The series of a service or of a port, or of all that have none of their own. */
 struct series {
-	char *service; /* NULL: a port without a label */
+	char *service;                       /* NULL: a port without a label */
 	struct pm_count to, from, symmetric; /* a port's own: to it and from it */
 	uint64_t talk[PM_TALK_N];
 	uint8_t talk_known; /* bits 1 << enum pm_talk_figure; once known, it stays so */
 	uint8_t transport;
-	uint16_t port;      /* of ports only */
+	uint16_t port; /* of ports only */
 	uint32_t hash;
 };
 
@@ -25,6 +25,7 @@ struct series_set {
 	uint32_t *slots; /* numbers of rows and 1 by hash; 0: free */
 	size_t mask;
 	struct series other[PM_TRANSPORT_N];
+	bool used[PM_TRANSPORT_N]; /* there is one of that transport */
 };
 
 struct metrics_no_port {
@@ -54,7 +55,7 @@ struct metrics_source {
 };
 
 struct pm_metrics {
-	pthread_mutex_t lock; /* of all below */
+	pthread_mutex_t lock;   /* of all below */
 	size_t services, ports; /* series of each, for a source */
 	struct metrics_source **sources;
 	size_t n;

@@ -105,7 +105,7 @@ static void each(struct sink *sink, const struct metrics_source *source,
 		write(sink, source, &set->rows[i], false, name, which);
 	/* From the start, so that it is seen to rise. */
 	for (int t = 0; t < PM_TRANSPORT_N; t++)
-		if (source->transport_seen[t] && (set->n || set == &source->services))
+		if (set == &source->services ? source->transport_seen[t] : set->used[t])
 			write(sink, source, &set->other[t], true, name, which);
 }
 

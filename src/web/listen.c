@@ -50,7 +50,8 @@ static bool split(const char *text, char address[ADDRESS_SIZE], char port[PORT_S
 	} else if (memchr(text, ':', length)) {
 		return false; /* where the address ends can't be told */
 	}
-	if (length == 0 || length >= ADDRESS_SIZE)
+	/* A star is a loopback to glibc, and all addresses to everybody else. */
+	if (length == 0 || length >= ADDRESS_SIZE || text[0] == '*')
 		return false;
 	memcpy(address, text, length);
 	address[length] = '\0';

@@ -120,7 +120,7 @@ struct wanted {
 	const struct web_source *source; /* NULL: all */
 	bool since_given;
 	int64_t since_ns;
-	uint64_t limit; /* UINT64_MAX: none */
+	uint64_t limit;    /* UINT64_MAX: none */
 	const char *wrong; /* what to say; NULL: nothing is */
 	unsigned status;
 };
@@ -132,11 +132,10 @@ static enum MHD_Result check_argument(void *ctx, enum MHD_ValueKind kind, const 
 	struct wanted *wanted = ctx;
 
 	(void)kind;
-	(void)value;
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-		if (strcmp(name, known[i]) == 0)
+		if (value && strcmp(name, known[i]) == 0)
 			return MHD_YES;
-	wanted->wrong = "no such argument; there are source, since and limit";
+	wanted->wrong = "no such argument, or one without =; there are source, since and limit";
 	return MHD_NO;
 }
 
@@ -146,8 +145,9 @@ static bool wants(const struct request *request, struct wanted *ret_wanted)
 		   *limit = argument(request, "limit");
 	struct wanted *wanted = ret_wanted;
 
-	*wanted = (struct wanted){ .since_ns = PM_TIME_MIN, .limit = UINT64_MAX,
-				   .status = MHD_HTTP_BAD_REQUEST };
+	*wanted = (struct wanted){
+		.since_ns = PM_TIME_MIN, .limit = UINT64_MAX, .status = MHD_HTTP_BAD_REQUEST
+	};
 	MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, check_argument,
 				  wanted);
 	wanted->since_given = since != NULL;
@@ -351,7 +351,9 @@ static enum MHD_Result send_file(const struct request *request, const struct pag
 		void *out;
 	} bytes = { .in = packed ? file->gzip : file->plain };
 	struct MHD_Response *response = MHD_create_response_from_buffer(
-		is_same ? 0 : packed ? file->gzip_size : file->plain_size, bytes.out,
+		is_same ? 0 : packed ? file->gzip_size
+				     : file->plain_size,
+		bytes.out,
 		MHD_RESPMEM_PERSISTENT);
 
 	if (!response)
@@ -423,9 +425,9 @@ static bool is_for_us(const struct request *request)
 static bool may_ask(const struct request *request)
 {
 	const struct credentials *credentials = request->web->credentials;
-	const char *authorization = header(request, "Authorization");
+	const char *sent = header(request, "Authorization");
 
-	return !credentials || (authorization && pm_web_credentials_hold(credentials, authorization));
+	return !credentials || (sent && pm_web_credentials_hold(credentials, sent));
 }
 
 static enum MHD_Result answer(const struct request *request)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts that see the HTTP library: web.c the thread, respond.c the answers, stream.c records. */
+/* What sees the HTTP library: web.c is the thread, respond.c the answers, stream.c records. */
 #ifndef PORTMETER_WEB_SERVER_H
 #define PORTMETER_WEB_SERVER_H
 
@@ -33,7 +33,7 @@ struct pm_web {
 	struct credentials *credentials; /* NULL: everybody may ask */
 	struct listen_address address;
 	char url[WEB_URL_SIZE];
-	int fd;       /* that listens; the daemon's, once it is there */
+	int fd; /* that listens; the daemon's, once it is there */
 	char *certificate, *key;
 	char trouble[256]; /* what the library has said first */
 	struct MHD_Daemon *daemon;
@@ -66,12 +66,12 @@ enum stream_kind {
 /* What a stream of records is to have. */
 struct stream_options {
 	enum stream_kind kind;
-	struct web_record *one; /* a reference, which is taken over; with ONE, all below without */
+	struct web_record *one;          /* a reference, which is taken over; of ONE only */
 	const struct web_source *source; /* NULL: all */
-	bool gap;          /* something before the first may have been lost */
-	uint64_t number;   /* of the first */
-	uint64_t end;      /* an array ends before this one */
-	int64_t after_ns;  /* records up to @end are later than this */
+	bool gap;                        /* something before the first may have been lost */
+	uint64_t number;                 /* of the first */
+	uint64_t end;                    /* an array ends before this one */
+	int64_t after_ns;                /* records up to @end are later than this */
 };
 
 /* A response that sends records; NULL when memory is short. */

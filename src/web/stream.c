@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Records on their way to a client: one, an array of those that are there, or Server-Sent Events (HTML
- * Living Standard, section 9.2) of those that come. A stream holds one record at a time; what it
- * was too slow for is gone when it comes back for more.
+ * Records on their way to a client: one, an array of those that are there, or Server-Sent Events
+ * (HTML Living Standard, section 9.2) of those that come. A stream holds one record at a time; what
+ * it was too slow for is gone when it comes back for more.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,10 @@
 #define RETRY "retry: 2000\n\n"
 #define DROPPED_MIN ((size_t)32 << 20)
 
-enum { HEAD, BODY, TAIL, PIECES };
+enum { HEAD,
+       BODY,
+       TAIL,
+       PIECES };
 
 struct piece {
 	const char *at;
@@ -42,21 +45,22 @@ static void set(struct stream *stream, int which, const char *text)
 	stream->pieces[which] = (struct piece){ text, strlen(text) };
 }
 
-static bool is_wanted(const struct stream *stream, const struct web_record *record)
+static bool is_wanted(const struct stream_options *options, const struct web_record *record)
 {
-	return record->number >= stream->options.end || record->time_ns > stream->options.after_ns;
+	return record->number >= options->end || record->time_ns > options->after_ns;
 }
 
 /* The next record that the stream is to have; NULL: none yet. */
 static struct web_record *next_record(struct stream *stream)
 {
+	struct history *history = &stream->web->history;
 	struct stream_options *o = &stream->options;
 	struct web_record *record;
 	bool lost;
 
-	while ((record = pm_web_history_next(&stream->web->history, o->source, &o->number, &lost))) {
+	while ((record = pm_web_history_next(history, o->source, &o->number, &lost))) {
 		o->gap |= lost;
-		if (is_wanted(stream, record))
+		if (is_wanted(o, record))
 			break;
 		pm_web_record_release(record);
 	}
@@ -83,8 +87,7 @@ static bool event_else(struct stream *stream)
 
 	if (ended && !stream->end_told) {
 		stream->end_told = true;
-		set(stream, HEAD, stopped ? "event: end\ndata: {\"reason\":\"stopped\"}\n\n"
-					  : "event: end\ndata: {\"reason\":\"read\"}\n\n");
+		set(stream, HEAD, stopped ? "event: end\ndata: {\"reason\":\"stopped\"}\n\n" : "event: end\ndata: {\"reason\":\"read\"}\n\n");
 		return true;
 	}
 	stream->over = stopped;
@@ -138,7 +141,7 @@ static bool one_next(struct stream *stream)
 /* Has something to send, or returns false. */
 static bool fill(struct stream *stream)
 {
-	static bool (*const nexts[])(struct stream *stream) = {
+	static bool (*const nexts[])(struct stream * stream) = {
 		[STREAM_ONE] = one_next,
 		[STREAM_ARRAY] = array_next,
 		[STREAM_EVENTS] = event_next,

@@ -31,7 +31,7 @@ bool pm_web_number_parse(const char *text, uint64_t *ret_number);
 bool pm_web_id_parse(const char *text, uint64_t *ret_run, uint64_t *ret_number);
 #define WEB_ID_SIZE 40
 void pm_web_id_text(uint64_t run, uint64_t number, char ret_text[WEB_ID_SIZE]);
-/* Whether a list such as Accept-Encoding (RFC 9110, section 12.5.3) has @coding, and not with q=0. */
+/* Whether a list such as Accept-Encoding (RFC 9110, section 12.5.3) has @coding, and not at q=0. */
 bool pm_web_accepts(const char *list, const char *coding);
 /* Whether If-None-Match has that entity tag, which is quoted. */
 bool pm_web_etag_listed(const char *list, const char *etag);
@@ -89,7 +89,7 @@ struct web_record {
 	uint64_t number; /* from 1 */
 	int64_t time_ns;
 	const struct web_source *source;
-	char *text;  /* the line, without its end */
+	char *text; /* the line, without its end */
 	size_t size;
 };
 
@@ -113,8 +113,8 @@ struct web_source *pm_web_history_source(struct history *history, const char *na
 /* NULL: there is none of that name. */
 const struct web_source *pm_web_history_find(struct history *history, const char *name);
 /* Takes over @text. PM_E_MEMORY, with @text freed, or 0. */
-int pm_web_history_add(struct history *history, const char *name, bool live, int64_t time_ns, char *text,
-		   size_t size);
+int pm_web_history_add(struct history *history, const char *name, bool live, int64_t time_ns,
+		       char *text, size_t size);
 /* The newest record, of @source or of any (NULL), as a reference; NULL: none. */
 struct web_record *pm_web_history_latest(struct history *history, const struct web_source *source);
 /*
@@ -122,13 +122,13 @@ struct web_record *pm_web_history_latest(struct history *history, const struct w
  * *@number to the one behind it. NULL: none yet. *@ret_lost: records between may have been lost.
  */
 struct web_record *pm_web_history_next(struct history *history, const struct web_source *source,
-				   uint64_t *number, bool *ret_lost);
+				       uint64_t *number, bool *ret_lost);
 /* Number of the first record that is later than @time_ns, or of the next that comes. */
 uint64_t pm_web_history_since(struct history *history, const struct web_source *source,
-			  int64_t time_ns);
+			      int64_t time_ns);
 /* Leaves out as many from *@number on that the newest @limit of those up to @end are left. */
 uint64_t pm_web_history_limit(struct history *history, const struct web_source *source,
-			  uint64_t number, uint64_t end, uint64_t limit);
+			      uint64_t number, uint64_t end, uint64_t limit);
 /* Number that the next record will have. */
 uint64_t pm_web_history_end(struct history *history);
 bool pm_web_history_ended(struct history *history);

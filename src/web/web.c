@@ -137,7 +137,7 @@ static bool is_too_slow(const struct client *client, int64_t now)
 	int64_t limit = client->busy ? ANSWER_NS : client->served ? NEXT_NS
 								  : FIRST_NS;
 
-	/* Who watches may stay, as long as it takes what it is sent: that is the library's limit. */
+	/* Who watches may stay, as long as it takes what it is sent: the library sees to that. */
 	return now - client->since_ns > limit && !pm_web_is_watcher(client);
 }
 
@@ -228,7 +228,7 @@ static int open_tls(struct pm_web *web, const struct pm_web_options *options, st
 static int check_reach(const struct pm_web *web, const struct pm_web_options *options,
 		       struct pm_error *err)
 {
-	if (web->address.loopback || options->public || web->credentials)
+	if (web->address.loopback || options->anywhere || web->credentials)
 		return PM_OK;
 	return pm_error_set(err, PM_E_INVALID, NULL, 0, 0,
 			    "others could read it there: use 127.0.0.1, ask for a password (--listen-password), or say --listen-public");
@@ -260,6 +260,7 @@ static int open_parts(struct pm_web *web, const struct pm_web_options *options,
 
 static int start_daemon(struct pm_web *web, struct pm_error *err)
 {
+	const unsigned idle = IDLE_S;
 	struct MHD_OptionItem options[] = {
 		{ MHD_OPTION_HTTPS_MEM_CERT, 0, web->certificate },
 		{ MHD_OPTION_HTTPS_MEM_KEY, 0, web->key },
@@ -271,18 +272,23 @@ static int start_daemon(struct pm_web *web, struct pm_error *err)
 	if (web->certificate)
 		flags |= MHD_USE_TLS;
 	else
-		options[0] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
+		options[0].option = MHD_OPTION_END;
 	if (web->address.address.ss_family == AF_INET6)
 		flags |= MHD_USE_IPv6;
-	web->daemon = MHD_start_daemon(
-		flags, 0, NULL, NULL, pm_web_on_request, web, MHD_OPTION_EXTERNAL_LOGGER, on_log, web,
-		MHD_OPTION_LISTEN_SOCKET, web->fd, MHD_OPTION_CONNECTION_LIMIT,
-		web->options.connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-		web->options.per_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_NOTIFY_CONNECTION,
-		on_connection, web, MHD_OPTION_NOTIFY_COMPLETED, on_completed, web,
-		MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_ARRAY, options,
+	/* clang-format off */
+	web->daemon = MHD_start_daemon(flags, 0, NULL, NULL, pm_web_on_request, web,
+		MHD_OPTION_EXTERNAL_LOGGER, on_log, web,
+		MHD_OPTION_LISTEN_SOCKET, web->fd,
+		MHD_OPTION_CONNECTION_LIMIT, web->options.connections,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, web->options.per_address,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+		MHD_OPTION_CONNECTION_TIMEOUT, idle,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, web,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, web,
+		MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
+		MHD_OPTION_ARRAY, options,
 		MHD_OPTION_END);
+	/* clang-format on */
 	web->fd = -1; /* it is the library's now, whatever has come of it */
 	if (web->daemon)
 		return PM_OK;
@@ -393,6 +399,8 @@ static void *serve(void *ctx)
 	struct pm_web *web = ctx;
 	int64_t tick_ns = pm_web_clock() + TICK_NS;
 
+	/* Whoever looks at the threads (top -H) sees which one this is. */
+	pthread_setname_np(pthread_self(), "portmeter-http");
 	while (!atomic_load(&web->stop)) {
 		bool woken;
 

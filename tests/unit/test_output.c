@@ -19,7 +19,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define LINES 64
-#define TEXT_MAX 262144
+#define TEXT_MAX 1048576
 
 static struct pm_rules *rules;
 static char folder[256], path[300];
