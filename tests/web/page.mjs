@@ -21,7 +21,7 @@ function meter(args, options) {
 }
 
 // A page of @m; whatever it says to the console or asks of others is a failure.
-async function open(m, { hash = '', ...options } = {}) {
+async function open(m, { hash = '', before = null, ...options } = {}) {
 	const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, timezoneId: 'UTC', ...options });
 	context.setDefaultTimeout(PATIENCE);
 	contexts.push(context);
@@ -40,6 +40,7 @@ async function open(m, { hash = '', ...options } = {}) {
 		page.trouble.push(`a dialog: ${dialog.message()}`);
 		dialog.dismiss();
 	});
+	await before?.(page);
 	await page.goto(base + hash);
 	return page;
 }
@@ -356,6 +357,33 @@ async function livesOn() {
 	return page;
 }
 
+// A stream that breaks off after each event, of a sensor in trouble: sent again and again, it counts once.
+async function troubleIsSaid() {
+	const m = meter(['-r', capture('services.pcapng'), '--interval', '0']);
+	const record = await m.json('/api/summary');
+	record.capture = { received: 600, dropped_kernel: 7, dropped_interface: 2, snapped: 3, down_seconds: 0.4 };
+	Object.assign(record, { merged: 3, given_up: { peers: 4 }, output: { errors: 5, delayed_records: 6 } });
+	Object.assign(record.source, { kind: 'live', name: 'eth0' });
+	let asked = 0;
+	const page = await open(m, { before: (p) => p.route('**/api/events*', (route) => {
+		asked++;
+		return route.fulfill({ contentType: 'text/event-stream', body: `retry: 100\nevent: gap\ndata: {}\n\nevent: summary\nid: 1\ndata: ${JSON.stringify(record)}\n\n` });
+	}) });
+	page.mayFail = true;
+	await until('it has come back', () => asked >= 4);
+	await shows(page, '#range', /1 interval$/);
+	await shows(page, '#tile-drops', /^9$/);
+	await shows(page, '#tile-drops-sub', /^1\.7 % of all frames$/);
+	const health = await page.evaluate(() => Object.fromEntries([...document.querySelectorAll('#health > div')].map((row) => [row.firstChild.textContent, [row.lastChild.textContent, row.className]])));
+	for (const [name, value] of Object.entries({
+		'Dropped for want of buffer': '7', 'Dropped by the interface': '2', 'Interface down': '400 ms', 'Intervals joined, since output stalled': '3',
+		'Attempts to write that failed': '5', 'Records that had to wait': '6', 'For want of room: services without clients and servers': '4',
+	})) assert.deepEqual(health[name], [value, 'look'], name);
+	assert.equal(health['Frames captured in part'][0], '3');
+	assert.ok(Number(health['Times this page fell behind'][0]) >= 1);
+	return page;
+}
+
 // ---- looks --------------------------------------------------------------------------------------
 
 async function accessible(page, what, rules = null) {
@@ -484,6 +512,7 @@ const CASES = [
 	['the map names a port under the pointer and by keyboard, and pins it; a link keeps the view', mapNamesPorts],
 	['the slider and a stroke over the chart show a time of the past', historyIsScrubbed],
 	['live: records come by themselves, pause holds, a restart is caught up with', livesOn, isRoot ? null : 'only root may capture on lo'],
+	['drops, stalls and what was given up are said; what is sent twice counts once', troubleIsSaid],
 	['dark and light, a scan is pointed out, and no complaint of axe-core', darkAndLight],
 	['on a screen 360 wide nothing is cut off', narrow],
 	['every control is reached by keyboard, in order, and is seen to be', keyboardAlone],
