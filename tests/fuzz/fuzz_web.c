@@ -74,7 +74,7 @@ static size_t talk(int fd, char *answer, size_t room)
 
 static void check(const uint8_t *data, size_t size, const char *answer, size_t length)
 {
-	static const char *const readers[] = { "GET ", "HEAD ", "OPTIONS " };
+	static const char *const readers[] = { "GET", "HEAD", "OPTIONS" };
 	bool reads = false;
 
 	if (length == 0)
