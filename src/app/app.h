@@ -65,6 +65,7 @@ struct options {
 	size_t capture_threads; /* that share an interface */
 	bool progress;  /* said in any case */
 	bool sessions;  /* conversations are counted */
+	bool sandbox;   /* not --no-sandbox */
 	bool format_given;
 	bool quiet; /* records are only served, and not written */
 	struct pm_capture_options capture;
@@ -150,6 +151,7 @@ struct run {
 	struct pm_allowance *allowance; /* NULL: conversations are not counted */
 	uint64_t generation;
 	struct pm_output *output;
+	const struct stance *stance; /* who it goes on as: sandbox.h */
 	bool holds; /* what can't be written is kept and tried again */
 	struct pm_web *web;         /* NULL: nothing is served */
 	struct pm_metrics *metrics; /* for it */
@@ -254,10 +256,11 @@ void run_reopen(struct run *run);
 /* Tries again what could not be written. */
 void run_retry(struct run *run);
 /*
- * Becomes the user of -Z, if there is one. False, and said, when that user can't do what is to be
- * done.
+ * Gives up what rights are not needed any more and enters the sandbox: when all is open, before a
+ * byte is parsed and a thread is started. @by_name: capture files will be opened by their names.
+ * False, and said, when it can't go on.
  */
-bool run_drop_privileges(struct run *run);
+bool run_drop_privileges(struct run *run, bool by_name);
 void run_flush(struct run *run);
 /*
  * Writes what is due at the end and closes, while the sources of the records are still there, and
@@ -274,8 +277,6 @@ void run_check_link(const struct pm_capture *capture, size_t index);
 void run_counts(const char *name, const struct pm_capture_counts *counts, uint64_t captured,
 		bool several);
 
-/* Gives up root for @user for good. False, and said, when it fails. */
-bool privileges_drop(const char *user);
 /* What to run when capturing is not permitted. */
 void say_permission(const struct pm_error *err);
 

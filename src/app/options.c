@@ -56,6 +56,7 @@ enum {
 	LONG_PROGRESS,
 	LONG_NO_SESSIONS,
 	LONG_LEARNED,
+	LONG_NO_SANDBOX,
 	LONG_COMPRESS,
 	LONG_FSYNC,
 	LONG_LISTEN,
@@ -93,6 +94,7 @@ static const struct option longs[] = {
 	{ "progress", no_argument, NULL, LONG_PROGRESS },
 	{ "no-sessions", no_argument, NULL, LONG_NO_SESSIONS },
 	{ "learned", required_argument, NULL, LONG_LEARNED },
+	{ "no-sandbox", no_argument, NULL, LONG_NO_SANDBOX },
 	{ "compress", required_argument, NULL, LONG_COMPRESS },
 	{ "fsync", required_argument, NULL, LONG_FSYNC },
 	{ "listen", required_argument, NULL, LONG_LISTEN },
@@ -141,8 +143,9 @@ void options_help(void)
 	      "                       this UDP port holds such tunnels too: vxlan=8472\n"
 	      "  --no-sessions        no sessions, clients, servers and anomalies\n"
 	      "  --learned N          endpoints that are remembered as serving (default 65536)\n"
-	      "\n"
-	      "Output\n"
+	      "\n",
+	      stdout);
+	fputs("Output\n"
 	      "  --interval SECONDS   one record each (default 10; 0: one for everything)\n"
 	      "  --format FORMAT      json (default), rows, frames, text or prometheus\n"
 	      "  -o FILE              append to it; reopened on HUP\n"
@@ -180,7 +183,9 @@ void options_help(void)
 	      "  --explain QUERY      which rule names a port: udp/5601 or udp/5601@192.0.2.1\n"
 	      "  --explain-frame N    with -r: what frame number N counts as, and why\n"
 	      "\n"
-	      "  -Z USER              become this user after opening\n"
+	      "  -Z USER              started as root, become this user after opening (default:\n"
+	      "                       portmeter, or nobody)\n"
+	      "  --no-sandbox         for debuggers: keep what rights there are, and close nothing\n"
 	      "  -h, --help           this text\n"
 	      "  --version            the version\n"
 	      "\n"
@@ -561,6 +566,9 @@ static int parse_long(int option, const char *text, struct options *o)
 	case LONG_NO_SESSIONS:
 		o->sessions = false;
 		return EXIT_DONE;
+	case LONG_NO_SANDBOX:
+		o->sandbox = false;
+		return EXIT_DONE;
 	case LONG_READER:
 		o->capture.plain_reader = strcmp(text, "libpcap") == 0;
 		if (o->capture.plain_reader || strcmp(text, "own") == 0)
@@ -831,6 +839,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 	memset(o, 0, sizeof *o);
 	o->interval_ns = 10 * PM_NS_PER_S;
 	o->sessions = true;
+	o->sandbox = true;
 	o->capture_threads = 1;
 	o->interfaces = calloc(places, sizeof *o->interfaces);
 	o->files = calloc(places, sizeof *o->files);

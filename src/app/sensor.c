@@ -148,7 +148,6 @@ static void lose(struct tap *tap, const struct pm_error *err)
 	bool told;
 
 	tap->lost = true;
-	atomic_store(&tap->gone, true);
 	tap->delay_ns = RETRY_NS;
 	tap->retry_ns = pm_time_add(now, RETRY_NS);
 	if (leads(tap) && !sensor->lost_ns)
@@ -169,14 +168,26 @@ static int take_frames(struct tap *tap, struct pm_error *err)
 }
 
 /*
+ * The clock closes intervals only when all frames have been taken that came before @now. While they
+ * pile up their own times do: what the clock closed early they would have to open again.
+ */
+static void tell_time(struct tap *tap, int64_t now, int taken)
+{
+	if (taken < BATCH)
+		pm_meter_tick(tap->meter, now);
+}
+
+/*
  * What the kernel holds when the end is called, or the interface gone, counts as well: a block that
  * is not full is handed over after the read timeout. Bounded by time: frames may keep coming.
  */
 static void drain(struct tap *tap, int64_t end)
 {
 	for (int64_t now = pm_time_now(); now < end; now = pm_time_now()) {
-		pm_meter_tick(tap->meter, now);
-		if (take_frames(tap, NULL) <= 0)
+		int n = take_frames(tap, NULL);
+
+		tell_time(tap, now, n);
+		if (n <= 0)
 			pm_capture_wait(tap->capture, READ_TIMEOUT_MS / 4);
 	}
 }
@@ -222,7 +233,6 @@ static void recover(struct tap *tap)
 	int64_t now = pm_time_now();
 
 	tap->lost = false;
-	atomic_store(&tap->gone, false);
 	if (!leads(tap))
 		return;
 	if (sensor->heard)
@@ -313,14 +323,13 @@ static void *tap_main(void *ctx)
 		int n = 0;
 
 		atomic_store(&tap->seen_ns, clock_ns());
-
-		pm_meter_tick(tap->meter, now);
 		mind_requests(tap);
 		look(tap, now);
 		if (tap->lost)
 			retry(tap, now);
 		else
 			n = take_frames(tap, &err);
+		tell_time(tap, now, n);
 		if (n < 0) {
 			drain(tap, drain_end());
 			lose(tap, &err);
@@ -394,7 +403,6 @@ static int await(struct sensor *sensor, int64_t start, const struct pm_error *wh
 	}
 	for (size_t i = 0; i < sensor->n; i++) {
 		sensor->taps[i].lost = true;
-		atomic_store(&sensor->taps[i].gone, true);
 		sensor->taps[i].delay_ns = RETRY_NS;
 	}
 	sensor->lost_ns = start;
@@ -471,7 +479,42 @@ bool sensor_ended(struct sensor *sensor)
 	return true;
 }
 
-bool sensor_healthy(const struct sensor *sensor, char *ret_why, size_t size)
+static bool moves(struct tap *tap)
+{
+	int64_t now = atomic_load(&tap->seen_ns), before = tap->moved_ns;
+
+	tap->moved_ns = now;
+	return now != before || atomic_load(&tap->ended);
+}
+
+bool sensor_moves(struct sensor *sensor)
+{
+	bool all = true;
+
+	/* Frames are written where they are counted: it may be their reader who holds us up. */
+	if (sensor->live->run->options->output.format == PM_FORMAT_FRAMES)
+		return true;
+	for (size_t i = 0; i < sensor->n; i++)
+		all &= moves(&sensor->taps[i]);
+	return all;
+}
+
+const char *sensor_name(const struct sensor *sensor)
+{
+	return pm_capture_name(sensor->taps[0].capture);
+}
+
+bool sensor_waits(struct sensor *sensor)
+{
+	bool waits;
+
+	pthread_mutex_lock(&sensor->lock);
+	waits = sensor->told;
+	pthread_mutex_unlock(&sensor->lock);
+	return waits;
+}
+
+bool sensor_healthy(struct sensor *sensor, char *ret_why, size_t size)
 {
 	int64_t now = clock_ns();
 
@@ -479,17 +522,15 @@ bool sensor_healthy(const struct sensor *sensor, char *ret_why, size_t size)
 		const struct tap *tap = &sensor->taps[i];
 		int64_t seen = atomic_load(&tap->seen_ns);
 
-		if (seen && !atomic_load(&tap->ended) && now - seen > STUCK_NS) {
-			snprintf(ret_why, size, "%s: capture thread %zu has stood still for %.0f s",
-				 sensor->source.name, i + 1, (double)(now - seen) / 1e9);
-			return false;
-		}
-		if (atomic_load(&tap->gone)) {
-			snprintf(ret_why, size, "%s: the interface is not there", sensor->source.name);
-			return false;
-		}
+		if (!seen || atomic_load(&tap->ended) || now - seen <= STUCK_NS)
+			continue;
+		snprintf(ret_why, size, "%s: capture thread %zu has stood still for %.0f s",
+			 sensor_name(sensor), i + 1, (double)(now - seen) / 1e9);
+		return false;
 	}
-	return true;
+	if (sensor_waits(sensor))
+		snprintf(ret_why, size, "%s: the interface is not there", sensor_name(sensor));
+	return !sensor_waits(sensor);
 }
 
 bool sensor_there(const struct sensor *sensor)

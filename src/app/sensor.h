@@ -20,15 +20,14 @@ struct tap {
 	/* Asked for; the thread does it: to close the interval at this time, 0: no; the counts. */
 	atomic_llong cut_ns;
 	atomic_bool counts;
+	atomic_llong seen_ns; /* when it last began a round, by the monotonic clock; 0: never */
+	int64_t moved_ns;     /* the same as sensor_moves has seen it */
 	/*
 	 * The thread's own: when to look after the interface, or to try it again, and how long
 	 * after that once more.
 	 */
 	int64_t look_ns, retry_ns, delay_ns;
 	bool lost; /* there is nothing to capture from */
-	/* For others to look at: when it was last seen to go on, and whether it is lost. */
-	atomic_llong seen_ns;
-	atomic_bool gone;
 };
 
 /* What an interface is like from a moment on. */
@@ -76,13 +75,20 @@ int sensor_open(struct live_run *live, struct sensor *sensor, const char *text);
 int sensor_start(struct sensor *sensor);
 /* Waits for their end, which live->stop brings about; nothing if there are none. */
 void sensor_join(struct sensor *sensor);
-/* Whether all its threads have come to their end. */
+/* Whether all its threads that were started have come to their end. */
 bool sensor_ended(struct sensor *sensor);
 /*
- * Any thread, while there are any: whether all go on and have an interface; else @ret_why is why
- * not.
+ * Whether all its threads have gone on since this was asked last, or have come to their end. One
+ * thread asks.
  */
-bool sensor_healthy(const struct sensor *sensor, char *ret_why, size_t size);
+bool sensor_moves(struct sensor *sensor);
+/* The interface as it was named, and whether it is being waited for; any thread. */
+const char *sensor_name(const struct sensor *sensor);
+bool sensor_waits(struct sensor *sensor);
+/*
+ * Any thread: whether all go on and there is an interface; else @ret_why says why not.
+ */
+bool sensor_healthy(struct sensor *sensor, char *ret_why, size_t size);
 /* Whether the interface was there at the end. */
 bool sensor_there(const struct sensor *sensor);
 /* Asks for the interval to be closed, for the counts, for other rules; any thread. */
