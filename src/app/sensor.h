@@ -75,7 +75,7 @@ int sensor_open(struct live_run *live, struct sensor *sensor, const char *text);
 int sensor_start(struct sensor *sensor);
 /* Waits for their end, which live->stop brings about; nothing if there are none. */
 void sensor_join(struct sensor *sensor);
-/* Whether all its threads have come to their end. */
+/* Whether all its threads that were started have come to their end. */
 bool sensor_ended(struct sensor *sensor);
 /*
  * Whether all its threads have gone on since this was asked last, or have come to their end. One
