@@ -2,7 +2,7 @@
 // The live page: asks the worker for a view of the time shown, and draws what it answers.
 // What the reader has chosen is in the address behind the #, so a link keeps it.
 import { $, fill, make, spark, text } from './view.js';
-import { FACETS, GIVEN_UP, REASONS, RUNGS, clock, count, duration, plural, rate, share, volume } from './format.js';
+import { FACETS, GIVEN_UP, REASONS, RUNGS, between, clock, count, duration, plural, rate, share, volume } from './format.js';
 import { Chart } from './chart.js';
 import { PortMap } from './portmap.js';
 import { KINDS, Table, evidence } from './table.js';
@@ -282,7 +282,7 @@ function healthRows() {
 	if (view.merged) rows.push(['Intervals joined, since output stalled', count(view.merged), true]);
 	if (view.output.errors) rows.push(['Attempts to write that failed', count(view.output.errors), true]);
 	if (view.output.delayed_records) rows.push(['Records that had to wait', count(view.output.delayed_records), true]);
-	if (view.gaps) rows.push(['Times this page fell behind', count(view.gaps), true]);
+	if (view.gaps) rows.push(['Times that records may be missing here', count(view.gaps), true]);
 	if (view.late) rows.push(['Late frames', count(view.late)]);
 	for (const [name, n] of Object.entries(view.given_up)) rows.push([`For want of room: ${GIVEN_UP[name] ?? name}`, count(n), true]);
 	if (latest) {
@@ -368,7 +368,7 @@ function pinnedPorts() {
 
 function drawTime() {
 	const { extent } = view;
-	const range = view.from === null ? '' : `${clock(view.from, true)} – ${clock(view.to)} · ${plural(view.records, 'interval')}`;
+	const range = view.from === null ? '' : `${between(view.from, view.to)} · ${plural(view.records, 'interval')}`;
 	text($('range'), range);
 	text($('answer-of'), view.from === null ? '' : `${shortName(state.source ?? '')}, ${state.span === null ? 'all of' : 'the last'} ${duration((view.to - view.from) / 1000)}`);
 	const scrub = $('scrub');
@@ -537,6 +537,8 @@ worker.onmessage = ({ data }) => {
 	} else if (data.type === 'state') {
 		link = data;
 		drawStatus();
+		// Where another portmeter answers by now, it may have other sources.
+		if (data.state === 'lost') loadSources();
 	} else if (data.type === 'opened') {
 		loadSources();
 	}
