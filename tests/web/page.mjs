@@ -509,7 +509,7 @@ async function namesAreText() {
 	const page = await open(m);
 	await drawn(page);
 	assert.ok((await page.locator('#table tbody button.name b').allTextContents()).includes('<img/src=x/onerror=alert(1)>'));
-	assert.match(await page.title(), /^ports without a name/);
+	assert.match(await page.title(), /^unnamed ports/);
 	assert.match(await content(page, '#source'), /<b onclick=alert\(2\)>\.pcapng$/);
 	assert.equal(await page.locator('main img, main b[onclick]').count(), 0);
 	return page;
