@@ -51,6 +51,7 @@ struct options {
 	size_t capture_threads; /* that share an interface */
 	bool progress;  /* said in any case */
 	bool sessions;  /* conversations are counted */
+	bool screen;    /* records are shown in place, on a terminal */
 	struct pm_capture_options capture;
 	struct pm_output_options output;
 };

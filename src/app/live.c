@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "screen.h"
 #include "sensor.h"
 
 /* Renders everything that waits. */
@@ -116,9 +117,12 @@ int run_live(struct run *run)
 		}
 	}
 	code = EXIT_FAILED;
+	/* What can't be shown in place is shown in tables. */
+	if (options->screen)
+		(void)screen_open(options);
 	if (!run_drop_privileges(run))
 		goto out;
-	if (start_threads(&live) == 0) {
+	if (start_threads(&live) == 0 && screen_start()) {
 		loop(&live, run->wake_fd);
 		code = EXIT_DONE;
 	}
@@ -126,6 +130,7 @@ int run_live(struct run *run)
 	for (size_t i = 0; i < live.n; i++)
 		sensor_join(&live.sensors[i]);
 	report_all(&live);
+	screen_close();
 	run_flush(run);
 	for (size_t i = 0; i < live.n; i++) {
 		sensor_counts(&live.sensors[i]);
@@ -133,6 +138,7 @@ int run_live(struct run *run)
 			code = EXIT_FAILED;
 	}
 out:
+	screen_close();
 	run_end_output(run);
 	for (size_t i = 0; live.sensors && i < live.n; i++)
 		sensor_close(&live.sensors[i]);

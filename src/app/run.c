@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app.h"
 #include "portmeter/packet.h"
+#include "screen.h"
 
 bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source *source)
 {
@@ -18,6 +18,8 @@ bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source 
 
 	if (!run->failed) {
 		r = pm_record_new(tally, source, &record);
+		if (r == PM_OK && screen_record(record))
+			return true;
 		progress_before_output();
 		if (r == PM_OK)
 			r = pm_output_record(run->output, record, &err);
