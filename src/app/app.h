@@ -134,9 +134,12 @@ struct run {
 	struct pm_allowance *allowance; /* NULL: conversations are not counted */
 	uint64_t generation;
 	struct pm_output *output;
+	bool holds; /* what can't be written is kept and tried again */
 	char sensor[256], id[17];
-	uint64_t unwritten; /* records that could not be written */
+	/* that could not be written; intervals: merged ones count as many */
+	uint64_t unwritten, unwritten_intervals;
 	atomic_bool failed; /* output, or a capture */
+	atomic_bool full;   /* -W: there are as many files as there may be */
 	int wake_fd;        /* a byte for each signal; see signals_init */
 };
 
@@ -146,27 +149,64 @@ int run_live(struct run *run);
 
 /* Renders a closed tally. False once output has failed; that has been said. */
 bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source *source);
+
+/* What comes of writing a frame: @code, of which @err says more. */
+void run_frame_written(struct run *run, int code, const struct pm_error *err);
+
+/* A closed tally on its way to the output; it goes back to where it was taken. */
+struct report {
+	struct pm_tally *tally;
+	const struct pm_source *source;
+	void (*give)(void *ctx, struct pm_tally *tally);
+	void *ctx;
+};
+
 /*
  * A thread that renders closed tallies, in their order, while others count. While it is there
- * nobody else writes records; see reporter_drain. NULL when it can't be started.
+ * nobody else writes records. Tallies are handed over, by who may wait, or taken from where they
+ * wait, which holds nobody up.
  */
 struct reporter;
-struct pm_meter;
-struct reporter *reporter_start(struct run *run);
-/* Takes over a tally, which goes back to @meter. Waits while too much is on its way. */
-void reporter_hand(struct reporter *reporter, struct pm_meter *meter, struct pm_tally *tally,
-		   const struct pm_source *source);
-/* Waits until all is written. NULL is fine. */
+struct reporter_options {
+	struct run *run;
+	/*
+	 * Takes the next that waits, or returns false; called by the thread. NULL: they are handed
+	 * over.
+	 */
+	bool (*take)(void *ctx, struct report *ret_report);
+	pthread_mutex_t *output; /* held while the output is used; NULL: nobody else uses it */
+	void *ctx;
+};
+
+/* NULL when it can't be started. */
+struct reporter *reporter_start(const struct reporter_options *options);
+/* Waits while too much is on its way. */
+void reporter_hand(struct reporter *reporter, struct report report);
+/* Something waits that is to be taken; never waits itself. */
+void reporter_wake(struct reporter *reporter);
+/* Opens the file anew, before the next record. */
+void reporter_reopen(struct reporter *reporter);
+/* Waits until all that was handed over is written. NULL is fine. */
 void reporter_drain(struct reporter *reporter);
-/* The same, and ends it. NULL is fine. */
+/* Takes what waits yet, and ends then, once all is written. */
+void reporter_finish(struct reporter *reporter);
+/* What can't be written now is not tried again: it ends. */
+void reporter_give_up(struct reporter *reporter);
+/* Waits for its end, @wait_ms at most; whether that has come. */
+bool reporter_ended(struct reporter *reporter, int wait_ms);
+/* Any thread: how many intervals the record holds that is being written just now; 0: none is. */
+uint64_t reporter_writing(const struct reporter *reporter);
+/* Finishes, waits for the end and frees. NULL is fine. */
 void reporter_end(struct reporter *reporter);
 /* Starts a thread that gets no signals. An errno or 0. */
 int thread_start(pthread_t *ret_thread, void *(*function)(void *ctx), void *ctx);
 
 /* Loads rules again; NULL, with the old set kept, when they are in error. */
 struct pm_rules *run_reload(struct run *run);
-/* False when the file can't be opened again; that has been said. */
-bool run_reopen(struct run *run);
+/* Opens the file again; what fails is said, and where it is not tried again the run has failed. */
+void run_reopen(struct run *run);
+/* Tries again what could not be written. */
+void run_retry(struct run *run);
 /*
  * Becomes the user of -Z, if there is one. False, and said, when that user can't do what is to be
  * done.
@@ -174,10 +214,12 @@ bool run_reopen(struct run *run);
 bool run_drop_privileges(struct run *run);
 void run_flush(struct run *run);
 /*
- * Writes what is due at the end and closes, while the sources of the records are still there.
- * Again: nothing.
+ * Writes what is due at the end and closes, while the sources of the records are still there, and
+ * says how much could not be written. Again: nothing.
  */
 void run_end_output(struct run *run);
+/* Says how much could not be written to the output of that name. */
+void run_say_unwritten(const struct run *run, const char *name);
 /* Facts of a capture's source number @index for its records. */
 struct pm_source run_source(const struct run *run, const struct pm_capture *capture, size_t index);
 /* Says so when no frame of a source can have ports, since nothing is known of its link type. */

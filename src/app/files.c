@@ -37,6 +37,11 @@ struct file_run {
 	struct reporter *reporter; /* NULL: records are written as intervals close */
 };
 
+static void give_back(void *meter, struct pm_tally *tally)
+{
+	pm_meter_give(meter, tally);
+}
+
 static void on_closed(void *ctx)
 {
 	struct series *series = ctx;
@@ -48,7 +53,9 @@ static void on_closed(void *ctx)
 			continue;
 		}
 		if (series->f->reporter) {
-			reporter_hand(series->f->reporter, series->meter, tally, &series->source);
+			reporter_hand(series->f->reporter,
+				      (struct report){ tally, &series->source, give_back,
+						       series->meter });
 			continue;
 		}
 		run_report(series->f->run, tally, &series->source);
@@ -63,15 +70,12 @@ static void on_fate(void *ctx, const struct pm_frame_report *report)
 	struct pm_error err = { .line = 0 };
 	int r;
 
-	if (run->failed)
+	if (run->failed || run->full)
 		return;
 	progress_before_output();
 	r = pm_output_frame(run->output, &series->source, report, &err);
 	progress_after_output();
-	if (r < 0) {
-		say_error(&err, r);
-		run->failed = true;
-	}
+	run_frame_written(run, r, &err);
 }
 
 /* The same of the frame that is to be explained; all others pass. */
@@ -218,7 +222,7 @@ static bool is_due(void *ctx)
 
 	mind_progress(f);
 	return signal_stop || signal_hangup || signal_counts || signal_cut || f->run->failed ||
-	       f->failed;
+	       f->run->full || f->failed;
 }
 
 /* Does what signals ask for. True: stop. */
@@ -243,7 +247,7 @@ static bool handle_signals(struct file_run *f)
 		for (size_t i = 0; i < f->n; i++)
 			pm_meter_cut(f->series[i]->meter, 0);
 	}
-	return signal_stop || f->run->failed || f->explained;
+	return signal_stop || f->run->failed || f->run->full || f->explained;
 }
 
 static bool handle_all(void *ctx)
@@ -336,11 +340,12 @@ static int read_together(struct file_run *f, struct pm_error *err)
 		.frame = on_frame,
 		.ctx = f,
 	};
+	const struct reporter_options reporter = { .run = f->run };
 	int r = pm_crew_new(&crew, &f->crew);
 
 	/* Whoever closes an interval has the turn, and the others wait: it is not to write too. */
 	if (r == PM_OK && !f->reporter)
-		f->reporter = reporter_start(f->run);
+		f->reporter = reporter_start(&reporter);
 	f->jobs = 1;
 	if (r < 0) /* one does with less */
 		return 1;
@@ -364,6 +369,7 @@ static uint64_t batch_of(const struct options *options)
 static int read_all(struct file_run *f)
 {
 	uint64_t limit = f->run->options->count, batch = batch_of(f->run->options);
+	const struct reporter_options reporter = { .run = f->run };
 	struct pm_error err = { .line = 0 };
 	int n = 1;
 
@@ -373,7 +379,7 @@ static int read_all(struct file_run *f)
 		if (left == 0)
 			break;
 		if (f->jobs > 1 && !f->reporter && frames_counted(f) >= REPORTER_FROM)
-			f->reporter = reporter_start(f->run);
+			f->reporter = reporter_start(&reporter);
 		if (f->jobs > 1 && f->n == 1 && pm_capture_splits(f->capture))
 			n = read_together(f, &err);
 		else

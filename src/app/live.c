@@ -1,34 +1,49 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A live run: sensors take frames and close intervals, each on a thread of its own; this one, the
- * first, renders what they hand over and minds the signals, so that slow output never holds up
- * capture.
+ * A live run: sensors take frames and close intervals, each on a thread of its own; a reporter
+ * renders and writes what they have closed; this thread, the first, minds the signals. So output
+ * that stands still holds up neither capture nor signals.
  */
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "screen.h"
 #include "sensor.h"
 
-/* Renders everything that waits. */
-static void report_all(struct live_run *live)
-{
-	for (size_t i = 0; i < live->n; i++) {
-		struct sensor *sensor = &live->sensors[i];
-		struct pm_tally *tally;
+/* At the end: how long nothing may be written until what is left is given up. */
+#define STALL_NS (INT64_C(5) * PM_NS_PER_S)
+/* And how much longer a disk that answers nothing may keep the reporter. */
+#define HANG_NS PM_NS_PER_S
+#define LOOK_MS 100
 
-		while ((tally = sensor_take(sensor)) != NULL) {
-			pthread_mutex_lock(&live->output);
-			run_report(live->run, tally, &sensor->source);
-			pthread_mutex_unlock(&live->output);
-			sensor_give(sensor, tally);
-		}
+static void give_back(void *sensor, struct pm_tally *tally)
+{
+	sensor_give(sensor, tally);
+}
+
+/* Takes a closed tally, of one sensor after the other. On the reporter's thread. */
+static bool take_closed(void *ctx, struct report *ret_report)
+{
+	struct live_run *live = ctx;
+
+	for (size_t n = 0; n < live->n; n++) {
+		struct sensor *sensor = &live->sensors[live->next];
+		struct pm_tally *tally = sensor_take(sensor);
+
+		live->next = (live->next + 1) % live->n;
+		if (!tally)
+			continue;
+		*ret_report =
+			(struct report){ tally, &sensor->source, give_back, sensor };
+		return true;
 	}
-	if (live->run->failed)
-		atomic_store(&live->stop, true);
+	return false;
 }
 
 static void handle_signals(struct live_run *live)
@@ -36,14 +51,12 @@ static void handle_signals(struct live_run *live)
 	struct pm_rules *rules = NULL;
 	int64_t now = pm_time_now();
 
-	if (signal_stop)
+	if (signal_stop || live->run->failed || live->run->full)
 		atomic_store(&live->stop, true);
 	if (signal_hangup) {
 		signal_hangup = 0;
 		rules = run_reload(live->run);
-		pthread_mutex_lock(&live->output);
-		run_reopen(live->run);
-		pthread_mutex_unlock(&live->output);
+		reporter_reopen(live->reporter);
 	}
 	for (size_t i = 0; i < live->n; i++) {
 		struct sensor *sensor = &live->sensors[i];
@@ -67,10 +80,27 @@ static bool all_ended(struct live_run *live)
 	return true;
 }
 
+static int64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * PM_NS_PER_S + now.tv_nsec;
+}
+
 static int start_threads(struct live_run *live)
 {
+	const struct reporter_options reporter = {
+		.run = live->run,
+		.take = take_closed,
+		.output = &live->output,
+		.ctx = live,
+	};
 	int r = 0;
 
+	live->reporter = reporter_start(&reporter);
+	if (!live->reporter)
+		r = EAGAIN;
 	for (size_t i = 0; i < live->n && r == 0; i++)
 		r = sensor_start(&live->sensors[i]);
 	if (r != 0)
@@ -78,20 +108,107 @@ static int start_threads(struct live_run *live)
 	return r;
 }
 
-static void loop(struct live_run *live, int wake_fd)
+/* How the output comes along when the run is to end. */
+struct patience {
+	uint64_t progress;
+	int64_t since_ns; /* when that was; 0: has not been looked at */
+	bool given_up;
+};
+
+/* Gives up once nothing was written for too long. Whether even that has not helped. */
+static bool is_hopeless(struct live_run *live, struct patience *patience)
+{
+	uint64_t progress = pm_output_progress(live->run->output);
+	int64_t now = clock_ns();
+
+	if (!patience->since_ns || progress != patience->progress) {
+		patience->progress = progress;
+		patience->since_ns = now;
+	} else if (!patience->given_up && now - patience->since_ns >= STALL_NS) {
+		patience->given_up = true;
+		pm_output_give_up(live->run->output);
+		reporter_give_up(live->reporter);
+	}
+	return patience->given_up && now - patience->since_ns >= STALL_NS + HANG_NS;
+}
+
+/* Until all sensors have ended; false: one is kept from it by output. */
+static bool loop(struct live_run *live, int wake_fd, struct patience *patience)
 {
 	struct pollfd fd = { .fd = wake_fd, .events = POLLIN };
 
 	while (!all_ended(live)) {
+		bool stop;
+
 		handle_signals(live);
-		report_all(live);
+		stop = atomic_load(&live->stop);
+		if (stop && is_hopeless(live, patience))
+			return false;
 		/*
 		 * A byte that came before counts, so nothing is missed; the time bounds what can't
 		 * be foreseen.
 		 */
-		poll(&fd, 1, 1000);
+		poll(&fd, 1, stop ? LOOK_MS : 1000);
 		signals_drain(wake_fd);
 	}
+	return true;
+}
+
+/* Waits for the last records; false: what writes them hangs. */
+static bool finish_output(struct live_run *live, struct patience *patience)
+{
+	reporter_finish(live->reporter);
+	while (!reporter_ended(live->reporter, LOOK_MS))
+		if (is_hopeless(live, patience))
+			return false;
+	return true;
+}
+
+/* What waits in the meters, and will not be written any more. */
+static void count_left(struct live_run *live)
+{
+	struct report report;
+
+	while (take_closed(live, &report)) {
+		live->run->unwritten++;
+		live->run->unwritten_intervals += report.tally->merged;
+		live->run->failed = true;
+		report.give(report.ctx, report.tally);
+	}
+}
+
+/*
+ * A thread is in a call of the system that does not return, as that of a disk that is gone: nothing
+ * it uses can be freed, and what is not written stays so.
+ */
+static _Noreturn void abandon(struct live_run *live)
+{
+	uint64_t writing = reporter_writing(live->reporter);
+
+	screen_close();
+	live->run->unwritten += writing != 0;
+	live->run->unwritten_intervals += writing;
+	count_left(live);
+	if (live->run->unwritten)
+		run_say_unwritten(live->run, pm_output_name(live->run->output));
+	say("output hangs; ending without it");
+	_exit(EXIT_FAILED);
+}
+
+static void run_threads(struct live_run *live)
+{
+	struct patience patience = { .progress = 0 };
+	bool ended = loop(live, live->run->wake_fd, &patience);
+
+	atomic_store(&live->stop, true);
+	if (!ended)
+		abandon(live);
+	for (size_t i = 0; i < live->n; i++)
+		sensor_join(&live->sensors[i]);
+	if (!finish_output(live, &patience))
+		abandon(live);
+	reporter_end(live->reporter);
+	count_left(live);
 }
 
 int run_live(struct run *run)
@@ -122,14 +239,12 @@ int run_live(struct run *run)
 		(void)screen_open(options);
 	if (!run_drop_privileges(run))
 		goto out;
-	if (start_threads(&live) == 0 && screen_start()) {
-		loop(&live, run->wake_fd);
+	if (start_threads(&live) == 0 && screen_start())
 		code = EXIT_DONE;
-	}
-	atomic_store(&live.stop, true);
-	for (size_t i = 0; i < live.n; i++)
-		sensor_join(&live.sensors[i]);
-	report_all(&live);
+	else
+		atomic_store(&live.stop, true);
+	if (live.reporter)
+		run_threads(&live);
 	screen_close();
 	run_flush(run);
 	for (size_t i = 0; i < live.n; i++) {

@@ -26,6 +26,8 @@
 #define BLOCK_MIN 64
 #define BLOCK_MAX (16 << 20)
 #define FILTER_MAX ((size_t)1 << 20)
+#define ROTATE_SECONDS_MAX (UINT64_C(366) * 86400)
+#define ROTATE_FILES_MAX 1000000
 #define BLANKS " \t\r\n"
 
 enum {
@@ -53,6 +55,8 @@ enum {
 	LONG_PROGRESS,
 	LONG_NO_SESSIONS,
 	LONG_LEARNED,
+	LONG_COMPRESS,
+	LONG_FSYNC,
 	LONG_LATER, /* known from the design, not built yet */
 };
 
@@ -80,6 +84,8 @@ static const struct option longs[] = {
 	{ "progress", no_argument, NULL, LONG_PROGRESS },
 	{ "no-sessions", no_argument, NULL, LONG_NO_SESSIONS },
 	{ "learned", required_argument, NULL, LONG_LEARNED },
+	{ "compress", required_argument, NULL, LONG_COMPRESS },
+	{ "fsync", required_argument, NULL, LONG_FSYNC },
 	{ "listen", required_argument, NULL, LONG_LATER },
 	{ "jobs", required_argument, NULL, LONG_JOBS },
 	{ "block-size", required_argument, NULL, LONG_BLOCK_SIZE },
@@ -124,6 +130,13 @@ void options_help(void)
 	      "  --format FORMAT      json (default), rows, frames, text or prometheus\n"
 	      "                       text: on a terminal, of an interface, a live view\n"
 	      "  -o FILE              append to it; reopened on HUP\n"
+	      "  -C SIZE              begin another file when one is larger: millions of bytes,\n"
+	      "                       or with k, m or g\n"
+	      "  -G SECONDS           the same every so many seconds; -o may have %H and the like\n"
+	      "  -W COUNT             with -C: so many files, used in turn; with -G: end after them\n"
+	      "  --compress gzip|zstd files that -C or -G have closed\n"
+	      "  --fsync never|close|record\n"
+	      "                       when to wait for the disk (default never)\n"
 	      "  --top N              only the N busiest ports, and endpoints\n"
 	      "  --ports all|service  all ports (default), or those that carried a service\n"
 	      "  --by endpoint        the busiest endpoints of services, too: address and port\n"
@@ -202,6 +215,35 @@ static bool seconds(const char *text, int64_t *ret_ns)
 		return false;
 	*ret_ns = (int64_t)s * PM_NS_PER_S + (int64_t)ns;
 	return *ret_ns == 0 || (*ret_ns >= INTERVAL_MIN_NS && *ret_ns <= INTERVAL_MAX_NS);
+}
+
+/* As tcpdump does: millions of bytes, or, with a letter, the next larger powers of 1024. */
+static int file_size(const char *text, uint64_t *ret_bytes)
+{
+	static const struct {
+		const char *suffix;
+		uint64_t unit;
+	} units[] = {
+		{ "kK", UINT64_C(1) << 10 }, { "mM", UINT64_C(1) << 20 }, { "gG", UINT64_C(1) << 30 },
+	};
+	size_t digits = strspn(text, "0123456789");
+	const char *suffix = text + digits;
+	char figure[24] = "";
+	uint64_t unit = 0, n = 0;
+
+	if (!*suffix)
+		unit = 1000000;
+	for (size_t i = 0; !unit && i < sizeof units / sizeof *units; i++)
+		if (strchr(units[i].suffix, *suffix) && (!suffix[1] || strcmp(suffix + 1, "B") == 0))
+			unit = units[i].unit;
+	if (unit && digits < sizeof figure) {
+		memcpy(figure, text, digits);
+		if (number(figure, 1, INT64_MAX / unit, &n)) {
+			*ret_bytes = n * unit;
+			return EXIT_DONE;
+		}
+	}
+	return usage("-C %s: must be millions of bytes, from 1, or have k, m or g behind it", text);
 }
 
 static int direction(const char *text, enum pm_direction *ret_direction)
@@ -334,6 +376,18 @@ static int parse_number(int option, const char *text, struct parse *p)
 				     LEARNED_MIN, ENDPOINTS_MAX);
 		o->learned = (size_t)n;
 		break;
+	case 'G':
+		if (!number(text, 1, ROTATE_SECONDS_MAX, &n))
+			return usage("-G %s: must be seconds, 1 to %llu", text,
+				     (unsigned long long)ROTATE_SECONDS_MAX);
+		o->output.rotate_ns = (int64_t)n * PM_NS_PER_S;
+		break;
+	case 'W':
+		if (!number(text, 1, ROTATE_FILES_MAX, &n))
+			return usage("-W %s: must be a number of files, 1 to %d", text,
+				     ROTATE_FILES_MAX);
+		o->output.rotate_count = (unsigned)n;
+		break;
 	case LONG_BLOCK_SIZE:
 		if (!number(text, BLOCK_MIN, BLOCK_MAX, &n))
 			return usage("--block-size %s: must be %d to %d bytes", text, BLOCK_MIN, BLOCK_MAX);
@@ -414,6 +468,16 @@ static int parse_long(int option, const char *text, const char *name, struct opt
 		if (pm_format_find(text, &o->output.format))
 			return EXIT_DONE;
 		return usage("--format %s: must be json, rows, frames, text or prometheus", text);
+	case LONG_COMPRESS:
+		if (!pm_pack_find(text, &o->output.pack))
+			return usage("--compress %s: must be gzip, zstd or none", text);
+		if (pm_pack_built(o->output.pack))
+			return EXIT_DONE;
+		return usage("--compress %s: this portmeter was built without its library", text);
+	case LONG_FSYNC:
+		if (pm_sync_find(text, &o->output.sync))
+			return EXIT_DONE;
+		return usage("--fsync %s: must be never, close or record", text);
 	case LONG_PORTS:
 		o->output.service_only = strcmp(text, "service") == 0;
 		if (o->output.service_only || strcmp(text, "all") == 0)
@@ -471,6 +535,8 @@ static int parse_one(int option, const char *text, const char *name, struct pars
 	case 'o':
 		o->output.path = text;
 		return EXIT_DONE;
+	case 'C':
+		return file_size(text, &o->output.rotate_bytes);
 	case 'h':
 		o->command = COMMAND_HELP;
 		return EXIT_DONE;
@@ -480,6 +546,8 @@ static int parse_one(int option, const char *text, const char *name, struct pars
 	case 'c':
 	case 's':
 	case 'B':
+	case 'G':
+	case 'W':
 	case LONG_TOP:
 	case LONG_ENDPOINTS:
 	case LONG_EXPLAIN_FRAME:
@@ -517,10 +585,43 @@ static int check_output(const struct options *o)
 	return EXIT_DONE;
 }
 
+/* Conversions stand for names of files; folders are there already. */
+static bool has_timed_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *percent = strchr(path, '%');
+
+	return slash && percent && percent < slash;
+}
+
+static int check_rotation(const struct pm_output_options *o)
+{
+	const char *option = o->rotate_bytes ? "-C" : o->rotate_ns ? "-G"
+								   : NULL;
+
+	if (!option && o->rotate_count)
+		return usage("-W goes with -C or -G");
+	if (!option && o->pack != PM_PACK_NONE)
+		return usage("--compress goes with -C or -G: it is for files that these have closed");
+	if (!o->path && (option || o->sync != PM_SYNC_NEVER))
+		return usage("%s goes with -o", option ? option : "--fsync");
+	if (!option)
+		return EXIT_DONE;
+	if (o->format == PM_FORMAT_PROMETHEUS)
+		return usage("%s does not go with --format prometheus, whose file is replaced each time",
+			     option);
+	if (o->rotate_bytes && o->rotate_ns && o->rotate_count)
+		return usage("-W goes with -C, or with -G, but not with both");
+	if (o->rotate_ns && has_timed_folder(o->path))
+		return usage("-o %s: times may stand in the name of the file, not in its folder",
+			     o->path);
+	return EXIT_DONE;
+}
+
 /* What no single option can tell. */
 static int check(const struct options *o)
 {
 	const struct pm_capture_options *c = &o->capture;
+	int r;
 
 	if (o->n_interfaces && o->n_files)
 		return usage("-i and -r do not go together");
@@ -546,7 +647,8 @@ static int check(const struct options *o)
 		return usage("--fanout does not go with --format frames: each thread would number frames of its own");
 	if (c->wait && !o->n_files && !o->n_interfaces)
 		return usage("--wait needs an interface to wait for: name it with -i");
-	return check_output(o);
+	r = check_rotation(&o->output);
+	return r == EXIT_DONE ? check_output(o) : r;
 }
 
 static int parse_filter(int argc, char **argv, const struct parse *p)
@@ -611,7 +713,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 		return EXIT_FAILED;
 	}
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":i:r:F:DLy:ps:B:Q:c:Z:ho:R:", longs, &index)) != -1) {
+	while ((option = getopt_long(argc, argv, ":i:r:F:DLy:ps:B:Q:c:Z:ho:C:G:W:R:", longs, &index)) != -1) {
 		if (option == ':')
 			return usage("%s: its value is missing", argv[optind - 1]);
 		if (option == '?' && optopt > 0 && optopt < 256)

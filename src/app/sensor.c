@@ -26,8 +26,9 @@ static bool leads(const struct tap *tap)
 
 static void on_closed(void *ctx)
 {
-	(void)ctx;
-	signals_wake();
+	struct tap *tap = ctx;
+
+	reporter_wake(tap->sensor->live->reporter);
 }
 
 static void on_fate(void *ctx, const struct pm_frame_report *report)
@@ -38,13 +39,9 @@ static void on_fate(void *ctx, const struct pm_frame_report *report)
 	int r;
 
 	pthread_mutex_lock(&live->output);
-	if (!live->run->failed) {
+	if (!live->run->failed && !live->run->full) {
 		r = pm_output_frame(live->run->output, &tap->sensor->source, report, &err);
-		if (r < 0) {
-			say_error(&err, r);
-			live->run->failed = true;
-			atomic_store(&live->stop, true);
-		}
+		run_frame_written(live->run, r, &err);
 	}
 	pthread_mutex_unlock(&live->output);
 }
@@ -460,7 +457,7 @@ void sensor_join(struct sensor *sensor)
 bool sensor_ended(struct sensor *sensor)
 {
 	for (size_t i = 0; i < sensor->n; i++)
-		if (!atomic_load(&sensor->taps[i].ended))
+		if (sensor->taps[i].started && !atomic_load(&sensor->taps[i].ended))
 			return false;
 	return true;
 }

@@ -63,6 +63,8 @@ struct live_run {
 	bool limited;
 	atomic_llong left;      /* frames that -c still allows */
 	pthread_mutex_t output; /* frames are written where they are counted */
+	struct reporter *reporter;
+	size_t next; /* sensor of which the reporter takes first: each gets its turn */
 };
 
 /* Opens the interface that @text names; NULL: the first. An exit code; what is wrong is said. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * INT, TERM: stop; HUP: reload; USR1: counts; USR2: close the interval. PIPE is an error of
- * write(2).
+ * INT, TERM: stop; HUP: reload; USR1: counts; USR2: close the interval. PIPE and XFSZ are
+ * errors of write(2).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -69,5 +69,6 @@ int signals_init(void)
 		sigaction(numbers[i], &action, NULL);
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
+	sigaction(SIGXFSZ, &action, NULL); /* a file that may not grow is as a full disk */
 	return pipe_ends[0];
 }

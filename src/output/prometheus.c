@@ -385,16 +385,20 @@ static int sum_add(struct pm_output *output, const struct pm_record *record)
 
 int pm_prometheus_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
 {
-	char *temporary = NULL;
-	int r = sum_add(output, record);
+	(void)err;
+	return sum_add(output, record);
+}
 
-	if (r < 0 || !output->path)
-		return r;
-	r = pm_sink_open_beside(&output->sink, output->path, &temporary, err);
+int pm_prometheus_page(struct pm_output *output, struct pm_error *err)
+{
+	char *temporary = NULL;
+	int r = pm_sink_open_beside(&output->sink, output->path, &temporary, err);
+
 	if (r < 0)
 		return r;
 	write_page(&output->sink, output);
-	r = pm_sink_replace(&output->sink, temporary, output->path, err);
+	r = pm_sink_replace(&output->sink, temporary, output->path,
+			    output->options.sync != PM_SYNC_NEVER, err);
 	free(temporary);
 	return r;
 }

@@ -467,6 +467,15 @@ static json_t *given_up_json(const struct pm_given_up *given_up)
 	return object;
 }
 
+static json_t *trouble_json(const struct pm_output_trouble *trouble)
+{
+	json_t *object = json_object();
+
+	pm_json_put(&object, "errors", pm_json_count(trouble->errors));
+	pm_json_put(&object, "delayed_records", pm_json_count(trouble->delayed));
+	return object;
+}
+
 static void write_head(struct json_writer *w, const struct pm_record *record)
 {
 	const struct pm_source *source = record->source;
@@ -489,6 +498,8 @@ static void write_head(struct json_writer *w, const struct pm_record *record)
 	    given_up->endpoints || given_up->handshakes || given_up->peers ||
 	    given_up->watched || given_up->by_endpoint)
 		pm_json_member(w, "given_up", given_up_json(given_up));
+	if (record->output.errors || record->output.delayed)
+		pm_json_member(w, "output", trouble_json(&record->output));
 }
 
 int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
