@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The live view on a terminal, by ncurses, which this file alone sees. One thread draws and reads keys;
- * whoever has a record or a message hands it over under a lock that is never held while something is
- * written. Signals come to the first thread, whose handlers only wake this one.
+ * The live view on a terminal, by ncurses, which this file alone sees. One thread draws and reads
+ * keys; whoever has a record or a message hands it over under a lock that is never held while
+ * something is written. Signals come to the first thread, whose handlers only wake this one.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The terminal, when it shows records in place instead of one table after the other. Without ncurses
- * there is none, and nothing here does anything.
+ * The terminal, when it shows records in place instead of one table after the other. Without
+ * ncurses there is none, and nothing here does anything.
  */
 #ifndef PORTMETER_SCREEN_H
 #define PORTMETER_SCREEN_H
@@ -13,13 +13,13 @@
 /* Whether a run with these options is to be watched on a terminal that can do that. */
 bool screen_wanted(const struct options *options);
 /*
- * Takes the terminal over, before rights are given up: files that describe it are read here, and none
- * later. Nothing shows yet. False, and said: it can't.
+ * Takes the terminal over, before rights are given up: files that describe it are read here, and
+ * none later. Nothing shows yet. False, and said: it can't.
  */
 bool screen_open(const struct options *options);
 /*
- * If one is open: shows records, on a thread of its own, until the user ends the run. False, and said:
- * it can't.
+ * If one is open: shows records, on a thread of its own, until the user ends the run. False, and
+ * said: it can't.
  */
 bool screen_start(void);
 /* Takes over a record, if one is open or has been; any thread. */

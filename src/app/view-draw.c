@@ -32,7 +32,7 @@ static uint32_t decode(const char **at)
 {
 	const unsigned char *c = (const unsigned char *)*at;
 	int more = c[0] >= 0xf0 ? 3 : c[0] >= 0xe0 ? 2
-				  : c[0] >= 0xc2   ? 1
+			      : c[0] >= 0xc2       ? 1
 						   : 0;
 	uint32_t rune = more ? c[0] & (0x3fu >> more) : c[0];
 
@@ -49,8 +49,8 @@ static uint32_t decode(const char **at)
 }
 
 /*
- * Nothing that moves the cursor or turns the text round gets to the terminal: only what takes up one
- * column or two.
+ * Nothing that moves the cursor or turns the text round gets to the terminal: only what takes up
+ * one column or two.
  */
 static uint32_t shown(const struct canvas *canvas, uint32_t rune, int *ret_width)
 {
@@ -141,29 +141,35 @@ static void put_bar(struct pen *pen, double share, int width)
 		put_rune(pen, 0x2590 - (uint32_t)(eighths % 8));
 }
 
+/* So many records ago. */
+static float value_at(const struct trends *trends, const struct trend *trend, int ago)
+{
+	return trend->bytes[(trends->tick + TRENDS_SPAN - (unsigned)ago) % TRENDS_SPAN];
+}
+
 /* The last of it, as high as the highest in it; where there is nothing it is blank. */
 static void put_trend(struct pen *pen, const struct trends *trends, uint64_t key, int width)
 {
 	static const char ascii[] = "_.-=+*%#";
 	const struct trend *trend = trends_find(trends, key);
-	float most = 0;
+	float most = 0, value;
 	int n = width < TRENDS_SPAN ? width : TRENDS_SPAN;
 
 	if (!trend)
 		return;
 	for (int i = 0; i < n; i++) {
-		float value = trend->bytes[(trends->tick + TRENDS_SPAN - (unsigned)i) % TRENDS_SPAN];
-
+		value = value_at(trends, trend, i);
 		most = value > most ? value : most;
 	}
 	put_to(pen, pen->column + width - n);
 	for (int i = n - 1; i >= 0; i--) {
-		float value = trend->bytes[(trends->tick + TRENDS_SPAN - (unsigned)i) % TRENDS_SPAN];
-		int level = value > 0 ? (int)(value / most * 7 + 0.5F) : -1;
+		int level;
 
-		put_rune(pen, level < 0		    ? ' '
+		value = value_at(trends, trend, i);
+		level = value > 0 ? (int)(value / most * 7 + 0.5F) : -1;
+		put_rune(pen, level < 0           ? ' '
 			      : pen->canvas->utf8 ? 0x2581 + (uint32_t)level
-						    : (uint32_t)ascii[level]);
+						  : (uint32_t)ascii[level]);
 	}
 }
 

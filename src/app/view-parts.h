@@ -42,7 +42,7 @@ enum view_column {
 #define TRENDS_MAX 1024
 
 struct trend {
-	uint64_t key, last; /* the tick of the last value that is not 0 */
+	uint64_t key, last;       /* the tick of the last value that is not 0 */
 	float bytes[TRENDS_SPAN]; /* a second; by tick, modulo */
 };
 
@@ -86,7 +86,8 @@ struct view_row {
 	const struct notice *notice;
 	struct pm_count count, to, from, part; /* part: what COLUMN_SERVED and _UNKNOWN show */
 	uint64_t sessions, clients;
-	bool has_ports, has_part, has_ways; /* port, part, to and from mean something */
+	/* port, part, to and from mean something */
+	bool has_ports, has_part, has_ways;
 	bool talk, clients_known, clients_estimated;
 	uint16_t port;
 	uint8_t transport; /* PM_TRANSPORT_N: none */
@@ -114,11 +115,11 @@ struct view {
 	struct view_sort sort[TAB_N];
 	bool paused, totals, bytes, help, typing;
 	char filter[FILTER_SIZE];
-	size_t top[TAB_N];   /* the first row shown */
+	size_t top[TAB_N]; /* the first row shown */
 	bool selected;
-	uint64_t chosen;     /* the key of the selected row */
-	size_t chosen_place; /* where it was last */
-	size_t page;         /* rows that the screen has room for, when it was drawn last */
+	uint64_t chosen;                       /* the key of the selected row */
+	size_t chosen_place;                   /* where it was last */
+	size_t page;                           /* rows that the screen has room for, when it was drawn last */
 	char messages[MESSAGES][MESSAGE_SIZE]; /* a ring */
 	uint64_t n_messages;
 	bool message_shown;

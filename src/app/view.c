@@ -40,7 +40,10 @@ static void thaw(struct view_source *source)
 	shot_free(&source->frozen);
 }
 
-/* Sum and trends change with the next record, so what is looked at is a copy. Without one, if memory is short. */
+/*
+ * Sum and trends change with the next record, so what is looked at is a copy. If memory is short,
+ * they are missing.
+ */
 static void freeze(struct view_source *source)
 {
 	struct trends *trends = malloc(sizeof *trends);
@@ -260,7 +263,8 @@ static void filter_add(struct view *view, uint32_t rune)
 	if (rune < 0x80) {
 		*to++ = (char)rune;
 	} else {
-		int more = rune < 0x800 ? 1 : rune < 0x10000 ? 2 : 3;
+		int more = rune < 0x800 ? 1 : rune < 0x10000 ? 2
+							     : 3;
 
 		*to++ = (char)((0xff00 >> (more + 1) & 0xff) | rune >> 6 * more);
 		while (more-- > 0)

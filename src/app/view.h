@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The live view: what it knows, what keys do to it, and what the screen shows of it, as cells. Touches
- * no terminal, so a test sees all of it. One thread at a time.
+ * The live view: what it knows, what keys do to it, and what the screen shows of it, as cells.
+ * Touches no terminal, so a test sees all of it. One thread at a time.
  */
 #ifndef PORTMETER_VIEW_H
 #define PORTMETER_VIEW_H
@@ -17,7 +17,7 @@ enum {
 	VIEW_BOLD = 1,
 	VIEW_REVERSE = 2,
 	VIEW_UNDERLINE = 4,
-	VIEW_COLOUR_BAR = 8,   /* bars and trends */
+	VIEW_COLOUR_BAR = 8,    /* bars and trends */
 	VIEW_COLOUR_ALARM = 16, /* what wants to be looked at */
 };
 
@@ -59,7 +59,9 @@ void view_free(struct view *view);
  * PM_E_MEMORY (the view shows what it showed before) or 0.
  */
 int view_record(struct view *view, struct pm_record *record);
-/* Something to tell, in UTF-8: the last line shows it until a key is hit, and the notices list it. */
+/*
+ * Something to tell, in UTF-8: the last line shows it until a key is hit, and the notices list it.
+ */
 void view_message(struct view *view, const char *text);
 /* False: it is to end. */
 bool view_key(struct view *view, uint32_t key);

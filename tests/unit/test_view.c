@@ -71,7 +71,7 @@ static void count(struct pm_tally *tally, enum pm_transport transport, uint16_t 
 		.src = { { 192, 0, 2, 1 } },
 		.dst = { { 198, 51, 100, 2 } },
 	};
-	struct pm_tally_entry entry = { src_port, dst_port, { 0, 0, 0 }, wire, (uint8_t)transport, 0, 0 };
+	struct pm_tally_entry entry = { src_port, dst_port, { 0, 0, 0 }, wire, packet.transport };
 	struct pm_endpoints_view endpoints;
 
 	entry.decision = pm_side_decide(rules, &packet);
@@ -83,7 +83,8 @@ static void count(struct pm_tally *tally, enum pm_transport transport, uint16_t 
 	}
 }
 
-static void count_none(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol, uint32_t wire)
+static void count_none(struct pm_tally *tally, enum pm_verdict verdict, uint8_t protocol,
+		       uint32_t wire)
 {
 	pm_tally_frame(tally, 4, wire);
 	pm_tally_no_port(tally, verdict, protocol, wire);
@@ -160,8 +161,9 @@ static void draw_any(struct view *view, int rows, int columns, bool utf8)
 		} else {
 			assert_true(rune >= 0x20 && rune != 0x7f && !(rune >= 0x80 && rune < 0xa0));
 			assert_true(utf8 || rune < 0x7f);
-			assert_true(width == 1 || (width == 2 && i % (size_t)columns + 1 < (size_t)columns &&
-						   cells[i + 1].rune == 0));
+			assert_true(width == 1 ||
+				    (width == 2 && i % (size_t)columns + 1 < (size_t)columns &&
+				     cells[i + 1].rune == 0));
 		}
 	}
 	free(cells);
@@ -296,7 +298,7 @@ static void rows_sort_by_any_column_both_ways(void **state)
 	expect_order("domain", "web", "(unknown)");
 	keys(view, "T");
 	expect_order("web", "domain", "(unknown)"); /* 100,000 bytes to it, 75,000 */
-	keys(view, ">");                             /* from it */
+	keys(view, ">");                            /* from it */
 	assert_non_null(strstr(lines[3], "FROM IT\xe2\x96\xbc"));
 	expect_order("domain", "web", "(no port)");
 	keys(view, "<");
@@ -496,7 +498,8 @@ static struct pm_tally *many(int at, int n)
 	struct pm_tally *tally = tally_at(at);
 
 	for (int i = 0; i < n; i++)
-		count(tally, PM_TRANSPORT_TCP, 65535, (uint16_t)(1000 + i), (uint32_t)(10000 - i), 1);
+		count(tally, PM_TRANSPORT_TCP, 65535, (uint16_t)(1000 + i),
+		      (uint32_t)(10000 - i), 1);
 	return tally;
 }
 
@@ -618,8 +621,10 @@ static void nothing_gets_to_the_terminal_that_moves_its_cursor(void **state)
 	static const struct view_options plain = { .utf8 = false };
 	static const char *const texts[] = {
 		"\033[31mred\007\x7f",
-		"\xc2\x9b" "31m C1",
-		"\xe2\x80\xae" "turned round",
+		"\xc2\x9b"
+		"31m C1",
+		"\xe2\x80\xae"
+		"turned round",
 		"\xe0\x80\x9b overlong",
 		"\xff\xfe\xc3", /* not UTF-8, and cut */
 		"\xe8\xaf\xad wide",
