@@ -165,14 +165,26 @@ static int take_frames(struct tap *tap, struct pm_error *err)
 }
 
 /*
+ * The clock closes intervals only when all frames have been taken that came before @now. While they
+ * pile up their own times do: what the clock closed early they would have to open again.
+ */
+static void tell_time(struct tap *tap, int64_t now, int taken)
+{
+	if (taken < BATCH)
+		pm_meter_tick(tap->meter, now);
+}
+
+/*
  * What the kernel holds when the end is called, or the interface gone, counts as well: a block that
  * is not full is handed over after the read timeout. Bounded by time: frames may keep coming.
  */
 static void drain(struct tap *tap, int64_t end)
 {
 	for (int64_t now = pm_time_now(); now < end; now = pm_time_now()) {
-		pm_meter_tick(tap->meter, now);
-		if (take_frames(tap, NULL) <= 0)
+		int n = take_frames(tap, NULL);
+
+		tell_time(tap, now, n);
+		if (n <= 0)
 			pm_capture_wait(tap->capture, READ_TIMEOUT_MS / 4);
 	}
 }
@@ -307,13 +319,13 @@ static void *tap_main(void *ctx)
 		int64_t now = pm_time_now();
 		int n = 0;
 
-		pm_meter_tick(tap->meter, now);
 		mind_requests(tap);
 		look(tap, now);
 		if (tap->lost)
 			retry(tap, now);
 		else
 			n = take_frames(tap, &err);
+		tell_time(tap, now, n);
 		if (n < 0) {
 			drain(tap, drain_end());
 			lose(tap, &err);
