@@ -211,11 +211,24 @@ static void draw_title(const struct view *view, struct canvas *canvas, int line)
 	put(&pen, "%s", view->paused ? " PAUSED " : "");
 }
 
+/* " 812.3 kbit/s" */
+static void put_amount(struct pen *pen, double amount, const char *unit)
+{
+	char text[CELL_SIZE];
+	size_t n = strlen(view_scaled(amount, text));
+	bool prefixed = n > 0 && text[n - 1] > '9';
+	char prefix[2] = { prefixed ? text[n - 1] : '\0', '\0' };
+
+	if (prefixed)
+		text[n - 1] = '\0';
+	put(pen, " %s %s%s", text, prefix, unit);
+}
+
 static void draw_totals(const struct view *view, struct canvas *canvas, int line)
 {
 	const struct pm_record *record = view_shown(view);
 	struct pen pen = pen_at(canvas, line, VIEW_BOLD);
-	char a[CELL_SIZE], b[CELL_SIZE];
+	char a[CELL_SIZE];
 	double seconds;
 	uint64_t dropped;
 	int room;
@@ -226,12 +239,12 @@ static void draw_totals(const struct view *view, struct canvas *canvas, int line
 	}
 	seconds = view_seconds(record);
 	dropped = record->capture.dropped_kernel + record->capture.dropped_interface;
-	put(&pen, " %s %s/s  %s packets/s",
-	    view_scaled((double)record->totals.bytes * (view->bytes ? 1 : 8) / seconds, a),
-	    view->bytes ? "byte" : "bit", view_scaled((double)record->totals.packets / seconds, b));
+	put_amount(&pen, (double)record->totals.bytes * (view->bytes ? 1 : 8) / seconds,
+		   view->bytes ? "B/s" : "bit/s");
+	put(&pen, "  %s packets/s", view_scaled((double)record->totals.packets / seconds, a));
 	pen.style = 0;
-	put(&pen, "  %s packets", view_grouped(record->totals.packets, a));
-	put(&pen, "  %s bytes", view_scaled((double)record->totals.bytes, a));
+	put(&pen, "  %s packets ", view_grouped(record->totals.packets, a));
+	put_amount(&pen, (double)record->totals.bytes, "B");
 	if (dropped) {
 		pen.style = VIEW_REVERSE | VIEW_COLOUR_ALARM;
 		pen.column += 2;
@@ -474,15 +487,26 @@ static void draw_table(struct view *view, struct canvas *canvas, int line, int l
 
 /* ---- the foot ------------------------------------------------------------------------------ */
 
-static void draw_detail(struct view *view, struct canvas *canvas, int line)
+/* What does not fit goes on in the next line, from the last semicolon. */
+static void draw_detail(struct view *view, struct canvas *canvas, int line, int lines)
 {
-	struct pen pen = pen_at(canvas, line, 0);
-	char text[TEXT_SIZE];
+	char text[TEXT_SIZE], *at = text;
 
 	if (!view->selected || view->chosen_place >= view->n_rows)
 		return;
 	view_detail(&view->rows[view->chosen_place], text);
-	put(&pen, " %s", text);
+	for (int i = 0; i < lines && *at; i++) {
+		struct pen pen = pen_at(canvas, line + i, 0);
+		char *end = strrchr(at, ';'), *next = at + strlen(at);
+
+		while (i + 1 < lines && width_of(canvas, at) + 1 > canvas->columns && end) {
+			*end = '\0';
+			next = end + 2;
+			end = strrchr(at, ';');
+		}
+		put(&pen, " %s", at);
+		at = next;
+	}
 }
 
 static void draw_status(const struct view *view, struct canvas *canvas, int line)
@@ -545,7 +569,7 @@ static void draw_help(struct canvas *canvas, int line, int lines)
 void view_draw(struct view *view, int rows, int columns, struct view_cell *cells)
 {
 	struct canvas canvas = { cells, rows, columns, view->options.utf8 };
-	int line = 0, foot = rows;
+	int line = 0, foot = rows, details;
 	int given[COLUMN_N];
 
 	for (int i = 0; i < rows * columns; i++)
@@ -561,8 +585,9 @@ void view_draw(struct view *view, int rows, int columns, struct view_cell *cells
 		draw_status(view, &canvas, --foot);
 	if (rows >= 4)
 		draw_totals(view, &canvas, line++);
-	if (rows >= 9)
-		draw_detail(view, &canvas, --foot);
+	details = rows >= 16 ? 2 : rows >= 9 ? 1
+					     : 0;
+	foot -= details;
 	if (rows >= 7)
 		draw_tabs(view, &canvas, line++);
 	if (columns < COLUMNS_LEAST)
@@ -576,4 +601,5 @@ void view_draw(struct view *view, int rows, int columns, struct view_cell *cells
 		draw_head(view, &canvas, line++, given);
 	if (foot > line)
 		draw_table(view, &canvas, line, foot - line, given);
+	draw_detail(view, &canvas, foot, details);
 }

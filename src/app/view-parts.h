@@ -119,7 +119,7 @@ struct view {
 	bool selected;
 	uint64_t chosen;                       /* the key of the selected row */
 	size_t chosen_place;                   /* where it was last */
-	size_t page;                           /* rows that the screen has room for, when it was drawn last */
+	size_t page;                           /* rows that there was room for, last */
 	char messages[MESSAGES][MESSAGE_SIZE]; /* a ring */
 	uint64_t n_messages;
 	bool message_shown;
