@@ -290,6 +290,10 @@ static void draw_tabs(const struct view *view, struct canvas *canvas, int line)
 
 /* ---- the table ----------------------------------------------------------------------------- */
 
+/* A bar and the blank before it. */
+#define BAR 11
+#define BAR_LEAST 5
+
 struct width {
 	int least, most;
 	bool right; /* numbers */
@@ -302,7 +306,7 @@ static const struct width widths[] = {
 	[COLUMN_PORTS] = { 5, 15, false },
 	[COLUMN_RANGE] = { 8, 8, false },
 	[COLUMN_BYTES] = { 7, 7, true },
-	[COLUMN_SHARE] = { 6, 22, true },
+	[COLUMN_SHARE] = { 6, 6 + BAR, true },
 	[COLUMN_PACKETS] = { 8, 8, true },
 	[COLUMN_TO] = { 7, 7, true },
 	[COLUMN_FROM] = { 8, 8, true },
@@ -332,7 +336,7 @@ static struct width width_for(const struct view *view, enum view_column column)
 /* Which columns there is room for, in the order of their rank, and how wide each is; 0: none. */
 static void share_out(const struct view *view, int columns, int given[COLUMN_N])
 {
-	static const enum view_column growing[] = { COLUMN_NAME, COLUMN_LABEL, COLUMN_SHARE,
+	static const enum view_column growing[] = { COLUMN_SHARE, COLUMN_NAME, COLUMN_LABEL,
 						    COLUMN_PORTS, COLUMN_TREND };
 	int room = columns - MARGIN;
 
@@ -342,7 +346,8 @@ static void share_out(const struct view *view, int columns, int given[COLUMN_N])
 
 		if (*c == COLUMN_NAME && least > room)
 			least = room;
-		if (least <= room) {
+		/* A bar tells more than that. */
+		if (least <= room && !(*c == COLUMN_BY && least + 1 + BAR > room)) {
 			given[*c] = least;
 			room -= least + 1;
 		}
@@ -353,6 +358,8 @@ static void share_out(const struct view *view, int columns, int given[COLUMN_N])
 		if (!given[growing[i]])
 			continue;
 		more = more < room ? more : room;
+		if (growing[i] == COLUMN_SHARE && more < BAR_LEAST)
+			continue;
 		given[growing[i]] += more;
 		room -= more;
 	}
