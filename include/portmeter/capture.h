@@ -53,7 +53,14 @@ struct pm_capture_options {
 	enum pm_direction direction; /* live */
 	pm_notice_fn *notice;        /* NULL: say nothing */
 	bool follow; /* a file's end is not the end: wait for what is written to it */
-	bool keep_open;              /* each file at once, and not again: rights may go meanwhile */
+	bool keep_open; /* each file at once, and not again by its name: rights may go */
+	/*
+	 * Files: called once, when nothing will be opened any more but, @by_name, files: without
+	 * @keep_open all of them, or those that were too many to be open at once. No byte of them
+	 * has been read by then but to see which are packed. PM_OK, or an error, which ends the
+	 * opening. NULL: nothing is to be done.
+	 */
+	int (*opened)(void *ctx, bool by_name);
 	bool plain_reader;           /* read files through libpcap's functions: for comparison */
 	size_t block; /* bytes of a file that a thread takes at once (pm_block_take); 0: 256 KiB */
 	/*

@@ -52,6 +52,7 @@ struct options {
 	bool progress;  /* said in any case */
 	bool sessions;  /* conversations are counted */
 	bool screen;    /* records are shown in place, on a terminal */
+	bool sandbox;   /* not --no-sandbox */
 	struct pm_capture_options capture;
 	struct pm_output_options output;
 };
@@ -134,6 +135,7 @@ struct run {
 	struct pm_allowance *allowance; /* NULL: conversations are not counted */
 	uint64_t generation;
 	struct pm_output *output;
+	const struct stance *stance; /* who it goes on as: sandbox.h */
 	bool holds; /* what can't be written is kept and tried again */
 	char sensor[256], id[17];
 	/* that could not be written; intervals: merged ones count as many */
@@ -208,10 +210,11 @@ void run_reopen(struct run *run);
 /* Tries again what could not be written. */
 void run_retry(struct run *run);
 /*
- * Becomes the user of -Z, if there is one. False, and said, when that user can't do what is to be
- * done.
+ * Gives up what rights are not needed any more and enters the sandbox: when all is open, before a
+ * byte is parsed and a thread is started. @by_name: capture files will be opened by their names.
+ * False, and said, when it can't go on.
  */
-bool run_drop_privileges(struct run *run);
+bool run_drop_privileges(struct run *run, bool by_name);
 void run_flush(struct run *run);
 /*
  * Writes what is due at the end and closes, while the sources of the records are still there, and
@@ -228,8 +231,6 @@ void run_check_link(const struct pm_capture *capture, size_t index);
 void run_counts(const char *name, const struct pm_capture_counts *counts, uint64_t captured,
 		bool several);
 
-/* Gives up root for @user for good. False, and said, when it fails. */
-bool privileges_drop(const char *user);
 /* What to run when capturing is not permitted. */
 void say_permission(const struct pm_error *err);
 

@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-#include "app.h"
+#include "notify.h"
 #include "portmeter/meter.h"
+#include "sandbox.h"
 
 /* Frames between two looks at the signals. */
 #define BATCH 4096
@@ -12,6 +13,9 @@
 #define REPORTER_FROM 50000
 /* How long a followed file must be silent before the clock may close an interval. */
 #define SILENCE_NS (INT64_C(2) * PM_NS_PER_S)
+
+/* Files that may be open at once, if root says so: with rights that go, they all are. */
+#define FILES_OF_ROOT 1000000
 
 struct file_run;
 
@@ -32,6 +36,7 @@ struct file_run {
 	int64_t heard_ns; /* and when that was */
 	bool failed;      /* there is no memory for one more */
 	bool explained;   /* the frame that was asked for */
+	bool refused;     /* rights could not be given up; that has been said */
 	size_t jobs;      /* threads that may read; 1 when no more are to be tried */
 	struct pm_crew *crew;
 	struct reporter *reporter; /* NULL: records are written as intervals close */
@@ -401,8 +406,27 @@ static void allow_files(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
+	/* Root may have more than it was given. */
+	if (limit.rlim_max < FILES_OF_ROOT) {
+		struct rlimit more = { FILES_OF_ROOT, FILES_OF_ROOT };
+
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+			return;
+	}
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Everything has been opened, nothing has been read. */
+static int on_opened(void *ctx, bool by_name)
+{
+	struct file_run *f = ctx;
+
+	f->refused = !run_drop_privileges(f->run, by_name);
+	if (!f->refused)
+		notify_ready("reading %s%s", f->run->options->files[0],
+			     f->run->options->n_files > 1 ? " and others" : "");
+	return f->refused ? PM_E_PERMISSION : PM_OK;
 }
 
 static int open_all(struct file_run *f, const struct options *options)
@@ -413,11 +437,14 @@ static int open_all(struct file_run *f, const struct options *options)
 
 	capture.interrupted = on_interrupted;
 	capture.ctx = f;
-	capture.keep_open = options->user != NULL;
+	capture.keep_open = f->run->stance->shrinks;
+	capture.opened = on_opened;
 	allow_files();
 	r = pm_capture_open_files(options->files, options->n_files, &capture, &err, &f->capture);
-	if (r == PM_OK || signal_stop)
+	if (r == PM_OK || (signal_stop && !f->refused))
 		return EXIT_DONE;
+	if (f->refused)
+		return EXIT_FAILED;
 	say_error(&err, r);
 	return r == PM_E_FILTER ? EXIT_USAGE : r == PM_E_DAMAGED ? EXIT_DAMAGED
 								 : EXIT_FAILED;
@@ -465,10 +492,6 @@ int run_files(struct run *run)
 			say("0 packets captured");
 		return code;
 	}
-	if (!run_drop_privileges(run)) {
-		code = EXIT_FAILED;
-		goto out;
-	}
 	progress_begin(run->options);
 	if (add_all_series(&f))
 		r = read_all(&f);
@@ -477,7 +500,6 @@ int run_files(struct run *run)
 								   : EXIT_DONE;
 	if (run->options->explain_frame)
 		code = end_of_search(&f, code);
-out:
 	run_end_output(run);
 	for (size_t i = 0; i < f.n; i++) {
 		pm_meter_free(f.series[i]->meter);

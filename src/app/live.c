@@ -5,14 +5,17 @@
  * that stands still holds up neither capture nor signals.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "notify.h"
 #include "screen.h"
 #include "sensor.h"
 
@@ -21,6 +24,9 @@
 /* And how much longer a disk that answers nothing may keep the reporter. */
 #define HANG_NS PM_NS_PER_S
 #define LOOK_MS 100
+/* How long to sleep when nothing is due. */
+#define SLEEP_MS 1000
+#define STATUS_MAX 512
 
 static void give_back(void *sensor, struct pm_tally *tally)
 {
@@ -46,17 +52,68 @@ static bool take_closed(void *ctx, struct report *ret_report)
 	return false;
 }
 
+/* What the service manager shows: interfaces, as many as fit, and rules. */
+static void describe(struct live_run *live, char *text, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < live->n && n < size; i++) {
+		struct sensor *sensor = &live->sensors[i];
+
+		n += (size_t)snprintf(text + n, size - n, "%s%s%s", i ? ", " : "capturing on ",
+				      sensor_name(sensor), sensor_waits(sensor) ? " (waiting for it)" : "");
+	}
+	if (n < size)
+		snprintf(text + n, size - n, "; %zu rules, generation %" PRIu64,
+			 pm_rules_entries(live->run->rules), live->run->generation);
+}
+
+static void tell_ready(struct live_run *live)
+{
+	char text[STATUS_MAX];
+
+	describe(live, text, sizeof text);
+	notify_ready("%s", text);
+}
+
+/*
+ * Lets the service manager know how all goes on, and that it does: the threads of interfaces. That
+ * output stands still is its reader's fault, or the disk's, and starting anew would only lose what
+ * waits. How long to sleep until it is due again; what stands still is looked at now and then.
+ */
+static int mind_manager(struct live_run *live)
+{
+	char text[STATUS_MAX];
+	bool moves = true;
+
+	if (!notify_wanted())
+		return SLEEP_MS;
+	describe(live, text, sizeof text);
+	notify_status("%s", text);
+	if (notify_due_ms(LOOK_MS) > 0)
+		return notify_due_ms(SLEEP_MS);
+	for (size_t i = 0; i < live->n; i++)
+		moves &= sensor_moves(&live->sensors[i]);
+	if (moves)
+		notify_alive();
+	return moves ? notify_due_ms(SLEEP_MS) : LOOK_MS;
+}
+
 static void handle_signals(struct live_run *live)
 {
 	struct pm_rules *rules = NULL;
 	int64_t now = pm_time_now();
 
-	if (signal_stop || live->run->failed || live->run->full)
+	if (signal_stop || live->run->failed || live->run->full) {
+		notify_stopping();
 		atomic_store(&live->stop, true);
+	}
 	if (signal_hangup) {
 		signal_hangup = 0;
+		notify_reloading();
 		rules = run_reload(live->run);
 		reporter_reopen(live->reporter);
+		tell_ready(live);
 	}
 	for (size_t i = 0; i < live->n; i++) {
 		struct sensor *sensor = &live->sensors[i];
@@ -138,9 +195,11 @@ static bool loop(struct live_run *live, int wake_fd, struct patience *patience)
 	struct pollfd fd = { .fd = wake_fd, .events = POLLIN };
 
 	while (!all_ended(live)) {
+		int sleep_ms;
 		bool stop;
 
 		handle_signals(live);
+		sleep_ms = mind_manager(live);
 		stop = atomic_load(&live->stop);
 		if (stop && is_hopeless(live, patience))
 			return false;
@@ -148,7 +207,7 @@ static bool loop(struct live_run *live, int wake_fd, struct patience *patience)
 		 * A byte that came before counts, so nothing is missed; the time bounds what can't
 		 * be foreseen.
 		 */
-		poll(&fd, 1, stop ? LOOK_MS : 1000);
+		poll(&fd, 1, stop ? LOOK_MS : sleep_ms);
 		signals_drain(wake_fd);
 	}
 	return true;
@@ -237,12 +296,14 @@ int run_live(struct run *run)
 	/* What can't be shown in place is shown in tables. */
 	if (options->screen)
 		(void)screen_open(options);
-	if (!run_drop_privileges(run))
+	if (!run_drop_privileges(run, false))
 		goto out;
-	if (start_threads(&live) == 0 && screen_start())
+	if (start_threads(&live) == 0 && screen_start()) {
 		code = EXIT_DONE;
-	else
+		tell_ready(&live);
+	} else {
 		atomic_store(&live.stop, true);
+	}
 	if (live.reporter)
 		run_threads(&live);
 	screen_close();

@@ -55,6 +55,7 @@ enum {
 	LONG_PROGRESS,
 	LONG_NO_SESSIONS,
 	LONG_LEARNED,
+	LONG_NO_SANDBOX,
 	LONG_COMPRESS,
 	LONG_FSYNC,
 	LONG_LATER, /* known from the design, not built yet */
@@ -84,6 +85,7 @@ static const struct option longs[] = {
 	{ "progress", no_argument, NULL, LONG_PROGRESS },
 	{ "no-sessions", no_argument, NULL, LONG_NO_SESSIONS },
 	{ "learned", required_argument, NULL, LONG_LEARNED },
+	{ "no-sandbox", no_argument, NULL, LONG_NO_SANDBOX },
 	{ "compress", required_argument, NULL, LONG_COMPRESS },
 	{ "fsync", required_argument, NULL, LONG_FSYNC },
 	{ "listen", required_argument, NULL, LONG_LATER },
@@ -150,7 +152,9 @@ void options_help(void)
 	      "  --explain QUERY      which rule names a port: udp/5601 or udp/5601@192.0.2.1\n"
 	      "  --explain-frame N    with -r: what frame number N counts as, and why\n"
 	      "\n"
-	      "  -Z USER              become this user after opening\n"
+	      "  -Z USER              started as root, become this user after opening (default:\n"
+	      "                       portmeter, or nobody)\n"
+	      "  --no-sandbox         for debuggers: keep what rights there are, and close nothing\n"
 	      "  -h, --help           this text\n"
 	      "  --version            the version\n"
 	      "\n"
@@ -455,6 +459,9 @@ static int parse_long(int option, const char *text, const char *name, struct opt
 	case LONG_NO_SESSIONS:
 		o->sessions = false;
 		return EXIT_DONE;
+	case LONG_NO_SANDBOX:
+		o->sandbox = false;
+		return EXIT_DONE;
 	case LONG_READER:
 		o->capture.plain_reader = strcmp(text, "libpcap") == 0;
 		if (o->capture.plain_reader || strcmp(text, "own") == 0)
@@ -704,6 +711,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 	memset(o, 0, sizeof *o);
 	o->interval_ns = INTERVAL_NS;
 	o->sessions = true;
+	o->sandbox = true;
 	o->capture_threads = 1;
 	o->interfaces = calloc(places, sizeof *o->interfaces);
 	o->files = calloc(places, sizeof *o->files);

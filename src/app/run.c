@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "notify.h"
 #include "portmeter/packet.h"
+#include "sandbox.h"
 #include "screen.h"
 
 static void output_failed(struct run *run, const struct pm_error *err, int code)
@@ -108,17 +110,15 @@ void run_retry(struct run *run)
 		output_failed(run, &err, r);
 }
 
-bool run_drop_privileges(struct run *run)
+bool run_drop_privileges(struct run *run, bool by_name)
 {
 	const struct options *options = run->options;
 	struct pm_error err = { .line = 0 };
 	int r;
 
-	if (!options->user)
-		return true;
-	if (!privileges_drop(options->user))
+	if (!sandbox_enter(options, run->stance, by_name))
 		return false;
-	/* What is appended to is open already; what comes later must be the new user's to make. */
+	/* What is appended to is open already; what comes later must be possible by now. */
 	r = pm_output_try(run->output, &err);
 	if (r < 0)
 		output_failed(run, &err, r);
@@ -220,6 +220,26 @@ void run_counts(const char *name, const struct pm_capture_counts *counts, uint64
 		count_line(name, counts->dropped_interface, "dropped by interface");
 }
 
+/* As whoever goes on writing it, if that user can. */
+static int open_output(struct run *run, struct pm_error *err)
+{
+	struct pm_output_options output = { .path = NULL };
+	const struct options *options = run->options;
+	bool as_other = run->stance->owns && identity_assume(&run->stance->identity);
+	int r;
+
+	/* What explains a frame is no record: printed, with nothing else. */
+	if (!options->explain_frame)
+		output = options->output;
+	run->holds = !options->n_files; /* whoever reads files can do so again */
+	output.hold = run->holds;
+	output.notice = say_notice;
+	r = pm_output_open(&output, err, &run->output);
+	if (as_other)
+		identity_return();
+	return r;
+}
+
 /* Who measures, and in which run: only where records may differ from run to run. */
 static void identify(struct run *run)
 {
@@ -235,8 +255,8 @@ static void identify(struct run *run)
 
 int run(const struct options *options)
 {
-	struct run run = { .options = options, .generation = 1 };
-	struct pm_output_options output = { .path = NULL };
+	struct stance stance;
+	struct run run = { .options = options, .generation = 1, .stance = &stance };
 	struct pm_error err = { .line = 0 };
 	int code, r;
 
@@ -246,15 +266,12 @@ int run(const struct options *options)
 		say("can't set up signals: %s", strerror(errno));
 		return EXIT_FAILED;
 	}
+	notify_init();
+	if (!sandbox_choose(options, &stance))
+		return EXIT_FAILED;
 	if (rules_load(options, 1, &run.rules) < 0)
 		return EXIT_RULES;
-	/* What explains a frame is no record: printed, with nothing else. */
-	if (!options->explain_frame)
-		output = options->output;
-	run.holds = !options->n_files; /* whoever reads files can do so again */
-	output.hold = run.holds;
-	output.notice = say_notice;
-	r = pm_output_open(&output, &err, &run.output);
+	r = open_output(&run, &err);
 	if (r == PM_OK && options->sessions)
 		r = pm_allowance_new(PM_ALLOWANCE_BYTES, &run.allowance);
 	if (r < 0) {
@@ -264,6 +281,7 @@ int run(const struct options *options)
 		return EXIT_FAILED;
 	}
 	code = options->n_files ? run_files(&run) : run_live(&run);
+	notify_stopping();
 	run_end_output(&run);
 	pm_allowance_unref(run.allowance);
 	pm_rules_unref(run.rules);

@@ -319,6 +319,7 @@ static void *tap_main(void *ctx)
 		int64_t now = pm_time_now();
 		int n = 0;
 
+		atomic_fetch_add(&tap->beats, 1);
 		mind_requests(tap);
 		look(tap, now);
 		if (tap->lost)
@@ -472,6 +473,41 @@ bool sensor_ended(struct sensor *sensor)
 		if (sensor->taps[i].started && !atomic_load(&sensor->taps[i].ended))
 			return false;
 	return true;
+}
+
+static bool moves(struct tap *tap)
+{
+	unsigned beats = atomic_load(&tap->beats), seen = tap->seen;
+
+	tap->seen = beats;
+	return beats != seen || atomic_load(&tap->ended);
+}
+
+bool sensor_moves(struct sensor *sensor)
+{
+	bool all = true;
+
+	/* Frames are written where they are counted: it may be their reader who holds us up. */
+	if (sensor->live->run->options->output.format == PM_FORMAT_FRAMES)
+		return true;
+	for (size_t i = 0; i < sensor->n; i++)
+		all &= moves(&sensor->taps[i]);
+	return all;
+}
+
+const char *sensor_name(const struct sensor *sensor)
+{
+	return pm_capture_name(sensor->taps[0].capture);
+}
+
+bool sensor_waits(struct sensor *sensor)
+{
+	bool waits;
+
+	pthread_mutex_lock(&sensor->lock);
+	waits = sensor->told;
+	pthread_mutex_unlock(&sensor->lock);
+	return waits;
 }
 
 bool sensor_there(const struct sensor *sensor)

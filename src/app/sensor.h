@@ -20,6 +20,8 @@ struct tap {
 	/* Asked for; the thread does it: to close the interval at this time, 0: no; the counts. */
 	atomic_llong cut_ns;
 	atomic_bool counts;
+	atomic_uint beats; /* rounds that it has made */
+	unsigned seen;     /* of them, by sensor_moves */
 	/*
 	 * The thread's own: when to look after the interface, or to try it again, and how long
 	 * after that once more.
@@ -73,8 +75,16 @@ int sensor_open(struct live_run *live, struct sensor *sensor, const char *text);
 int sensor_start(struct sensor *sensor);
 /* Waits for their end, which live->stop brings about; nothing if there are none. */
 void sensor_join(struct sensor *sensor);
-/* Whether all its threads have come to their end. */
+/* Whether all its threads that were started have come to their end. */
 bool sensor_ended(struct sensor *sensor);
+/*
+ * Whether all its threads have gone on since this was asked last, or have come to their end. One
+ * thread asks.
+ */
+bool sensor_moves(struct sensor *sensor);
+/* The interface as it was named, and whether it is being waited for; any thread. */
+const char *sensor_name(const struct sensor *sensor);
+bool sensor_waits(struct sensor *sensor);
 /* Whether the interface was there at the end. */
 bool sensor_there(const struct sensor *sensor);
 /* Asks for the interval to be closed, for the counts, for other rules; any thread. */

@@ -191,6 +191,7 @@ struct pm_output {
 	struct rotation *rotation; /* NULL: one file */
 	struct packer *packer;     /* NULL: closed files stay as they are */
 	bool leftovers;            /* closed files wait that the packer has no room for */
+	bool begun; /* records have come: only then is there a thread, with the rights of theirs */
 	bool full;                 /* the last file that was allowed is written */
 	struct pm_record **sums;   /* Prometheus: one a source */
 	size_t n_sums;

@@ -190,7 +190,7 @@ static int append_open(struct pm_output *output, struct pm_error *err)
 		return r;
 	}
 	output->holds = output->options.hold && S_ISREG(st.st_mode);
-	if (output->packer)
+	if (output->packer && output->begun)
 		pack_leftovers(output);
 	return PM_OK;
 }
@@ -223,6 +223,11 @@ static int file_turn(struct pm_output *output, int64_t time_ns, struct pm_error 
 	/* Where nothing is kept, what can't be opened again stays an error. */
 	if (!rotation && !output->options.hold)
 		return PM_OK;
+	if (output->packer && !output->begun) {
+		output->begun = true;
+		if (output->sink.fd >= 0)
+			pack_leftovers(output);
+	}
 	for (;;) {
 		if (output->sink.fd < 0 && file_name(output)) {
 			r = append_open(output, err);

@@ -21,6 +21,8 @@ archive_entry.h capture
 dlfcn.h         capture
 jansson.h       output
 jansson_config.h output
+zlib.h          output
+zstd.h          output
 getopt.h        app
 err.h           app
 error.h         app
