@@ -149,6 +149,8 @@ static const int allowed[] = {
 	/* who and where we are */
 	CALL(getpid),
 	CALL(getppid),
+	CALL(getpgrp),
+	CALL(getpgid),
 	CALL(getuid),
 	CALL(geteuid),
 	CALL(getgid),
