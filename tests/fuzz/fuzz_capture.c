@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../unit/sums.h"
+#include "blocks.h"
 #include "portmeter/meter.h"
 #include "portmeter/output.h"
 
@@ -194,6 +195,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	REQUIRE(fd >= 0 && write(fd, data, size) == (ssize_t)size);
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	rules_once((how & HOSTS) == HOSTS);
+	tunnels_once();
+	blocks_begin();
 	if (how & JSON)
 		REQUIRE(pm_output_open(&output, NULL, &run.output) == PM_OK);
 	read_file(path, how, true, &run);
@@ -201,6 +205,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	read_file(path, how, false, &again);
 	REQUIRE(run.recorded == again.recorded);
 	REQUIRE(memcmp(&run.findings, &again.findings, sizeof run.findings) == 0);
+	REQUIRE(blocks_end() == 0);
 	close(fd);
 	return 0;
 }
