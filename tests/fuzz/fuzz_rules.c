@@ -1,22 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Any bytes as a rules file: they load or are refused, always alike, and the set can be asked. */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "portmeter/service.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Unlike assert, also in builds that drop asserts. */
-#define REQUIRE(condition)                                              \
-	do {                                                            \
-		if (!(condition)) {                                     \
-			fprintf(stderr, "not so: %s\n", #condition);    \
-			abort();                                        \
-		}                                                       \
-	} while (0)
+#include "require.h"
 
 struct seen {
 	size_t remarks, errors;
