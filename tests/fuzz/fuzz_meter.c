@@ -91,7 +91,7 @@ static const struct pm_tunnels *tunnels_once(void)
 static void look_at(struct run *run, struct pm_tally *tally)
 {
 	static const struct pm_source source = { .name = "fuzz", .snaplen = -1 };
-	struct pm_record *record;
+	struct pm_record *record, sum;
 	const char *problem;
 
 	REQUIRE(tally->seq == ++run->seq);
@@ -106,7 +106,10 @@ static void look_at(struct run *run, struct pm_tally *tally)
 	if (run->how & SUM) {
 		REQUIRE(pm_record_add(&run->sum, record) == PM_OK);
 		REQUIRE(run->sum->totals.packets == run->recorded);
-		REQUIRE(!sums_problem(run->sum));
+		/* its own bounds are those of the first and the last, whose times may go back */
+		sum = *run->sum;
+		sum.interval = record->interval;
+		REQUIRE(!sums_problem(&sum));
 	}
 	pm_record_free(record);
 }
