@@ -148,7 +148,8 @@ static void stage(struct scene *scene, const uint8_t *step, unsigned how, uint64
 	}
 	address_of(&packet->src, step[0] >> 4, how);
 	address_of(&packet->dst, step[0] & 15, how);
-	scene->link[5] = step[0] >> 3;
+	/* a host's first address, its second one, or that of a router */
+	scene->link[5] = step[3] & 2 ? 0xee : (uint8_t)(step[0] >> 4 | (step[3] & 1) << 4);
 	sight->src = packet->src.bytes;
 	sight->dst = packet->dst.bytes;
 	sight->src_host = pm_host_hash(key, packet->ip_version, sight->src);
