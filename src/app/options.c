@@ -801,6 +801,10 @@ static int parse_filter(int argc, char **argv, const struct parse *p)
 	if (p->filter_file)
 		return read_filter(p->filter_file, &o->filter);
 	o->filter = join(argv + optind, argc - optind);
+	if (!o->filter && optind < argc) {
+		say("%s", pm_strerror(PM_E_MEMORY));
+		return EXIT_FAILED;
+	}
 	/*
 	 * The usual slip, which libpcap would report as a syntax error, or hide behind missing
 	 * rights.
