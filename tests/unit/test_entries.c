@@ -917,6 +917,7 @@ int main(void)
 	struct CMUnitTest tests[COUNT(entries) + 1] = { cmocka_unit_test(what_only_answers_asks_for_no_memory) };
 
 	for (size_t i = 0; i < COUNT(entries); i++)
-		tests[i + 1] = (struct CMUnitTest){ entries[i].name, entry_holds, NULL, NULL, (void *)&entries[i] };
+		tests[i + 1] = (struct CMUnitTest){ entries[i].name, entry_holds, NULL, NULL,
+						    (void *)&entries[i] };
 	return cmocka_run_group_tests_name("entries", tests, load, unload);
 }
