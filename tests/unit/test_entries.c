@@ -506,7 +506,8 @@ static int meter_to(enum pm_format format, bool live)
 	if (r == PM_OK)
 		r = pm_meter_new(&options, &b.meter);
 	for (int i = 0; r == PM_OK && i < 12; i++) {
-		struct pm_frame frame = traffic_ip4(bytes, i % 2 ? 17 : 6, 40000, 53, i * SECOND / 4);
+		struct pm_frame frame = traffic_ip4(bytes, i % 2 ? 17 : 6, 40000, 53,
+						    i * SECOND / 4);
 
 		frame.number = (uint64_t)i + 1;
 		pm_meter_frame(b.meter, &frame);
@@ -914,7 +915,9 @@ static int unload(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[COUNT(entries) + 1] = { cmocka_unit_test(what_only_answers_asks_for_no_memory) };
+	struct CMUnitTest tests[COUNT(entries) + 1] = {
+		cmocka_unit_test(what_only_answers_asks_for_no_memory),
+	};
 
 	for (size_t i = 0; i < COUNT(entries); i++)
 		tests[i + 1] = (struct CMUnitTest){ entries[i].name, entry_holds, NULL, NULL,
