@@ -30,6 +30,44 @@ enum pm_format {
 PM_API const char *pm_format_name(enum pm_format format);
 PM_API bool pm_format_find(const char *name, enum pm_format *ret_format);
 
+/*
+ * A record's line of JSON, with its line end, in memory: @ret_text, to be freed, has no NUL behind
+ * it. Whoever wants fewer rows cuts them before (pm_record_cut). PM_E_MEMORY or 0.
+ */
+PM_API int pm_record_json(const struct pm_record *record, char **ret_text, size_t *ret_size);
+
+/*
+ * Counters of a run, for Prometheus: records added up by source. A series that was shown once is
+ * shown ever after, and never falls; how many there are is bounded, and what has none of its own is
+ * in one named "other": docs/format.md. Any thread may call.
+ */
+struct pm_metrics; /* opaque */
+
+#define PM_METRICS_SERVICES 256
+#define PM_METRICS_PORTS 1024
+
+/* Series of services and of ports, for each source; 0: as above. PM_E_MEMORY or 0. */
+PM_API int pm_metrics_new(size_t services, size_t ports, struct pm_metrics **ret_metrics);
+/* NULL is fine. */
+PM_API void pm_metrics_free(struct pm_metrics *metrics);
+/* Of the whole record, before its rows are cut. PM_E_MEMORY: nothing was added. */
+PM_API int pm_metrics_add(struct pm_metrics *metrics, const struct pm_record *record);
+/* Text exposition format 0.0.4, to be freed, without a NUL behind it. PM_E_MEMORY or 0. */
+PM_API int pm_metrics_text(struct pm_metrics *metrics, char **ret_text, size_t *ret_size);
+
+/* What there is to say of a source beside its records. */
+struct pm_source_view {
+	const char *name;
+	bool live;
+	uint64_t records;
+	bool has_latest;
+	int64_t latest_ns; /* end of the newest interval */
+};
+
+/* A JSON array of them, on a line, to be freed, without a NUL behind it. PM_E_MEMORY or 0. */
+PM_API int pm_sources_json(const struct pm_source_view *views, size_t n, char **ret_text,
+			   size_t *ret_size);
+
 /* How files are packed once they are closed. */
 enum pm_pack {
 	PM_PACK_NONE,
@@ -62,6 +100,8 @@ struct pm_output_options {
 	const char *path;
 	size_t top;        /* rows of ports that are kept; 0: all (text: 20) */
 	bool service_only; /* only ports that carried a service */
+	/* Prometheus: series of services and of ports for each source; 0: PM_METRICS_... */
+	size_t metrics_services, metrics_ports;
 	/*
 	 * Rotation, for a path of other formats than Prometheus: one that has grown larger than
 	 * @rotate_bytes is followed by another before the next record, as is one of another
@@ -101,6 +141,11 @@ PM_API int pm_output_open(const struct pm_output_options *options, struct pm_err
  */
 PM_API int pm_output_record(struct pm_output *output, struct pm_record *record,
 			    struct pm_error *err);
+/*
+ * Fills in what the record has to say of the output itself, once: for who renders it too, before it
+ * is written.
+ */
+PM_API void pm_output_tell(struct pm_output *output, struct pm_record *record);
 /* Writes a frame's line; other formats than FRAMES: nothing. Buffered until the next flush. */
 PM_API int pm_output_frame(struct pm_output *output, const struct pm_source *source,
 			   const struct pm_frame_report *report, struct pm_error *err);

@@ -138,6 +138,7 @@ struct pm_record {
 	uint64_t snapped;
 	struct pm_capture_figures capture;
 	struct pm_given_up given_up;
+	uint64_t learned; /* endpoints that the side ladder remembers at the end */
 	struct pm_output_trouble output; /* filled in by output */
 
 	struct pm_transport_row transports[PM_TRANSPORT_N];

@@ -267,6 +267,7 @@ struct pm_tally {
 	uint64_t merged;        /* intervals in here: 1, or more when output stalled */
 	struct pm_capture_figures capture;
 	struct pm_given_up given_up;
+	uint64_t learned; /* endpoints that the ladder remembers, at the end of the interval */
 
 	/* all frames by half their IP version: none is 0, IPv4 2, IPv6 3 */
 	struct pm_count by_ip[4];

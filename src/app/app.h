@@ -11,6 +11,7 @@
 #include "portmeter/output.h"
 #include "portmeter/packet.h"
 #include "portmeter/service.h"
+#include "portmeter/web.h"
 
 /* Exit codes; docs/portmeter.1. */
 enum {
@@ -33,6 +34,19 @@ enum app_command {
 	COMMAND_N,
 };
 
+/* --listen and what goes with it. */
+struct serve_options {
+	const char *listen;    /* NULL: nothing is served */
+	bool anywhere;         /* where others reach it, too */
+	const char **hosts;    /* an array of argv's strings, owned */
+	size_t n_hosts;
+	const char *password;  /* a file */
+	char *certificate;     /* a file; owned; NULL: no TLS */
+	const char *key;
+	unsigned connections, per_address; /* 0: as many as usual */
+	size_t history;        /* bytes; 0: as many as usual */
+};
+
 struct options {
 	enum app_command command;
 	const char **interfaces, **files, **rules; /* arrays of argv's strings, owned */
@@ -53,8 +67,11 @@ struct options {
 	bool sessions;  /* conversations are counted */
 	bool screen;    /* records are shown in place, on a terminal */
 	bool sandbox;   /* not --no-sandbox */
+	bool format_given;
+	bool quiet; /* records are only served, and not written */
 	struct pm_capture_options capture;
 	struct pm_output_options output;
+	struct serve_options serve;
 };
 
 /* Fills @ret_options from the command line. EXIT_DONE, or EXIT_USAGE after having said why. */
@@ -137,6 +154,15 @@ struct run {
 	struct pm_output *output;
 	const struct stance *stance; /* who it goes on as: sandbox.h */
 	bool holds; /* what can't be written is kept and tried again */
+	struct pm_web *web;         /* NULL: nothing is served */
+	struct pm_metrics *metrics; /* for it */
+	/*
+	 * Whether all threads go on, with @ctx; asked by the one that serves, from its start to
+	 * serve_close. NULL: nobody need be asked.
+	 */
+	bool (*healthy)(void *ctx, char *ret_why, size_t size);
+	void *health_ctx;
+	atomic_llong reporting_ns; /* since when a record is being written; 0: none is */
 	char sensor[256], id[17];
 	/* that could not be written; intervals: merged ones count as many */
 	uint64_t unwritten, unwritten_intervals;
@@ -146,6 +172,27 @@ struct run {
 };
 
 int run(const struct options *options);
+
+/*
+ * HTTP beside a run: serve.c. Without --listen none of these does anything. Opens what it takes;
+ * an exit code, and what is wrong is said.
+ */
+int serve_open(struct run *run);
+/* Starts to serve, and says where. False, and said. */
+bool serve_start(struct run *run);
+/* There is a source, before its first record. */
+void serve_source(struct run *run, const struct pm_source *source);
+/* Counts a record for /metrics, whose rows are not cut yet. */
+void serve_count(struct run *run, const struct pm_record *record);
+/* Hands a record to whoever watches, with its rows cut as the options say. */
+void serve_record(struct run *run, struct pm_record *record);
+/* All files are read: serves what there is until it is told to stop. */
+void serve_wait(struct run *run);
+/* Ends it, before what is asked for health goes. */
+void serve_close(struct run *run);
+/* The monotonic clock. */
+int64_t clock_ns(void);
+
 int run_files(struct run *run);
 int run_live(struct run *run);
 

@@ -159,6 +159,7 @@ static bool add_series(struct file_run *f)
 	}
 	series->f = f;
 	series->source = run_source(f->run, f->capture, f->n);
+	serve_source(f->run, &series->source);
 	run_check_link(f->capture, f->n);
 	f->series[f->n++] = series;
 	f->first = f->series[0]->meter;
@@ -422,7 +423,7 @@ static int on_opened(void *ctx, bool by_name)
 {
 	struct file_run *f = ctx;
 
-	f->refused = !run_drop_privileges(f->run, by_name);
+	f->refused = !run_drop_privileges(f->run, by_name) || !serve_start(f->run);
 	if (!f->refused)
 		notify_ready("reading %s%s", f->run->options->files[0],
 			     f->run->options->n_files > 1 ? " and others" : "");
@@ -500,6 +501,8 @@ int run_files(struct run *run)
 								   : EXIT_DONE;
 	if (run->options->explain_frame)
 		code = end_of_search(&f, code);
+	serve_wait(run);
+	serve_close(run);
 	run_end_output(run);
 	for (size_t i = 0; i < f.n; i++) {
 		pm_meter_free(f.series[i]->meter);

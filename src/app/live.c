@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "notify.h"
@@ -137,12 +136,15 @@ static bool all_ended(struct live_run *live)
 	return true;
 }
 
-static int64_t clock_ns(void)
+/* Whether every thread that captures has been seen lately, and has something to capture from. */
+static bool is_healthy(void *ctx, char *ret_why, size_t size)
 {
-	struct timespec now;
+	struct live_run *live = ctx;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * PM_NS_PER_S + now.tv_nsec;
+	for (size_t i = 0; i < live->n; i++)
+		if (!sensor_healthy(&live->sensors[i], ret_why, size))
+			return false;
+	return true;
 }
 
 static int start_threads(struct live_run *live)
@@ -298,6 +300,10 @@ int run_live(struct run *run)
 		(void)screen_open(options);
 	if (!run_drop_privileges(run, false))
 		goto out;
+	run->healthy = is_healthy;
+	run->health_ctx = &live;
+	if (!serve_start(run))
+		goto out;
 	if (start_threads(&live) == 0 && screen_start()) {
 		code = EXIT_DONE;
 		tell_ready(&live);
@@ -315,6 +321,7 @@ int run_live(struct run *run)
 	}
 out:
 	screen_close();
+	serve_close(run);
 	run_end_output(run);
 	for (size_t i = 0; live.sensors && i < live.n; i++)
 		sensor_close(&live.sensors[i]);

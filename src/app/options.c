@@ -25,6 +25,9 @@
 #define LEARNED_MIN 8 /* one line of the table */
 #define BLOCK_MIN 64
 #define BLOCK_MAX (16 << 20)
+#define CONNECTIONS_MAX 65536
+#define HISTORY_MAX 65536 /* MiB */
+#define SERIES_MAX 65536
 #define FILTER_MAX ((size_t)1 << 20)
 #define ROTATE_SECONDS_MAX (UINT64_C(366) * 86400)
 #define ROTATE_FILES_MAX 1000000
@@ -58,7 +61,15 @@ enum {
 	LONG_NO_SANDBOX,
 	LONG_COMPRESS,
 	LONG_FSYNC,
-	LONG_LATER, /* known from the design, not built yet */
+	LONG_LISTEN,
+	LONG_LISTEN_PUBLIC,
+	LONG_LISTEN_HOST,
+	LONG_LISTEN_PASSWORD,
+	LONG_LISTEN_TLS,
+	LONG_LISTEN_CONNECTIONS,
+	LONG_HISTORY,
+	LONG_METRICS_SERVICES,
+	LONG_METRICS_PORTS,
 };
 
 static const struct option longs[] = {
@@ -88,7 +99,15 @@ static const struct option longs[] = {
 	{ "no-sandbox", no_argument, NULL, LONG_NO_SANDBOX },
 	{ "compress", required_argument, NULL, LONG_COMPRESS },
 	{ "fsync", required_argument, NULL, LONG_FSYNC },
-	{ "listen", required_argument, NULL, LONG_LATER },
+	{ "listen", required_argument, NULL, LONG_LISTEN },
+	{ "listen-public", no_argument, NULL, LONG_LISTEN_PUBLIC },
+	{ "listen-host", required_argument, NULL, LONG_LISTEN_HOST },
+	{ "listen-password", required_argument, NULL, LONG_LISTEN_PASSWORD },
+	{ "listen-tls", required_argument, NULL, LONG_LISTEN_TLS },
+	{ "listen-connections", required_argument, NULL, LONG_LISTEN_CONNECTIONS },
+	{ "history", required_argument, NULL, LONG_HISTORY },
+	{ "metrics-services", required_argument, NULL, LONG_METRICS_SERVICES },
+	{ "metrics-ports", required_argument, NULL, LONG_METRICS_PORTS },
 	{ "jobs", required_argument, NULL, LONG_JOBS },
 	{ "block-size", required_argument, NULL, LONG_BLOCK_SIZE },
 	{ NULL, 0, NULL, 0 },
@@ -126,8 +145,9 @@ void options_help(void)
 	      "                       this UDP port holds such tunnels too: vxlan=8472\n"
 	      "  --no-sessions        no sessions, clients, servers and anomalies\n"
 	      "  --learned N          endpoints that are remembered as serving (default 65536)\n"
-	      "\n"
-	      "Output\n"
+	      "\n",
+	      stdout);
+	fputs("Output\n"
 	      "  --interval SECONDS   one record each (default 10; 0: one for everything)\n"
 	      "  --format FORMAT      json (default), rows, frames, text or prometheus\n"
 	      "                       text: on a terminal, of an interface, a live view\n"
@@ -144,7 +164,21 @@ void options_help(void)
 	      "  --by endpoint        the busiest endpoints of services, too: address and port\n"
 	      "  --endpoints N        how many of them are kept at once (default 65536)\n"
 	      "  --sensor NAME        who measures (default, live: the host's name)\n"
+	      "  --metrics-services N series of services for Prometheus, for each source (default 256)\n"
+	      "  --metrics-ports N    the same of ports whose rule says metric=port (default 1024)\n"
 	      "  --schema             print the JSON Schema of the records\n"
+	      "\n"
+	      "HTTP: a page that shows it live, the records, and counters for Prometheus\n"
+	      "  --listen ADDR:PORT   serve it there, as at 127.0.0.1:8080 (manual: portmeter(1))\n"
+	      "  --listen-public      ADDR may be one that others reach, without a password\n"
+	      "  --listen-password FILE\n"
+	      "                       ask for one of its lines USER:PASSWORD\n"
+	      "  --listen-tls CERTIFICATE,KEY\n"
+	      "                       serve HTTPS with these two files (PEM)\n"
+	      "  --listen-host NAME   a name that the server has, beside its addresses; repeatable\n"
+	      "  --listen-connections N[,N]\n"
+	      "                       at once, and from one address (default 256,64)\n"
+	      "  --history MIB        records that are kept for it (default 64)\n"
 	      "\n"
 	      "Rules\n"
 	      "  -R PATH              rules file or folder, in place of the usual; repeatable\n"
@@ -425,7 +459,84 @@ static int tunnel_port(const char *text, struct options *o)
 		     kinds);
 }
 
-static int parse_long(int option, const char *text, const char *name, struct options *o)
+/* "256" or "256,64" */
+static int connections(const char *text, struct serve_options *serve)
+{
+	const char *comma = strchr(text, ',');
+	char first[16] = "";
+	uint64_t all = 0, each = 0;
+	size_t length = comma ? (size_t)(comma - text) : strlen(text);
+
+	if (length < sizeof first) {
+		memcpy(first, text, length);
+		if (number(first, 1, CONNECTIONS_MAX, &all) &&
+		    (!comma || number(comma + 1, 1, all, &each))) {
+			serve->connections = (unsigned)all;
+			serve->per_address = (unsigned)each;
+			return EXIT_DONE;
+		}
+	}
+	return usage("--listen-connections %s: must be a number from 1 to %d, and behind a comma how many of them one address may have",
+		     text, CONNECTIONS_MAX);
+}
+
+/* "CERTIFICATE,KEY" */
+static int tls_files(const char *text, struct serve_options *serve)
+{
+	const char *comma = strrchr(text, ',');
+
+	if (!comma || comma == text || !comma[1])
+		return usage("--listen-tls %s: must be CERTIFICATE,KEY: two files", text);
+	free(serve->certificate);
+	serve->certificate = strndup(text, (size_t)(comma - text));
+	serve->key = comma + 1;
+	return serve->certificate ? EXIT_DONE : usage("--listen-tls: %s", pm_strerror(PM_E_MEMORY));
+}
+
+/* How the page and its interface are served, and what for. */
+static int parse_serve(int option, const char *text, struct options *o)
+{
+	struct serve_options *serve = &o->serve;
+	uint64_t n = 0;
+
+	switch (option) {
+	case LONG_LISTEN:
+		serve->listen = text;
+		return EXIT_DONE;
+	case LONG_LISTEN_PUBLIC:
+		serve->anywhere = true;
+		return EXIT_DONE;
+	case LONG_LISTEN_HOST:
+		serve->hosts[serve->n_hosts++] = text;
+		return *text ? EXIT_DONE : usage("--listen-host: must not be empty");
+	case LONG_LISTEN_PASSWORD:
+		serve->password = text;
+		return EXIT_DONE;
+	case LONG_LISTEN_TLS:
+		return tls_files(text, serve);
+	case LONG_LISTEN_CONNECTIONS:
+		return connections(text, serve);
+	case LONG_HISTORY:
+		if (!number(text, 1, HISTORY_MAX, &n))
+			return usage("--history %s: must be 1 to %d MiB", text, HISTORY_MAX);
+		serve->history = (size_t)n << 20;
+		return EXIT_DONE;
+	case LONG_METRICS_SERVICES:
+		if (!number(text, 1, SERIES_MAX, &n))
+			return usage("--metrics-services %s: must be a number of series, 1 to %d", text,
+				     SERIES_MAX);
+		o->output.metrics_services = (size_t)n;
+		return EXIT_DONE;
+	default:
+		if (!number(text, 1, SERIES_MAX, &n))
+			return usage("--metrics-ports %s: must be a number of series, 1 to %d", text,
+				     SERIES_MAX);
+		o->output.metrics_ports = (size_t)n;
+		return EXIT_DONE;
+	}
+}
+
+static int parse_long(int option, const char *text, struct options *o)
 {
 	switch (option) {
 	case LONG_VERSION:
@@ -472,6 +583,7 @@ static int parse_long(int option, const char *text, const char *name, struct opt
 			return EXIT_DONE;
 		return usage("--interval %s: must be seconds, 0 or from 0.001 to 31622400", text);
 	case LONG_FORMAT:
+		o->format_given = true;
 		if (pm_format_find(text, &o->output.format))
 			return EXIT_DONE;
 		return usage("--format %s: must be json, rows, frames, text or prometheus", text);
@@ -501,11 +613,11 @@ static int parse_long(int option, const char *text, const char *name, struct opt
 	case LONG_TUNNEL_PORT:
 		return tunnel_port(text, o);
 	default:
-		return usage("--%s: not in this version", name);
+		return parse_serve(option, text, o);
 	}
 }
 
-static int parse_one(int option, const char *text, const char *name, struct parse *p)
+static int parse_one(int option, const char *text, struct parse *p)
 {
 	struct options *o = p->o;
 
@@ -549,7 +661,7 @@ static int parse_one(int option, const char *text, const char *name, struct pars
 		return EXIT_DONE;
 	case LONG_INTERVAL:
 		p->interval = true;
-		return parse_long(option, text, name, o);
+		return parse_long(option, text, o);
 	case 'c':
 	case 's':
 	case 'B':
@@ -564,7 +676,7 @@ static int parse_one(int option, const char *text, const char *name, struct pars
 	case LONG_BLOCK_SIZE:
 		return parse_number(option, text, p);
 	default:
-		return parse_long(option, text, name, o);
+		return parse_long(option, text, o);
 	}
 }
 
@@ -624,12 +736,34 @@ static int check_rotation(const struct pm_output_options *o)
 	return EXIT_DONE;
 }
 
+/* Whether what is said of serving goes together, and with what else is asked for. */
+static int check_serve(const struct options *o)
+{
+	const struct serve_options *serve = &o->serve;
+
+	if (!serve->listen && (serve->anywhere || serve->n_hosts || serve->password ||
+			       serve->certificate || serve->connections))
+		return usage("--listen-public, -host, -password, -tls and -connections go with --listen");
+	if (!serve->listen && serve->history)
+		return usage("--history goes with --listen: it is for the page");
+	if (!serve->listen && o->output.format != PM_FORMAT_PROMETHEUS &&
+	    (o->output.metrics_services || o->output.metrics_ports))
+		return usage("--metrics-services and --metrics-ports go with --listen or --format prometheus");
+	if (serve->listen && o->explain_frame)
+		return usage("--listen does not go with --explain-frame");
+	if (serve->listen && !pm_web_built())
+		return usage("--listen: this portmeter was built without libmicrohttpd");
+	return EXIT_DONE;
+}
+
 /* What no single option can tell. */
 static int check(const struct options *o)
 {
 	const struct pm_capture_options *c = &o->capture;
 	int r;
 
+	if (check_serve(o) != EXIT_DONE)
+		return EXIT_USAGE;
 	if (o->n_interfaces && o->n_files)
 		return usage("-i and -r do not go together");
 	if (o->tunnels && !o->inner)
@@ -667,6 +801,10 @@ static int parse_filter(int argc, char **argv, const struct parse *p)
 	if (p->filter_file)
 		return read_filter(p->filter_file, &o->filter);
 	o->filter = join(argv + optind, argc - optind);
+	if (!o->filter && optind < argc) {
+		say("%s", pm_strerror(PM_E_MEMORY));
+		return EXIT_FAILED;
+	}
 	/*
 	 * The usual slip, which libpcap would report as a syntax error, or hide behind missing
 	 * rights.
@@ -682,7 +820,8 @@ static void choose_endpoints(struct options *o)
 {
 	if (!o->by_endpoint)
 		return;
-	if (o->output.format == PM_FORMAT_FRAMES || o->output.format == PM_FORMAT_PROMETHEUS) {
+	if (!o->serve.listen && (o->output.format == PM_FORMAT_FRAMES ||
+				 o->output.format == PM_FORMAT_PROMETHEUS)) {
 		say("note: --by endpoint shows in json, rows and text; --format %s has no endpoints",
 		    pm_format_name(o->output.format));
 		o->endpoints = 0;
@@ -715,8 +854,9 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 	o->capture_threads = 1;
 	o->interfaces = calloc(places, sizeof *o->interfaces);
 	o->files = calloc(places, sizeof *o->files);
+	o->serve.hosts = calloc(places, sizeof *o->serve.hosts);
 	o->rules = calloc(places, sizeof *o->rules);
-	if (!o->interfaces || !o->files || !o->rules) {
+	if (!o->interfaces || !o->files || !o->rules || !o->serve.hosts) {
 		say("%s", pm_strerror(PM_E_MEMORY));
 		return EXIT_FAILED;
 	}
@@ -728,7 +868,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 			return usage("-%c: no such option", optopt);
 		if (option == '?')
 			return usage("%s: no such option, or not with a value", argv[optind - 1]);
-		r = parse_one(option, optarg, longs[index].name, &p);
+		r = parse_one(option, optarg, &p);
 		if (r != EXIT_DONE)
 			return r;
 	}
@@ -746,6 +886,8 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 		o->interval_ns = INTERVAL_SCREEN_NS;
 	if (o->jobs == 0)
 		o->jobs = processors();
+	/* Who watches the page has not asked for records on the screen. */
+	o->quiet = o->serve.listen && !o->format_given && !o->output.path && isatty(STDOUT_FILENO);
 	/* Each frame is looked at as it comes. */
 	if (o->output.format == PM_FORMAT_FRAMES || o->explain_frame)
 		o->jobs = 1;
@@ -758,6 +900,8 @@ void options_fini(struct options *options)
 {
 	free(options->interfaces);
 	free(options->files);
+	free(options->serve.hosts);
+	free(options->serve.certificate);
 	free(options->rules);
 	free(options->filter);
 	pm_tunnels_free(options->tunnels);

@@ -27,6 +27,33 @@ static void output_full(struct run *run)
 	signals_wake();
 }
 
+/*
+ * Whoever watches gets it first: the output may stand still. The screen keeps it, where there is
+ * one: *@take_record is then NULL.
+ */
+static int write_record(struct run *run, struct pm_record **take_record, struct pm_error *err)
+{
+	struct pm_record *record = *take_record;
+	bool whole = run->options->output.format == PM_FORMAT_PROMETHEUS; /* takes no cut ones */
+	int r = PM_OK;
+
+	pm_output_tell(run->output, record);
+	serve_count(run, record);
+	if (!whole)
+		serve_record(run, record);
+	atomic_store(&run->reporting_ns, clock_ns());
+	progress_before_output();
+	if (screen_record(record))
+		*take_record = NULL;
+	else if (!run->options->quiet)
+		r = pm_output_record(run->output, record, err);
+	progress_after_output();
+	atomic_store(&run->reporting_ns, 0);
+	if (whole)
+		serve_record(run, record);
+	return r;
+}
+
 bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source *source)
 {
 	struct pm_error err = { .line = 0 };
@@ -35,12 +62,8 @@ bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source 
 
 	if (!run->failed) {
 		r = pm_record_new(tally, source, &record);
-		if (r == PM_OK && screen_record(record))
-			return true;
-		progress_before_output();
 		if (r == PM_OK)
-			r = pm_output_record(run->output, record, &err);
-		progress_after_output();
+			r = write_record(run, &record, &err);
 		pm_record_free(record);
 	}
 	if (r < 0) {
@@ -280,8 +303,11 @@ int run(const struct options *options)
 		pm_rules_unref(run.rules);
 		return EXIT_FAILED;
 	}
-	code = options->n_files ? run_files(&run) : run_live(&run);
+	code = serve_open(&run);
+	if (code == EXIT_DONE)
+		code = options->n_files ? run_files(&run) : run_live(&run);
 	notify_stopping();
+	serve_close(&run);
 	run_end_output(&run);
 	pm_allowance_unref(run.allowance);
 	pm_rules_unref(run.rules);

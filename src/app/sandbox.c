@@ -106,8 +106,7 @@ static bool try(const struct options *options, const struct identity *identity,
 
 	if (!identity_assume(identity))
 		return false;
-	ret_ability->writes = !path ||
-			      may_write(path, options->output.format == PM_FORMAT_PROMETHEUS);
+	ret_ability->writes = !path || may_write(path, makes_files(options));
 	ret_ability->unreadable = unreadable_rules(options);
 	identity_return();
 	return true;
@@ -330,15 +329,16 @@ static bool give_up(const struct options *options, const struct stance *stance,
 	return true;
 }
 
-static bool close_doors(bool live, struct landlock *landlock)
+static bool close_doors(const struct options *options, struct landlock *landlock)
 {
+	bool live = is_live(options);
 	enum syscalls_result syscalls;
 	bool has_landlock;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return failed("set no_new_privs");
 	has_landlock = landlock->fd >= 0 && landlock_enter(landlock);
-	syscalls = syscalls_enter(live);
+	syscalls = syscalls_enter(live, options->serve.listen != NULL);
 	if (live)
 		say_missing(has_landlock, syscalls);
 	return true;
@@ -369,7 +369,7 @@ bool sandbox_enter(const struct options *options, const struct stance *stance, b
 	}
 	done = done && give_up(options, stance, changes ? &stance->identity : NULL);
 	if (done && options->sandbox)
-		done = close_doors(is_live(options), &landlock);
+		done = close_doors(options, &landlock);
 	landlock_end(&landlock);
 	return done;
 }

@@ -4,6 +4,7 @@
  * the interface when it is gone.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@
 #define BATCH 4096
 /* The kernel's counters of a socket have 32 bits: at 4 billion frames a second they wrap. */
 #define LOOK_NS PM_NS_PER_S
+/* A thread looks round every tenth of a second; draining takes it a fifth of one. */
+#define STUCK_NS (INT64_C(5) * PM_NS_PER_S)
 /* How soon a lost interface is tried again, at first and at last. */
 #define RETRY_NS (100 * MS)
 #define RETRY_MAX_NS (2000 * MS)
@@ -319,7 +322,7 @@ static void *tap_main(void *ctx)
 		int64_t now = pm_time_now();
 		int n = 0;
 
-		atomic_fetch_add(&tap->beats, 1);
+		atomic_store(&tap->seen_ns, clock_ns());
 		mind_requests(tap);
 		look(tap, now);
 		if (tap->lost)
@@ -434,6 +437,7 @@ int sensor_open(struct live_run *live, struct sensor *sensor, const char *text)
 	if (r < 0)
 		return r == PM_E_FILTER || r == PM_E_INVALID ? EXIT_USAGE : EXIT_FAILED;
 	sensor->source = run_source(live->run, sensor->taps[0].capture, 0);
+	serve_source(live->run, &sensor->source);
 	for (size_t i = 0; i < sensor->n; i++)
 		pm_meter_tick(sensor->taps[i].meter, start);
 	sensor->heard = pm_capture_there(sensor->taps[0].capture);
@@ -477,10 +481,10 @@ bool sensor_ended(struct sensor *sensor)
 
 static bool moves(struct tap *tap)
 {
-	unsigned beats = atomic_load(&tap->beats), seen = tap->seen;
+	int64_t now = atomic_load(&tap->seen_ns), before = tap->moved_ns;
 
-	tap->seen = beats;
-	return beats != seen || atomic_load(&tap->ended);
+	tap->moved_ns = now;
+	return now != before || atomic_load(&tap->ended);
 }
 
 bool sensor_moves(struct sensor *sensor)
@@ -508,6 +512,25 @@ bool sensor_waits(struct sensor *sensor)
 	waits = sensor->told;
 	pthread_mutex_unlock(&sensor->lock);
 	return waits;
+}
+
+bool sensor_healthy(struct sensor *sensor, char *ret_why, size_t size)
+{
+	int64_t now = clock_ns();
+
+	for (size_t i = 0; i < sensor->n; i++) {
+		const struct tap *tap = &sensor->taps[i];
+		int64_t seen = atomic_load(&tap->seen_ns);
+
+		if (!seen || atomic_load(&tap->ended) || now - seen <= STUCK_NS)
+			continue;
+		snprintf(ret_why, size, "%s: capture thread %zu has stood still for %.0f s",
+			 sensor_name(sensor), i + 1, (double)(now - seen) / 1e9);
+		return false;
+	}
+	if (sensor_waits(sensor))
+		snprintf(ret_why, size, "%s: the interface is not there", sensor_name(sensor));
+	return !sensor_waits(sensor);
 }
 
 bool sensor_there(const struct sensor *sensor)

@@ -20,8 +20,8 @@ struct tap {
 	/* Asked for; the thread does it: to close the interval at this time, 0: no; the counts. */
 	atomic_llong cut_ns;
 	atomic_bool counts;
-	atomic_uint beats; /* rounds that it has made */
-	unsigned seen;     /* of them, by sensor_moves */
+	atomic_llong seen_ns; /* when it last began a round, by the monotonic clock; 0: never */
+	int64_t moved_ns;     /* the same as sensor_moves has seen it */
 	/*
 	 * The thread's own: when to look after the interface, or to try it again, and how long
 	 * after that once more.
@@ -85,6 +85,10 @@ bool sensor_moves(struct sensor *sensor);
 /* The interface as it was named, and whether it is being waited for; any thread. */
 const char *sensor_name(const struct sensor *sensor);
 bool sensor_waits(struct sensor *sensor);
+/*
+ * Any thread: whether all go on and there is an interface; else @ret_why says why not.
+ */
+bool sensor_healthy(struct sensor *sensor, char *ret_why, size_t size);
 /* Whether the interface was there at the end. */
 bool sensor_there(const struct sensor *sensor);
 /* Asks for the interval to be closed, for the counts, for other rules; any thread. */

@@ -183,6 +183,24 @@ static const int allowed_live[] = {
 	CALL(recv),
 };
 
+/*
+ * Connections that others have opened (--listen): the port is bound before. A datagram could be
+ * sent with sendmsg, whose address a filter can't see; who has got in and is connected needs none.
+ */
+static const int allowed_serving[] = {
+	CALL(accept),
+	CALL(accept4),
+	CALL(shutdown),
+	CALL(setsockopt),
+	CALL(getsockopt),
+	CALL(getsockname),
+	CALL(getpeername),
+	CALL(recvfrom),
+	CALL(recvmsg),
+	CALL(recv),
+	CALL(sendmsg),
+};
+
 /* Nothing in here calls them, and whoever has got in needs them to get on. */
 static const int deadly[] = {
 	CALL(execve),
@@ -318,7 +336,7 @@ static bool load(scmp_filter_ctx filter)
 	return seccomp_load(filter) == 0;
 }
 
-enum syscalls_result syscalls_enter(bool live)
+enum syscalls_result syscalls_enter(bool live, bool serves)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	bool done;
@@ -332,6 +350,8 @@ enum syscalls_result syscalls_enter(bool live)
 	add_conditions(filter);
 	if (live)
 		add_live(filter);
+	if (serves)
+		add_all(filter, SCMP_ACT_ALLOW, allowed_serving, LENGTH(allowed_serving));
 	add_all(filter, SCMP_ACT_KILL_PROCESS, deadly, LENGTH(deadly));
 	add_all(filter, SCMP_ACT_ERRNO(ENOSYS), unknown, LENGTH(unknown));
 	done = load(filter);

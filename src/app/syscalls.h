@@ -12,9 +12,9 @@ enum syscalls_result {
 };
 
 /*
- * From here on, for all threads. @live: what opening an interface again needs is allowed too. Needs
- * no_new_privs.
+ * From here on, for all threads. @live: what opening an interface again needs is allowed too;
+ * @serves: what connections need that others open. Needs no_new_privs.
  */
-enum syscalls_result syscalls_enter(bool live);
+enum syscalls_result syscalls_enter(bool live, bool serves);
 
 #endif

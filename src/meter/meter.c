@@ -288,6 +288,7 @@ static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bo
 	pm_learner_lost(meter->learner, &lost);
 	tally->given_up.endpoints += lost.endpoints;
 	tally->given_up.handshakes += lost.handshakes;
+	tally->learned = pm_learner_endpoints(meter->learner);
 	if (meter->watch)
 		tally->given_up.watched += pm_watch_given_up(meter->watch);
 	capture_figures(meter, &tally->capture);
@@ -334,6 +335,9 @@ static void open_interval(struct pm_meter *meter, int64_t begin, enum start star
 	int64_t length = meter->options.interval_ns;
 	struct pm_interval *interval = &meter->tally->interval;
 
+	/* not with the first frame that the learner is shown: most are not */
+	if (!meter->started)
+		pm_learner_begin(meter->learner, begin);
 	meter->open = true;
 	meter->started = true;
 	meter->start = start;

@@ -177,6 +177,17 @@ struct packing {
 extern const struct packing *const pm_packing_gzip;
 extern const struct packing *const pm_packing_zstd;
 
+/* Writes the page of all counters: prometheus.c. */
+void pm_metrics_write(struct pm_metrics *metrics, struct sink *sink);
+
+/* A sink whose text is kept in @held; NULL when memory is short. */
+struct sink *pm_memory_open(struct held *held);
+/*
+ * Frees the sink and hands over the text, to be freed, unless @code, which is what came of writing
+ * it, is an error. PM_E_MEMORY, @code or 0.
+ */
+int pm_memory_close(struct sink *sink, int code, char **ret_text, size_t *ret_size);
+
 /* Size of the UTF-8 sequence that @bytes begin with (RFC 3629); 0 when it is none. */
 size_t pm_utf8_sequence(const char *bytes);
 #define UTF8_REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
@@ -193,8 +204,7 @@ struct pm_output {
 	bool leftovers;            /* closed files wait that the packer has no room for */
 	bool begun; /* records have come: only then is there a thread, with the rights of theirs */
 	bool full;                 /* the last file that was allowed is written */
-	struct pm_record **sums;   /* Prometheus: one a source */
-	size_t n_sums;
+	struct pm_metrics *metrics; /* Prometheus; NULL: another format */
 	uint64_t page_records, page_intervals; /* that the page in the file lacks */
 };
 

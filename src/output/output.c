@@ -297,7 +297,10 @@ static int parts_make(struct pm_output *output, struct pm_error *err)
 		if (!output->path)
 			return PM_E_MEMORY;
 	}
-	if (options->rotate_bytes || options->rotate_ns)
+	if (options->format == PM_FORMAT_PROMETHEUS)
+		r = pm_metrics_new(options->metrics_services, options->metrics_ports,
+				   &output->metrics);
+	if (r == PM_OK && (options->rotate_bytes || options->rotate_ns))
 		r = pm_rotation_new(options, err, &output->rotation);
 	if (r == PM_OK && options->pack != PM_PACK_NONE)
 		r = pm_packer_new(options, &output->packer);
@@ -310,6 +313,7 @@ static void parts_free(struct pm_output *output)
 	pm_packer_end(output->packer, 0);
 	pm_rotation_free(output->rotation);
 	pm_hold_fini(&output->hold);
+	pm_metrics_free(output->metrics);
 	free(output->path);
 	free(output);
 }
@@ -541,6 +545,15 @@ static int write_page(struct pm_output *output, const struct pm_record *record,
 	return PM_OK;
 }
 
+void pm_output_tell(struct pm_output *output, struct pm_record *record)
+{
+	struct hold *hold = &output->hold;
+
+	record->output.errors += hold->errors;
+	record->output.delayed += hold->delayed;
+	hold->errors = hold->delayed = 0;
+}
+
 int pm_output_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
 {
 	const struct format *format = format_of(output);
@@ -553,8 +566,7 @@ int pm_output_record(struct pm_output *output, struct pm_record *record, struct 
 		r = format->record(output, record, err);
 		return r < 0 || !output->path ? r : write_page(output, record, err);
 	}
-	record->output = (struct pm_output_trouble){ hold->errors, hold->delayed };
-	hold->errors = hold->delayed = 0;
+	pm_output_tell(output, record);
 	if (!hold->failing)
 		return write_record(output, record, err);
 	r = keep(output, record, 0, err);
@@ -705,9 +717,6 @@ int pm_output_close(struct pm_output *output, struct pm_error *err)
 	r = r < 0 ? r : closed;
 	pm_packer_end(output->packer, output->options.hold ? PACK_LAST_NS : PM_TIME_MAX);
 	output->packer = NULL;
-	for (size_t i = 0; i < output->n_sums; i++)
-		pm_record_free(output->sums[i]);
-	free(output->sums);
 	parts_free(output);
 	return r;
 }

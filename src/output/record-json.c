@@ -502,12 +502,11 @@ static void write_head(struct json_writer *w, const struct pm_record *record)
 		pm_json_member(w, "output", trouble_json(&record->output));
 }
 
-int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
+static int write_record(struct sink *sink, const struct pm_record *record, struct pm_error *err)
 {
 	struct json_writer w;
 
-	pm_record_cut(record, output->options.top, output->options.service_only);
-	pm_json_begin(&w, &output->sink);
+	pm_json_begin(&w, sink);
 	write_head(&w, record);
 	pm_json_array_begin(&w, "transports");
 	for (size_t i = 0; i < record->n_transports; i++)
@@ -529,4 +528,46 @@ int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm
 	pm_json_member(&w, "rules", rules_json(record));
 	pm_json_member(&w, "other", other_json(&record->other, record->talk));
 	return pm_json_end(&w, true, err);
+}
+
+int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
+{
+	pm_record_cut(record, output->options.top, output->options.service_only);
+	return write_record(&output->sink, record, err);
+}
+
+int pm_record_json(const struct pm_record *record, char **ret_text, size_t *ret_size)
+{
+	struct held held;
+	struct sink *sink = pm_memory_open(&held);
+
+	if (!sink)
+		return PM_E_MEMORY;
+	return pm_memory_close(sink, write_record(sink, record, NULL), ret_text, ret_size);
+}
+
+static json_t *source_view_json(const struct pm_source_view *view)
+{
+	json_t *object = json_object();
+
+	pm_json_put(&object, "name", pm_json_text(view->name));
+	pm_json_put(&object, "kind", json_string(view->live ? "live" : "file"));
+	pm_json_put(&object, "records", pm_json_count(view->records));
+	pm_json_put(&object, "latest",
+		    view->has_latest ? pm_json_time(view->latest_ns) : json_null());
+	return object;
+}
+
+int pm_sources_json(const struct pm_source_view *views, size_t n, char **ret_text, size_t *ret_size)
+{
+	struct held held;
+	struct sink *sink = pm_memory_open(&held);
+	struct json_writer w;
+
+	if (!sink)
+		return PM_E_MEMORY;
+	pm_json_list_begin(&w, sink);
+	for (size_t i = 0; i < n; i++)
+		pm_json_item(&w, source_view_json(&views[i]));
+	return pm_memory_close(sink, pm_json_list_end(&w), ret_text, ret_size);
 }

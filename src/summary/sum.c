@@ -252,6 +252,7 @@ static void figures_add(struct pm_record *sum, const struct pm_record *record, b
 	sum->given_up.peers += record->given_up.peers;
 	sum->given_up.watched += record->given_up.watched;
 	sum->given_up.by_endpoint += record->given_up.by_endpoint;
+	sum->learned = record->learned;
 }
 
 int pm_record_add(struct pm_record **sum_at, const struct pm_record *record)
