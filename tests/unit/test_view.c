@@ -294,6 +294,8 @@ static void rows_sort_by_any_column_both_ways(void **state)
 	assert_non_null(strstr(lines[3], "NAME\xe2\x96\xb2"));
 	keys(view, "N");
 	expect_order("web", "domain", "(no port)");
+	keys(view, "N");
+	expect_order("(no port)", "(unknown)", "domain");
 	keys(view, "K");
 	expect_order("domain", "web", "(unknown)");
 	keys(view, "T");
@@ -337,6 +339,10 @@ static void the_filter_narrows_as_it_is_typed(void **state)
 	assert_true(line_with("domain") > 0 && line_with("web") < 0); /* by its category */
 	key(view, 'U' & 0x1f);
 	assert_true(line_with("web") > 0);
+	key(view, 'z');
+	key(view, 0xe4);
+	key(view, VIEW_KEY_BACKSPACE);
+	expect_line(23, "/z   Enter");
 	for (int i = 0; i < 200; i++)
 		key(view, 0xe4);
 	for (int i = 0; i < 200; i++)
@@ -370,23 +376,24 @@ static void a_pause_keeps_what_is_shown_and_loses_nothing(void **state)
 {
 	struct view *view = sample_view();
 	char before[ROWS][LINE_SIZE];
-	struct pm_tally *tally = tally_at(2);
+	struct pm_tally *tally = tally_at(4);
 
 	(void)state;
+	show(view, sample(2), &eth0);
 	keys(view, "p");
 	assert_non_null(strstr(lines[0], "PAUSED"));
 	memcpy(before, lines, sizeof lines);
 	count(tally, PM_TRANSPORT_TCP, 50000, 80, 100, 1);
 	show(view, tally, &eth0);
-	show(view, sample(4), &eth0);
+	show(view, sample(6), &eth0);
 	draw(view);
 	assert_memory_equal(before, lines, sizeof lines);
 	keys(view, "t"); /* the sum, too, is that of then */
-	expect_line(0, " portmeter  eth0  06:30:00 to 06:30:02 UTC");
-	assert_non_null(strstr(lines[1], " 1,111 packets"));
+	expect_line(0, " portmeter  eth0  06:30:00 to 06:30:04 UTC");
+	assert_non_null(strstr(lines[1], " 2,222 packets"));
 	keys(view, "p");
-	expect_line(0, " portmeter  eth0  06:30:00 to 06:30:06 UTC");
-	assert_non_null(strstr(lines[1], " 2,223 packets"));
+	expect_line(0, " portmeter  eth0  06:30:00 to 06:30:08 UTC");
+	assert_non_null(strstr(lines[1], " 3,334 packets"));
 	keys(view, " ");
 	assert_non_null(strstr(lines[0], "PAUSED"));
 	view_free(view); /* while paused */
@@ -492,15 +499,20 @@ static void interfaces_take_turns(void **state)
 	view_free(view);
 }
 
-/* A port in each line, the busiest first. */
-static struct pm_tally *many(int at, int n)
+/* A port in each line, from @first on, the busiest first. */
+static struct pm_tally *many_from(int at, int first, int n)
 {
 	struct pm_tally *tally = tally_at(at);
 
 	for (int i = 0; i < n; i++)
-		count(tally, PM_TRANSPORT_TCP, 65535, (uint16_t)(1000 + i),
+		count(tally, PM_TRANSPORT_TCP, 65535, (uint16_t)(first + i),
 		      (uint32_t)(10000 - i), 1);
 	return tally;
+}
+
+static struct pm_tally *many(int at, int n)
+{
+	return many_from(at, 1000, n);
 }
 
 static void a_selected_row_stays_selected_and_tells_exactly(void **state)
@@ -573,7 +585,8 @@ static void trends_rise_and_fall(void **state)
 	assert_non_null(strstr(lines[4], rising));
 	assert_non_null(strstr(lines[1], rising)); /* of all */
 	for (int i = 0; i < 40; i++)
-		show(view, many(100 + 2 * i, 1500), &eth0); /* more than there is room for */
+		/* more than there is room for */
+		show(view, many_from(100 + 2 * i, 1000 + 600 * i, 500), &eth0);
 	draw(view);
 	assert_null(strstr(lines[1], rising));
 	show(view, sample(300), &eth0);
@@ -632,6 +645,7 @@ static void nothing_gets_to_the_terminal_that_moves_its_cursor(void **state)
 		"\xff\xfe\xc3", /* not UTF-8, and cut */
 		"\xe8\xaf\xad wide",
 		"a\xcc\x81 combined",
+		"\xef\xbf\xbf no character",
 	};
 
 	(void)state;
@@ -642,6 +656,9 @@ static void nothing_gets_to_the_terminal_that_moves_its_cursor(void **state)
 		for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 			view_message(view, texts[i]);
 			draw_any(view, ROWS, COLUMNS, utf8);
+			draw(view);
+			if (!utf8 || i == 1 || i == 2 || i > 5)
+				assert_non_null(strchr(lines[23], '?'));
 			for (int columns = 1; columns < 20; columns++)
 				draw_any(view, ROWS, columns, utf8);
 		}
