@@ -1672,6 +1672,7 @@ static void what_is_kept_has_a_bound(void **state)
 	struct pm_source source = plain_source();
 	struct notices notices = { .n = 0 };
 	struct pm_output *output = patient_open(PM_FORMAT_ROWS, PM_SYNC_NEVER, &notices);
+	struct pm_record *record = record_new(&source);
 	struct pm_output_held held;
 	struct stat st;
 	int n = 0;
@@ -1680,9 +1681,10 @@ static void what_is_kept_has_a_bound(void **state)
 	allow_bytes(1000);
 	while (pm_output_has_room(output)) {
 		assert_true(n < 16384);
-		write_record(output, &source);
+		assert_int_equal(pm_output_record(output, record, NULL), PM_OK);
 		n++;
 	}
+	pm_record_free(record);
 	pm_output_held(output, &held);
 	assert_int_equal(held.records, n);
 	assert_true(held.bytes >= 16 << 20 && held.bytes < (16 << 20) + TEXT_MAX);
