@@ -370,6 +370,7 @@ async function livesOn() {
 // A stream that breaks off after each event, of a sensor in trouble: sent again and again, it counts once.
 async function troubleIsSaid() {
 	const m = meter(['-r', capture('services.pcapng'), '--interval', '0']);
+	await until('all is read', () => /all is read/.test(m.said));
 	const record = await m.json('/api/summary');
 	record.capture = { received: 600, dropped_kernel: 7, dropped_interface: 2, snapped: 3, down_seconds: 0.4 };
 	Object.assign(record, { merged: 3, given_up: { peers: 4 }, output: { errors: 5, delayed_records: 6 } });
