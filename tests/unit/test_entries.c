@@ -250,14 +250,17 @@ static void tally_count(struct pm_tally *tally)
 					      .server = other };
 
 	for (uint16_t i = 0; i < 500; i++) {
-		struct pm_tally_entry entry = { .src_port = (uint16_t)(40000 + i), .dst_port = 9999, .wire = 60 };
+		struct pm_tally_entry entry = { .src_port = (uint16_t)(40000 + i),
+						.dst_port = 9999,
+						.wire = 60 };
 
 		entry.decision = (struct pm_decision){ 0, PM_SIDE_DST, PM_RUNG_EPHEMERAL };
 		pm_tally_event_fetch(tally, PM_TRANSPORT_TCP, 9999);
 		pm_tally_frame(tally, 4, entry.wire);
 		pm_tally_ports(tally, &entry, 1);
 		pm_tally_endpoint(tally, &entry, 4, &one, &other);
-		pm_tally_peer(tally, PM_TRANSPORT_TCP, 80, 0, PM_ROLE_CLIENT, (i + 1) * UINT64_C(0x9e3779b97f4a7c15));
+		pm_tally_peer(tally, PM_TRANSPORT_TCP, 80, 0, PM_ROLE_CLIENT,
+			      (i + 1) * UINT64_C(0x9e3779b97f4a7c15));
 		pm_tally_peers(tally, PM_TRANSPORT_TCP, 53, 0, i + UINT64_C(1), 7);
 	}
 	pm_tally_frame(tally, 0, 60);

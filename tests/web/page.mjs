@@ -84,6 +84,9 @@ async function allRows(page) {
 	return rows;
 }
 
+// Figures that have no room in their cells.
+const cutOff = (page) => page.evaluate(() => [...document.querySelectorAll('#table td.num, #table td.side')].filter((cell) => !cell.classList.contains('port') && cell.offsetParent && (cell.scrollWidth > cell.clientWidth + 1)).map((cell) => cell.textContent));
+
 function exact(row) {
 	const found = row.titles.map((title) => /([\d,]+) packets, ([\d,]+) bytes$/.exec(title)).find(Boolean);
 	assert.ok(found, `no figures in the titles of ${JSON.stringify(row)}`);
@@ -139,6 +142,7 @@ async function numbersAreTheApis() {
 	const unnamed = services.filter((row) => row.key === 'unknown');
 	assert.deepEqual(unnamed.map(exact), [total.unknown]);
 	const named = services.filter((row) => row.key !== 'unknown');
+	assert.deepEqual(await cutOff(page), []);
 	assert.deepEqual(Object.fromEntries(named.map((row) => [row.key, exact(row)])), Object.fromEntries(total.services));
 	for (const row of named) {
 		close(`the rate of ${row.key}`, shownRate(row.cells[2]), (total.services.get(row.key).bytes * 8) / total.seconds);
@@ -366,6 +370,7 @@ async function livesOn() {
 // A stream that breaks off after each event, of a sensor in trouble: sent again and again, it counts once.
 async function troubleIsSaid() {
 	const m = meter(['-r', capture('services.pcapng'), '--interval', '0']);
+	await until('all is read', () => /all is read/.test(m.said));
 	const record = await m.json('/api/summary');
 	record.capture = { received: 600, dropped_kernel: 7, dropped_interface: 2, snapped: 3, down_seconds: 0.4 };
 	Object.assign(record, { merged: 3, given_up: { peers: 4 }, output: { errors: 5, delayed_records: 6 } });
@@ -442,6 +447,7 @@ async function darkAndLight() {
 	const light = await open(m, { colorScheme: 'light', hash: '#pin=443' });
 	await drawn(light);
 	await shows(light, '#tile-notices-sub', /Port scan/);
+	assert.deepEqual(await cutOff(light), []);
 	await shows(light, '#notices', /failed attempts.*192\.0\.2\.1 port 40024 → 198\.51\.100\.1 port 1025 over tcp/s);
 	await shoot(light, 'scan-light-1440');
 	await accessible(light, 'light');
@@ -469,6 +475,7 @@ async function narrow() {
 	assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= 360, 'nothing stands out at the side');
 	const out = await page.evaluate(() => [...document.querySelectorAll('#table td, #table th, button, select, h2, .tile')].filter((e) => e.offsetParent && e.getBoundingClientRect().right > 360.5).map((e) => e.outerHTML.slice(0, 80)));
 	assert.deepEqual(out, []);
+	assert.deepEqual(await cutOff(page), []);
 	const first = (await rowsOnPage(page))[0];
 	assert.equal(first.name, 'http');
 	assert.ok(await page.locator('#table tbody tr:first-child .port').isVisible());

@@ -91,8 +91,8 @@ const TREND = {
 const SIDE = {
 	sort: 'side', heading: 'Side known by', wide: 2, cls: 'side', make: () => make('span'),
 	set: (cell, row) => {
-		const [top] = evidence(row.side_by);
-		text(cell.firstChild, top ? `${top.rung} ${top.part}` : '–');
+		const [top, ...others] = evidence(row.side_by);
+		text(cell.firstChild, !top ? '–' : others.length ? `${top.rung} ${top.part}` : top.rung);
 		cell.firstChild.className = `rung ${top?.strength ?? 'none'}`;
 		cell.title = evidenceText(row.side_by);
 	},
