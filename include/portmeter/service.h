@@ -243,8 +243,8 @@ PM_API void pm_learner_free(struct pm_learner *learner);
 PM_API void pm_learner_follow(struct pm_learner *learner, const struct pm_rules *rules);
 
 /*
- * When the capture begins: what seems to begin with it may have begun before. Without this call, with
- * the first frame that is shown, which need not be the first that there is.
+ * When the capture begins: what seems to begin with it may have begun before. Without this call,
+ * with the first frame that is shown, which need not be the first that there is.
  */
 PM_API void pm_learner_begin(struct pm_learner *learner, int64_t time_ns);
 /* Walks the whole ladder for the frame, and learns from it. */

@@ -6,10 +6,10 @@
  *   the own readers, and libpcap's: the same frames, as far as libpcap reads.
  *
  * libpcap refuses more than the own readers do: a pcapng whose interfaces differ in link type or
- * snap length, lengths that are odd, options that are cut. It never delivers more, but for a classic
- * file whose link type has bits that must be zero, which only newer ones refuse. (The quick ways
- * of single frames against the general one are compared by fuzz_frame and fuzz_meter, conversations
- * by fuzz_talk.)
+ * snap length, lengths that are odd, options that are cut. It never delivers more, but for a
+ * classic file whose link type has bits that must be zero, which only newer ones refuse. (The
+ * quick ways of single frames against the general one are compared by fuzz_frame and fuzz_meter,
+ * conversations by fuzz_talk.)
  */
 #include <pthread.h>
 #include <stdbool.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any text as a filter expression, pcap-filter(7): it compiles or is refused with a reason; and what
- * compiles filters a small capture, alike twice. The compiler is libpcap's, which no fuzzer sees
- * into here, so a mutator of our own puts expressions together from its words.
+ * Any text as a filter expression, pcap-filter(7): it compiles or is refused with a reason; and
+ * what compiles filters a small capture, alike twice. The compiler is libpcap's, which no fuzzer
+ * sees into here, so a mutator of our own puts expressions together from its words.
  */
 #include <ctype.h>
 #include <stdbool.h>

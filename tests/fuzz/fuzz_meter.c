@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The engine as a whole: frames with times, and in between whatever may happen to a meter. Every sum
- * of every record closes, and every frame is in one record.
+ * The engine as a whole: frames with times, and in between whatever may happen to a meter. Every
+ * sum of every record closes, and every frame is in one record.
  *
  *   how (2)  link type (2)  { size (2)  cut (1)  flags (1)  frame (size) } ...
  *
  * Bits of how: see below. Flags: the upper three bits say what happens before the frame, the lower
- * five how much time has passed. Not live, all is done twice, and sides, conversations and anomalies
- * must be the same whether frames are reported, which makes all of them go the general way, or not.
+ * five how much time has passed. Not live, all is done twice, and sides, conversations and
+ * anomalies must be the same whether frames are reported, which makes all of them go the general
+ * way, or not.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -236,8 +237,8 @@ static void run_once(struct run *run, struct pm_cursor input, bool reported)
 	options.interval_ns = length * (PM_NS_PER_S / 1000);
 	run->now_ns = START;
 	if (how & SESSIONS)
-		REQUIRE(pm_allowance_new(how & FEW ? 100000 : PM_ALLOWANCE_BYTES, &options.allowance) ==
-			PM_OK);
+		REQUIRE(pm_allowance_new(how & FEW ? 100000 : PM_ALLOWANCE_BYTES,
+					 &options.allowance) == PM_OK);
 	REQUIRE(pm_meter_new(&options, &run->meter) == PM_OK);
 	REQUIRE(pm_meter_deadline(run->meter) == PM_TIME_MAX);
 	show_all(run, input);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as a rules file: they load or are refused, always alike, from memory and from a file, and
- * the set can be asked: what a first line "#?udp/53@192.0.2.1" says. Behind a line "#+" they join the shipped
- * rules, as a file of a folder.
+ * Any bytes as a rules file: they load or are refused, always alike, from memory and from a file,
+ * and the set can be asked: what a first line "#?udp/53@192.0.2.1" says. Behind a line "#+" they
+ * join the shipped rules, as a file of a folder.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -57,7 +57,8 @@ static int load_paths(const struct pm_rules_options *options, struct seen *seen,
 }
 
 /* The same from a file, which lives in memory. */
-static int load_file(const uint8_t *data, size_t size, struct seen *seen, struct pm_rules **ret_rules)
+static int load_file(const uint8_t *data, size_t size, struct seen *seen,
+		     struct pm_rules **ret_rules)
 {
 	char path[64];
 	const char *const paths[] = { path };
@@ -97,7 +98,9 @@ static void join_shipped(const uint8_t *data, size_t size)
 {
 	const char *folder = folder_once();
 	struct seen seen;
-	const struct pm_rules_options options = { .folder = folder, .remark = on_remark, .ctx = &seen };
+	const struct pm_rules_options options = { .folder = folder,
+						  .remark = on_remark,
+						  .ctx = &seen };
 	const struct pm_rules_options instead = {
 		.paths = &folder, .n_paths = 1, .remark = on_remark, .ctx = &seen
 	};
@@ -184,7 +187,8 @@ static void ask_in_words(const struct pm_rules *rules, const uint8_t *data, size
 	code = pm_rules_query(line, &err, &transport, &asked.port, &version, &address);
 	REQUIRE(code == 0 || (code == PM_E_INVALID && err.text[0]));
 	if (code == 0)
-		REQUIRE(pm_rules_explain(rules, transport, asked.port, version, &address, on_view, &asked) == 0);
+		REQUIRE(pm_rules_explain(rules, transport, asked.port, version, &address, on_view,
+					 &asked) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -189,7 +189,8 @@ static struct pm_decision decide_short(struct ear *ear, const struct scene *scen
 	if (is_brief && !pm_side_asks(ear->rules, sight->brief)) {
 		brief.packet = NULL; /* the brief says enough */
 		sight = &brief;
-		decision = pm_learner_glance(pm_learner_classes(ear->learner), sight->brief, sight->number);
+		decision = pm_learner_glance(pm_learner_classes(ear->learner), sight->brief,
+					     sight->number);
 		if (decision.rung == PM_RUNG_N && scene->packet.transport == PM_TRANSPORT_UDP)
 			decision = pm_learner_datagram(ear->learner, sight->brief, sight->src_host,
 						       sight->dst_host, sight->number,
@@ -218,8 +219,8 @@ static void compare(struct ear *whole, struct ear *quick)
 		for (int t = 0; t < PM_TRANSPORT_N; t++)
 			if (whole->told[e][t] != quick->told[e][t])
 				fprintf(stderr, "event %d, %s: %d, not %d\n", e,
-					pm_transport_name((enum pm_transport)t), (int)quick->told[e][t],
-					(int)whole->told[e][t]);
+					pm_transport_name((enum pm_transport)t),
+					(int)quick->told[e][t], (int)whole->told[e][t]);
 	REQUIRE(memcmp(whole->told, quick->told, sizeof whole->told) == 0);
 	REQUIRE(memcmp(whole->found, quick->found, sizeof whole->found) == 0);
 	REQUIRE(pm_watch_given_up(whole->watch) == pm_watch_given_up(quick->watch));
@@ -262,19 +263,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		b = decide_short(&quick, &scene);
 		REQUIRE(a.side < PM_SIDE_N && a.rung < PM_RUNG_N);
 		if (a.rung != b.rung || a.side != b.side || a.service != b.service)
-			fprintf(stderr, "frame %d, %s %u > %u, flags %#x: %s %s %u, not %s %s %u\n", (int)number,
+			fprintf(stderr, "frame %d, %s %u > %u, flags %#x: %s %s %u, not %s %s %u\n",
+				(int)number,
 				pm_transport_name((enum pm_transport)scene.packet.transport),
-				scene.packet.src_port, scene.packet.dst_port, scene.packet.tcp_flags,
-				pm_side_name((enum pm_side)b.side), pm_rung_name((enum pm_rung)b.rung), b.service,
-				pm_side_name((enum pm_side)a.side), pm_rung_name((enum pm_rung)a.rung), a.service);
+				scene.packet.src_port, scene.packet.dst_port,
+				scene.packet.tcp_flags, pm_side_name((enum pm_side)b.side),
+				pm_rung_name((enum pm_rung)b.rung), b.service,
+				pm_side_name((enum pm_side)a.side),
+				pm_rung_name((enum pm_rung)a.rung), a.service);
 		if (a.rung != b.rung || a.side != b.side || a.service != b.service)
-			fprintf(stderr, "frame %d, %s %u > %u, flags %#x: %s %s %u, not %s %s %u\n", (int)number,
+			fprintf(stderr, "frame %d, %s %u > %u, flags %#x: %s %s %u, not %s %s %u\n",
+				(int)number,
 				pm_transport_name((enum pm_transport)scene.packet.transport),
-				scene.packet.src_port, scene.packet.dst_port, scene.packet.tcp_flags,
-				pm_side_name((enum pm_side)b.side), pm_rung_name((enum pm_rung)b.rung), b.service,
-				pm_side_name((enum pm_side)a.side), pm_rung_name((enum pm_rung)a.rung), a.service);
+				scene.packet.src_port, scene.packet.dst_port,
+				scene.packet.tcp_flags, pm_side_name((enum pm_side)b.side),
+				pm_rung_name((enum pm_rung)b.rung), b.service,
+				pm_side_name((enum pm_side)a.side),
+				pm_rung_name((enum pm_rung)a.rung), a.service);
 		REQUIRE(a.side == b.side && a.rung == b.rung && a.service == b.service);
-		REQUIRE(a.service == pm_side_label(whole.rules, &scene.packet, (enum pm_side)a.side));
+		REQUIRE(a.service ==
+			pm_side_label(whole.rules, &scene.packet, (enum pm_side)a.side));
 		if (how & CLOSES && data[at + 3] >> 6 == 2) {
 			pm_learner_close(whole.learner, now, false);
 			pm_learner_close(quick.learner, now, false);

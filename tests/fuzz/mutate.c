@@ -199,8 +199,10 @@ static unsigned kind_after(const struct layer *layer, uint8_t first)
 		return layer->bytes[2] & 1 ? kind_by_look(first) : MPLS;
 	if (row->next == NONE)
 		return row->number[UDP] == 2152 ? kind_by_look(first)
-		       : row->number[UDP] || row->number[PROTOCOL] == 97 || row->number[PROTOCOL] == 47 ? ETHER
-													   : DATA;
+		       : row->number[UDP] || row->number[PROTOCOL] == 97 ||
+				       row->number[PROTOCOL] == 47
+			       ? ETHER
+			       : DATA;
 	number = next_of(row, layer->bytes);
 	if (row->next == PROTOCOL && number == 0)
 		return HOPS;
@@ -242,7 +244,8 @@ static void take_apart(struct stack *stack, unsigned linktype, const uint8_t *by
 
 		if (kind != OPAQUE && size >= rows[kind].size)
 			header = header_size(kind, bytes);
-		if (header == 0 || header > size || header < (kind == OPAQUE ? 1 : rows[kind].size) ||
+		if (header == 0 || header > size ||
+		    header < (kind == OPAQUE ? 1 : rows[kind].size) ||
 		    !push(stack, stack->n, kind, bytes, header))
 			break;
 		bytes += header;
@@ -272,7 +275,8 @@ static void mend(struct stack *stack)
 		if (layer->kind == MPLS)
 			layer->bytes[2] =
 				(uint8_t)((layer->bytes[2] & ~1u) | (next != &rows[MPLS]));
-		if (next && row->next == PROTOCOL && (next->number[PROTOCOL] || next->counts == EIGHTS))
+		if (next && row->next == PROTOCOL &&
+		    (next->number[PROTOCOL] || next->counts == EIGHTS))
 			layer->bytes[row->next_at] = (uint8_t)next->number[PROTOCOL];
 		else if (next && row->next > NONE && next->number[row->next])
 			put16(layer->bytes + row->next_at, next->number[row->next]);
@@ -323,7 +327,8 @@ static void take_out(struct stack *stack)
 	if (!stack->n)
 		return;
 	stack->n--;
-	memmove(&stack->layers[at], &stack->layers[at + 1], (stack->n - at) * sizeof *stack->layers);
+	memmove(&stack->layers[at], &stack->layers[at + 1],
+		(stack->n - at) * sizeof *stack->layers);
 }
 
 static void exchange(struct stack *stack)
@@ -361,8 +366,9 @@ static void stretch(struct layer *layer)
 	layer->size = (uint8_t)(layer->size + more);
 }
 
-static const uint16_t ports[] = { 0, 1, 20, 53, 80, 123, 443, 1023, 1024, 1701, 2152, 3544, 4500, 4754,
-				  4789, 4790, 5555, 6080, 6081, 6635, 8080, 8472, 9999, 32768, 49152, 65535 };
+static const uint16_t ports[] = { 0,    1,    20,   53,   80,   123,   443,   1023, 1024,
+				  1701, 2152, 3544, 4500, 4754, 4789,  4790,  5555, 6080,
+				  6081, 6635, 8080, 8472, 9999, 32768, 49152, 65535 };
 
 /* A field, or a byte somewhere, is something else. */
 static void edit(struct layer *layer)
@@ -381,7 +387,8 @@ static void edit(struct layer *layer)
 		break;
 	case 1:
 		if (layer->size >= 4)
-			put16(layer->bytes + (draw(2) ? 0 : 2), ports[draw(sizeof ports / sizeof *ports)]);
+			put16(layer->bytes + (draw(2) ? 0 : 2),
+			      ports[draw(sizeof ports / sizeof *ports)]);
 		break;
 	case 2:
 		layer->bytes[at] ^= (uint8_t)(1u << draw(8));

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every function of the public headers, when memory is short: each allocation in turn fails, alone
- * and with all that come after it. A call says so or does without, and nothing is left allocated. What
- * only answers asks for no memory at all. tests/style/check-entries holds this file and test_memory.c
- * to the headers.
+ * and with all that come after it. A call says so or does without, and nothing is left allocated.
+ * What only answers asks for no memory at all. tests/style/check-entries holds this file and
+ * test_memory.c to the headers.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -111,7 +111,8 @@ static int fragments(void)
 	for (unsigned offset = 3; r == PM_OK && offset != 9; offset = offset == 3 ? 0 : 9) {
 		traffic_ip4(bytes, 17, 40000, 53, 0);
 		traffic_fragment(bytes, 1, offset, offset == 0);
-		pm_packet_decode(pm_link_find(LINKTYPE_RAW), bytes, sizeof bytes, sizeof bytes, &packet);
+		pm_packet_decode(pm_link_find(LINKTYPE_RAW), bytes, sizeof bytes, sizeof bytes,
+				 &packet);
 		if (offset)
 			assert_null(pm_fragments_later(table, &packet, &frame));
 		else
