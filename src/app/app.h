@@ -65,6 +65,7 @@ struct options {
 	size_t capture_threads; /* that share an interface */
 	bool progress;  /* said in any case */
 	bool sessions;  /* conversations are counted */
+	bool screen;    /* records are shown in place, on a terminal */
 	bool sandbox;   /* not --no-sandbox */
 	bool format_given;
 	bool quiet; /* records are only served, and not written */

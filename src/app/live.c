@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "notify.h"
+#include "screen.h"
 #include "sensor.h"
 
 /* At the end: how long nothing may be written until what is left is given up. */
@@ -245,6 +246,7 @@ static _Noreturn void abandon(struct live_run *live)
 {
 	uint64_t writing = reporter_writing(live->reporter);
 
+	screen_close();
 	live->run->unwritten += writing != 0;
 	live->run->unwritten_intervals += writing;
 	count_left(live);
@@ -293,13 +295,16 @@ int run_live(struct run *run)
 		}
 	}
 	code = EXIT_FAILED;
+	/* What can't be shown in place is shown in tables. */
+	if (options->screen)
+		(void)screen_open(options);
 	if (!run_drop_privileges(run, false))
 		goto out;
 	run->healthy = is_healthy;
 	run->health_ctx = &live;
 	if (!serve_start(run))
 		goto out;
-	if (start_threads(&live) == 0) {
+	if (start_threads(&live) == 0 && screen_start()) {
 		code = EXIT_DONE;
 		tell_ready(&live);
 	} else {
@@ -307,6 +312,7 @@ int run_live(struct run *run)
 	}
 	if (live.reporter)
 		run_threads(&live);
+	screen_close();
 	run_flush(run);
 	for (size_t i = 0; i < live.n; i++) {
 		sensor_counts(&live.sensors[i]);
@@ -314,6 +320,7 @@ int run_live(struct run *run)
 			code = EXIT_FAILED;
 	}
 out:
+	screen_close();
 	serve_close(run);
 	run_end_output(run);
 	for (size_t i = 0; live.sensors && i < live.n; i++)

@@ -11,9 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "app.h"
+#include "screen.h"
 
 #define SNAPLEN_MAX 262144
+#define INTERVAL_NS (10 * PM_NS_PER_S)
+#define INTERVAL_SCREEN_NS PM_NS_PER_S /* for who watches */
 #define INTERVAL_MIN_NS INT64_C(1000000)
 #define INTERVAL_MAX_NS (INT64_C(366) * 86400 * PM_NS_PER_S)
 #define JOBS_MAX 256
@@ -148,6 +150,7 @@ void options_help(void)
 	fputs("Output\n"
 	      "  --interval SECONDS   one record each (default 10; 0: one for everything)\n"
 	      "  --format FORMAT      json (default), rows, frames, text or prometheus\n"
+	      "                       text: on a terminal, of an interface, a live view\n"
 	      "  -o FILE              append to it; reopened on HUP\n"
 	      "  -C SIZE              begin another file when one is larger: millions of bytes,\n"
 	      "                       or with k, m or g\n"
@@ -359,6 +362,7 @@ static char *join(char **words, int n)
 struct parse {
 	struct options *o;
 	const char *filter_file;
+	bool interval;
 };
 
 static int parse_number(int option, const char *text, struct parse *p)
@@ -655,6 +659,9 @@ static int parse_one(int option, const char *text, struct parse *p)
 	case 'h':
 		o->command = COMMAND_HELP;
 		return EXIT_DONE;
+	case LONG_INTERVAL:
+		p->interval = true;
+		return parse_long(option, text, o);
 	case 'c':
 	case 's':
 	case 'B':
@@ -794,6 +801,10 @@ static int parse_filter(int argc, char **argv, const struct parse *p)
 	if (p->filter_file)
 		return read_filter(p->filter_file, &o->filter);
 	o->filter = join(argv + optind, argc - optind);
+	if (!o->filter && optind < argc) {
+		say("%s", pm_strerror(PM_E_MEMORY));
+		return EXIT_FAILED;
+	}
 	/*
 	 * The usual slip, which libpcap would report as a syntax error, or hide behind missing
 	 * rights.
@@ -837,7 +848,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 	int option, index = 0, r;
 
 	memset(o, 0, sizeof *o);
-	o->interval_ns = 10 * PM_NS_PER_S;
+	o->interval_ns = INTERVAL_NS;
 	o->sessions = true;
 	o->sandbox = true;
 	o->capture_threads = 1;
@@ -870,6 +881,9 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 		r = parse_filter(argc, argv, &p);
 	if (r == EXIT_DONE)
 		choose_endpoints(o);
+	o->screen = r == EXIT_DONE && screen_wanted(o);
+	if (o->screen && !p.interval)
+		o->interval_ns = INTERVAL_SCREEN_NS;
 	if (o->jobs == 0)
 		o->jobs = processors();
 	/* Who watches the page has not asked for records on the screen. */

@@ -10,6 +10,7 @@
 #include "notify.h"
 #include "portmeter/packet.h"
 #include "sandbox.h"
+#include "screen.h"
 
 static void output_failed(struct run *run, const struct pm_error *err, int code)
 {
@@ -26,9 +27,13 @@ static void output_full(struct run *run)
 	signals_wake();
 }
 
-/* Whoever watches gets it first: the output may stand still. */
-static int write_record(struct run *run, struct pm_record *record, struct pm_error *err)
+/*
+ * Whoever watches gets it first: the output may stand still. The screen keeps it, where there is
+ * one: *@take_record is then NULL.
+ */
+static int write_record(struct run *run, struct pm_record **take_record, struct pm_error *err)
 {
+	struct pm_record *record = *take_record;
 	bool whole = run->options->output.format == PM_FORMAT_PROMETHEUS; /* takes no cut ones */
 	int r = PM_OK;
 
@@ -38,7 +43,9 @@ static int write_record(struct run *run, struct pm_record *record, struct pm_err
 		serve_record(run, record);
 	atomic_store(&run->reporting_ns, clock_ns());
 	progress_before_output();
-	if (!run->options->quiet)
+	if (screen_record(record))
+		*take_record = NULL;
+	else if (!run->options->quiet)
 		r = pm_output_record(run->output, record, err);
 	progress_after_output();
 	atomic_store(&run->reporting_ns, 0);
@@ -56,7 +63,7 @@ bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source 
 	if (!run->failed) {
 		r = pm_record_new(tally, source, &record);
 		if (r == PM_OK)
-			r = write_record(run, record, &err);
+			r = write_record(run, &record, &err);
 		pm_record_free(record);
 	}
 	if (r < 0) {

@@ -106,8 +106,7 @@ static bool try(const struct options *options, const struct identity *identity,
 
 	if (!identity_assume(identity))
 		return false;
-	ret_ability->writes = !path ||
-			      may_write(path, options->output.format == PM_FORMAT_PROMETHEUS);
+	ret_ability->writes = !path || may_write(path, makes_files(options));
 	ret_ability->unreadable = unreadable_rules(options);
 	identity_return();
 	return true;

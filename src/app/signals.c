@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app.h"
+#include "screen.h"
 
 atomic_int signal_stop, signal_hangup, signal_counts, signal_cut;
 static int pipe_ends[2] = { -1, -1 };
@@ -25,6 +25,7 @@ void signals_wake(void)
 
 static void stop_now(int number)
 {
+	screen_restore();
 	signal(number, SIG_DFL);
 	raise(number);
 }

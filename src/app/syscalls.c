@@ -149,6 +149,8 @@ static const int allowed[] = {
 	/* who and where we are */
 	CALL(getpid),
 	CALL(getppid),
+	CALL(getpgrp),
+	CALL(getpgid),
 	CALL(getuid),
 	CALL(geteuid),
 	CALL(getgid),
@@ -293,6 +295,10 @@ static void add_conditions(scmp_filter_ctx filter)
 	/* what a terminal is asked; none gets keys pushed into it (TIOCSTI) */
 	add_if(filter, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, TCGETS));
 	add_if(filter, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, TIOCGWINSZ));
+	/* and, for the live view, told: how keys come. TIOCGPGRP: whether we are in front */
+	add_if(filter, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, TCSETS));
+	add_if(filter, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, TCSETSW));
+	add_if(filter, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, TIOCGPGRP));
 	add_if(filter, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONREAD));
 	for (size_t i = 0; i < LENGTH(settings); i++)
 		add_if(filter, CALL(prctl), SCMP_A0(SCMP_CMP_EQ, settings[i]));

@@ -27,6 +27,9 @@ getopt.h        app
 err.h           app
 error.h         app
 syslog.h        app
+curses.h        app
+ncurses.h       app
+term.h          app
 '
 
 # Calls and streams that only the program may use. Sinks write to standard output,

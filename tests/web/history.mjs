@@ -2,7 +2,7 @@
 // What the page holds of the past: bounded, and its sums exact however much of it is joined. TAP.
 import assert from 'node:assert/strict';
 import { AS_B, COLUMNS, DST_P, History, SRC_P, find, portKey, sum } from '../../src/web/page/history.js';
-import { clock, duration, rate, scaled, share } from '../../src/web/page/format.js';
+import { between, clock, duration, rate, scaled, share } from '../../src/web/page/format.js';
 
 const both = (packets, bytes) => ({ packets, bytes });
 const START = Date.UTC(2026, 0, 1);
@@ -102,6 +102,8 @@ function writesNumbers() {
 	assert.equal(rate(null, 'bits'), '–');
 	assert.deepEqual([[0, 10], [1, 100000], [5, 10], [99999, 100000], [10, 10], [1, 0]].map(([a, b]) => share(a, b)), ['0 %', '< 0.1 %', '50 %', '> 99.9 %', '100 %', '–']);
 	assert.deepEqual([0.25, 1, 10, 119, 120, 3600, 90000, 200000].map(duration), ['250 ms', '1 s', '10 s', '119 s', '2 min', '60 min', '25 h', '2 d 7 h']);
+	assert.match(between(START, START + 3 * 86400000), /^20\d\d-(\d\d-\d\d) .* – 20\d\d-(?!\1)/);
+	assert.match(between(START, START + 1000), /^20\d\d-\d\d-\d\d [\d:]{8} – [\d:]{8}$/);
 	assert.match(clock(START, true), /^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d$/);
 }
 

@@ -386,7 +386,42 @@ async function troubleIsSaid() {
 		'Attempts to write that failed': '5', 'Records that had to wait': '6', 'For want of room: services without clients and servers': '4',
 	})) assert.deepEqual(health[name], [value, 'look'], name);
 	assert.equal(health['Frames captured in part'][0], '3');
-	assert.ok(Number(health['Times this page fell behind'][0]) >= 1);
+	assert.ok(Number(health['Times that records may be missing here'][0]) >= 1);
+	return page;
+}
+
+async function interfacesAreSwitched() {
+	const m = meter(['-r', capture('pcapng-interfaces.pcapng'), '--interval', '0']);
+	await until('all is read', () => /all is read/.test(m.said));
+	const sources = await m.json('/api/sources');
+	assert.ok(sources.length > 1);
+	const page = await open(m);
+	for (const { name } of sources) {
+		await page.locator('#source').selectOption(name);
+		const total = sums(await m.json(`/api/summaries?source=${encodeURIComponent(name)}`));
+		await shows(page, '#tile-volume', new RegExp(`^${total.bytes} B · ${total.packets} packets$`));
+		await shows(page, '#answer-of', new RegExp(`^${name},`));
+		assert.equal(new URLSearchParams(new URL(page.url()).hash.slice(1)).get('source'), name);
+	}
+	// The link is of that interface.
+	const again = await open(m, { hash: new URL(page.url()).hash });
+	await shows(again, '#answer-of', new RegExp(`^${sources.at(-1).name},`));
+	return page;
+}
+
+async function anotherSourceComes() {
+	const m = meter(['-r', capture('services.pcapng'), '--interval', '1']);
+	const base = await m.url();
+	const page = await open(m);
+	await shows(page, '#range', /18 intervals/);
+	page.mayFail = true;
+	await m.stop();
+	await shows(page, '#status-text', /^Connection lost/);
+	const second = meter(['-r', capture('many-ports.pcap'), '--interval', '0'], { listen: new URL(base).host });
+	await second.url();
+	await shows(page, '#source', /^many-ports\.pcap$/);
+	await shows(page, '#status-text', /All of the capture has been read/);
+	await shows(page, '#tile-volume', / 1,040 packets$/);
 	return page;
 }
 
@@ -474,7 +509,7 @@ async function namesAreText() {
 	const page = await open(m);
 	await drawn(page);
 	assert.ok((await page.locator('#table tbody button.name b').allTextContents()).includes('<img/src=x/onerror=alert(1)>'));
-	assert.match(await page.title(), /^ports without a name/);
+	assert.match(await page.title(), /^unnamed ports/);
 	assert.match(await content(page, '#source'), /<b onclick=alert\(2\)>\.pcapng$/);
 	assert.equal(await page.locator('main img, main b[onclick]').count(), 0);
 	return page;
@@ -518,6 +553,8 @@ const CASES = [
 	['the map names a port under the pointer and by keyboard, and pins it; a link keeps the view', mapNamesPorts],
 	['the slider and a stroke over the chart show a time of the past', historyIsScrubbed],
 	['live: records come by themselves, pause holds, a restart is caught up with', livesOn, isRoot ? null : 'only root may capture on lo'],
+	['interfaces are switched, and stand in the link', interfacesAreSwitched],
+	['where another portmeter answers by now, its source is shown', anotherSourceComes],
 	['drops, stalls and what was given up are said; what is sent twice counts once', troubleIsSaid],
 	['dark and light, a scan is pointed out, and no complaint of axe-core', darkAndLight],
 	['on a screen 360 wide nothing is cut off', narrow],

@@ -2,7 +2,7 @@
 // The live page: asks the worker for a view of the time shown, and draws what it answers.
 // What the reader has chosen is in the address behind the #, so a link keeps it.
 import { $, fill, make, spark, text } from './view.js';
-import { FACETS, GIVEN_UP, REASONS, RUNGS, clock, count, duration, plural, rate, share, volume } from './format.js';
+import { FACETS, GIVEN_UP, REASONS, RUNGS, between, clock, count, duration, plural, rate, share, volume } from './format.js';
 import { Chart } from './chart.js';
 import { PortMap } from './portmap.js';
 import { KINDS, Table, evidence } from './table.js';
@@ -169,7 +169,7 @@ const perSecond = (value) => rate(view.seconds > 0 ? value / view.seconds : null
 
 function nameOf(entry) {
 	if (entry.kind === 'no_port') return 'frames without ports';
-	if (entry.kind === 'unknown') return 'ports without a name';
+	if (entry.kind === 'unknown') return 'unnamed ports';
 	if (entry.kind === 'rest') return plural(entry.all, 'other');
 	return entry.service;
 }
@@ -181,10 +181,18 @@ function portOf(entry) {
 	return `port ${entry.ports.slice(0, 2).join(', ')}${more}/${entry.transport}`;
 }
 
+// Why there is no figure.
+function nothing() {
+	if (view.records) return 'Nothing is on the wire in this time.';
+	if (view.extent.buckets) return 'No record is of this time.';
+	if (link.state === 'connecting' || sources.some((s) => s.name === state.source && s.records)) return 'Reading what there is …';
+	return 'No record yet: the first comes when an interval ends.';
+}
+
 function drawRanking() {
 	const list = $('ranking');
 	if (view.packets === 0) {
-		fill(list, [0], () => make('li'), (node) => node.replaceChildren(make('span', { class: 'silent' }, view.records ? 'Nothing is on the wire in this time.' : 'No record yet: the first comes when an interval ends.')));
+		fill(list, [0], () => make('li'), (node) => node.replaceChildren(make('span', { class: 'silent' }, nothing())));
 		list.classList.add('none');
 		return;
 	}
@@ -208,16 +216,16 @@ function drawTiles() {
 	text($('tile-rate'), perSecond(total()));
 	text($('tile-volume'), `${volume(view.bytes, 'bits')} · ${count(view.packets)} packets`);
 	text($('tile-services'), `${count(view.services)} · ${count(view.ports)}`);
-	text($('tile-unnamed'), view.cut ? `rows of ${plural(view.cut, 'port')} were cut` : `${share(view.unknown[units()], total())} on unnamed ports`);
+	text($('tile-unnamed'), view.cut ? `rows of ${plural(view.cut, 'port')} were cut` : !view.records ? '' : `${share(view.unknown[units()], total())} on unnamed ports`);
 	const { dropped_kernel: kernel, dropped_interface: device } = view.capture;
 	const known = [kernel, device].filter((v) => v !== null && v !== undefined);
 	const dropped = known.reduce((n, v) => n + v, 0);
 	text($('tile-drops'), known.length ? count(dropped) : '–');
-	text($('tile-drops-sub'), !known.length ? 'a file cannot tell' : dropped ? `${share(dropped, dropped + view.packets)} of all frames` : 'every frame was counted');
+	text($('tile-drops-sub'), !view.records ? '' : !known.length ? 'nobody can tell' : dropped ? `${share(dropped, dropped + view.packets)} of all frames` : 'every frame was counted');
 	$('tile-drops').parentElement.classList.toggle('alarm', dropped > 0);
 	const serious = view.facets.filter(asks);
-	text($('tile-notices'), view.facets.length ? String(view.facets.length) : 'none');
-	text($('tile-notices-sub'), serious.length ? FACETS[serious[0].code]?.[0] ?? serious[0].code : view.facets.length ? 'nothing to worry about' : 'nothing odd');
+	text($('tile-notices'), view.facets.length ? String(view.facets.length) : view.records ? 'none' : '–');
+	text($('tile-notices-sub'), serious.length ? FACETS[serious[0].code]?.[0] ?? serious[0].code : view.facets.length ? 'nothing to worry about' : view.records ? 'nothing odd' : '');
 	$('tile-notices').parentElement.classList.toggle('alarm', serious.length > 0);
 }
 
@@ -282,7 +290,7 @@ function healthRows() {
 	if (view.merged) rows.push(['Intervals joined, since output stalled', count(view.merged), true]);
 	if (view.output.errors) rows.push(['Attempts to write that failed', count(view.output.errors), true]);
 	if (view.output.delayed_records) rows.push(['Records that had to wait', count(view.output.delayed_records), true]);
-	if (view.gaps) rows.push(['Times this page fell behind', count(view.gaps), true]);
+	if (view.gaps) rows.push(['Times that records may be missing here', count(view.gaps), true]);
 	if (view.late) rows.push(['Late frames', count(view.late)]);
 	for (const [name, n] of Object.entries(view.given_up)) rows.push([`For want of room: ${GIVEN_UP[name] ?? name}`, count(n), true]);
 	if (latest) {
@@ -330,7 +338,7 @@ function portPin(detail) {
 
 function servicePin(row) {
 	if (row.gone) return [make('p', { class: 'pin-head' }, make('strong', {}, row.key.replace('/', ' over '))), make('p', {}, 'No traffic in this time.')];
-	const name = row.kind === 'unknown' ? 'ports without a name' : row.service;
+	const name = row.kind === 'unknown' ? 'unnamed ports' : row.service;
 	return [
 		make('p', { class: 'pin-head' }, make('strong', {}, name), make('span', {}, [row.transport, row.category].filter(Boolean).join(' · '))),
 		spark(row.trend, 240, 40),
@@ -368,7 +376,7 @@ function pinnedPorts() {
 
 function drawTime() {
 	const { extent } = view;
-	const range = view.from === null ? '' : `${clock(view.from, true)} – ${clock(view.to)} · ${plural(view.records, 'interval')}`;
+	const range = view.from === null ? '' : `${between(view.from, view.to)} · ${plural(view.records, 'interval')}`;
 	text($('range'), range);
 	text($('answer-of'), view.from === null ? '' : `${shortName(state.source ?? '')}, ${state.span === null ? 'all of' : 'the last'} ${duration((view.to - view.from) / 1000)}`);
 	const scrub = $('scrub');
@@ -537,6 +545,8 @@ worker.onmessage = ({ data }) => {
 	} else if (data.type === 'state') {
 		link = data;
 		drawStatus();
+		// Where another portmeter answers by now, it may have other sources.
+		if (data.state === 'lost') loadSources();
 	} else if (data.type === 'opened') {
 		loadSources();
 	}

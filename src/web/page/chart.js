@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Traffic over time, stacked by service. Each step is an interval: its rate holds from its start to its end.
 import { $, colour, fill, make, text } from './view.js';
-import { clock, rate, scaled, share } from './format.js';
+import { between, clock, rate, scaled, share } from './format.js';
 
 /* global uPlot */
 
 // As much of the time as tells the marks apart.
 function times(splits) {
 	const step = splits.length > 1 ? splits[1] - splits[0] : 60;
+	const days = splits.length > 1 && splits[splits.length - 1] - splits[0] > 72000;
 	return splits.map((v) => {
 		const at = clock(v * 1000);
+		if (days) return clock(v * 1000, true).slice(5, 16);
 		if (step >= 60) return at.slice(0, 5);
 		return step >= 1 ? at : `${at.slice(6)}.${String(Math.round(v * 1000) % 1000).padStart(3, '0')}`;
 	});
@@ -76,7 +78,7 @@ export class Chart {
 		}
 		this.rescale();
 		const first = view.ranking[0];
-		const label = x.length ? `Traffic over time by service, ${clock(view.from, true)} to ${clock(view.to)}. ${first ? `Most: ${names(first)}, ${share(first.value, this.total(view))}.` : ''} The table has the figures.` : 'No traffic yet.';
+		const label = x.length ? `Traffic over time by service, ${between(view.from, view.to)}. ${first ? `Most: ${names(first)}, ${share(first.value, this.total(view))}.` : ''} The table has the figures.` : 'No traffic yet.';
 		if (this.frame.getAttribute('aria-label') !== label) this.frame.setAttribute('aria-label', label);
 		this.legend();
 	}
@@ -107,7 +109,7 @@ export class Chart {
 			cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, y: false },
 			scales: { x: { time: true, auto: false }, y: { auto: false } },
 			axes: [
-				{ ...axis, grid: { show: false }, space: 76, size: 26,
+				{ ...axis, grid: { show: false }, space: 92, size: 26,
 					values: (_, splits) => times(splits) },
 				{ ...axis, size: 74, space: 36, ticks: { show: false },
 					values: (_, splits) => splits.map((v) => { const { text: t, prefix } = scaled(v); return v === 0 ? '0' : `${t.replace(/\.0+$|(\.\d)0$/, '$1')} ${prefix}${unit === 'bits' ? 'bit/s' : 'pkt/s'}`; }) },

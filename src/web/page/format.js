@@ -53,6 +53,12 @@ export function clock(ms, withDate = false) {
 	return withDate ? `${day} ${time}` : time;
 }
 
+// From a time to another; the day once, where both are on it.
+export function between(from, to) {
+	const [first, last] = [clock(from, true), clock(to, true)];
+	return first.slice(0, 10) === last.slice(0, 10) ? `${first} – ${last.slice(11)}` : `${first} – ${last}`;
+}
+
 export function duration(seconds) {
 	if (!Number.isFinite(seconds)) return '–';
 	if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;

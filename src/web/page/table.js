@@ -110,7 +110,7 @@ export const KINDS = {
 		what: 'service', first: 'rate',
 		columns: [
 			NAME('service', 'Service'),
-			PORT((row) => (row.kind === 'unknown' ? `${row.ports[0] ?? '–'}${row.ports.length > 1 ? ' …' : ''}` : ports(row.ports)),
+			PORT((row) => (row.kind === 'unknown' ? `${row.ports[0] ?? '–'}${row.ports.length > 1 ? ' …' : ''}` : ports(row.ports, row.ports.length > 2 ? 1 : 2)),
 				(row) => (row.kind === 'unknown' ? `busiest: ${row.ports.join(', ')}` : row.ports.slice(0, 40).join(', '))),
 			RATE(self), SHARE(self), ...BOTH((row) => row.to, (row) => row.from), TREND, SIDE,
 			FIGURE('clients', 'Clients → servers', 3, people, () => 'the most in one interval; distinct addresses do not add up'),
@@ -162,7 +162,7 @@ export class Table {
 	}
 
 	classOf(column) {
-		return [column.num ? 'num' : '', column.wide ? `wide-${column.wide}` : '', column.cls ?? '', column.head ? 'head' : ''].filter(Boolean).join(' ');
+		return [`col-${column.sort ?? column.heading.toLowerCase()}`, column.num ? 'num' : '', column.wide ? `wide-${column.wide}` : '', column.cls ?? '', column.head ? 'head' : ''].filter(Boolean).join(' ');
 	}
 
 	keys() {
