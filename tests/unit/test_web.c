@@ -320,7 +320,7 @@ static void passwords_are_told_apart(void **state)
 			fail_msg("%s", no[i]);
 	memset(long_one + 6, 'Y', sizeof long_one - 7);
 	assert_false(pm_web_credentials_hold(credentials, long_one));
-	/* All others of three bytes that begin like one: none is the same by a part of its digest. */
+	/* All others of three bytes that begin like one: none is it by a part of its digest. */
 	for (int i = 0; i < 4096; i++) {
 		static const char digits[] =
 			"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
