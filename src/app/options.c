@@ -752,7 +752,8 @@ static int check_serve(const struct options *o)
 	if (serve->listen && o->explain_frame)
 		return usage("--listen does not go with --explain-frame");
 	if (serve->listen && !pm_web_built())
-		return usage("--listen: this portmeter was built without libmicrohttpd");
+		return usage("--listen %s: this portmeter was built without libmicrohttpd",
+			     serve->listen);
 	return EXIT_DONE;
 }
 
