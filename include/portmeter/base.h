@@ -29,6 +29,9 @@ extern "C" {
 #define PM_INLINE inline
 #endif
 
+/* So many threads capture from one interface at most. */
+#define PM_CAPTURE_THREADS 32
+
 /* "1.2.3", a static string. */
 PM_API const char *pm_version(void);
 

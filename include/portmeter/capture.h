@@ -48,12 +48,20 @@ struct pm_capture_options {
 	int timeout_ms;     /* longest that the kernel may hold frames back; 0: 100 */
 	bool no_promiscuous;
 	bool immediate; /* deliver each frame as it comes */
+	bool wait; /* an interface that is not there, or is down, is no error: reopen it */
 	/* name for a live capture, as listed by pm_capture_linktypes; NULL: default */
 	const char *linktype;
 	enum pm_direction direction; /* live */
 	pm_notice_fn *notice;        /* NULL: say nothing */
 	bool follow; /* a file's end is not the end: wait for what is written to it */
-	bool keep_open;              /* each file at once, and not again: rights may go meanwhile */
+	bool keep_open; /* each file at once, and not again by its name: rights may go */
+	/*
+	 * Files: called once, when nothing will be opened any more but, @by_name, files: without
+	 * @keep_open all of them, or those that were too many to be open at once. No byte of them
+	 * has been read by then but to see which are packed. PM_OK, or an error, which ends the
+	 * opening. NULL: nothing is to be done.
+	 */
+	int (*opened)(void *ctx, bool by_name);
 	bool plain_reader;           /* read files through libpcap's functions: for comparison */
 	size_t block; /* bytes of a file that a thread takes at once (pm_block_take); 0: 256 KiB */
 	/*
@@ -72,6 +80,16 @@ struct pm_capture; /* opaque; used by one thread at a time */
  */
 PM_API int pm_capture_open_live(const char *interface, const struct pm_capture_options *options,
 				struct pm_error *err, struct pm_capture **ret_capture);
+/*
+ * The same for @n threads (1 to PM_CAPTURE_THREADS), each with a capture of its own that gets its
+ * share of the frames: those of a conversation, both ways, go to one of them, and so do all
+ * fragments of a datagram (packet(7), PACKET_FANOUT_HASH). @ret_captures has room for @n; the first
+ * leads: only its counts have what concerns the interface as a whole. PM_E_UNSUPPORTED: the system
+ * has no such sharing. PM_E_INVALID: @n.
+ */
+PM_API int pm_capture_open_shared(const char *interface, const struct pm_capture_options *options,
+				  size_t n, struct pm_error *err,
+				  struct pm_capture **ret_captures);
 /*
  * Opens @n capture files as one stream in order of time (equal times: in order of @paths). "-" is
  * standard input. PM_E_IO, PM_E_DAMAGED (cut within the file header), PM_E_FILTER, PM_E_MEMORY,
@@ -93,6 +111,21 @@ PM_API void pm_capture_close(struct pm_capture *capture);
  */
 PM_API int pm_capture_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame, void *ctx,
 			       struct pm_error *err);
+/*
+ * Live: once a second or so, beside dispatching. Keeps the counts true, however narrow and short-
+ * lived the system's are, and says with a notice when the interface goes down, comes up or is
+ * renamed. PM_E_IO with @err filled: it is gone, which no frame may ever have told. Files: 0.
+ */
+PM_API int pm_capture_look(struct pm_capture *capture, struct pm_error *err);
+/*
+ * Live, after an error of dispatch or look, or with wait: lets go of what is gone and tries to open
+ * the interface again, by the name it has, if it was renamed, else by that it was given. Numbers
+ * and counts go on; its link type may be another. Of several threads each calls it, and the first
+ * opens for all once all have. 0, or the error of opening: try again later.
+ */
+PM_API int pm_capture_reopen(struct pm_capture *capture, struct pm_error *err);
+/* Live: whether there is anything to dispatch from. */
+PM_API bool pm_capture_there(const struct pm_capture *capture);
 /* Live: sleeps until frames wait or @timeout_ms has passed. */
 PM_API void pm_capture_wait(struct pm_capture *capture, int timeout_ms);
 /* Whether a file was damaged so far. */
@@ -154,6 +187,7 @@ struct pm_capture_counts {
 	uint64_t received;          /* packets that passed the filter, dropped ones included */
 	uint64_t dropped_kernel;    /* for want of buffer */
 	uint64_t dropped_interface; /* by the interface or its driver */
+	uint64_t down_ns; /* live: the interface was down or not there; of the first thread */
 	/* false: the system can't tell */
 	bool received_known, dropped_kernel_known, dropped_interface_known;
 };

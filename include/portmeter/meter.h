@@ -89,8 +89,27 @@ PM_API void pm_meter_finish(struct pm_meter *meter, int64_t now_ns, bool complet
  */
 PM_API struct pm_tally *pm_meter_take(struct pm_meter *meter);
 PM_API void pm_meter_give(struct pm_meter *meter, struct pm_tally *tally);
-/* Any thread: @rules hold from the next interval on; a reference is taken. */
-PM_API void pm_meter_set_rules(struct pm_meter *meter, struct pm_rules *rules);
+/*
+ * Any thread: @rules hold from the next interval on that begins at @from_ns or later (PM_TIME_MIN:
+ * the very next); a reference is taken.
+ */
+PM_API void pm_meter_set_rules(struct pm_meter *meter, struct pm_rules *rules, int64_t from_ns);
+
+/*
+ * Live meters of one interface whose frames several threads share (pm_capture_open_shared): their
+ * tallies of an interval, joined to one. They must be given the same times to begin, cut and
+ * finish at, and the same for new rules. Where one of them had to merge intervals, as many of the
+ * others are joined with them. Used by one thread, which is the only one to take from the meters.
+ */
+struct pm_lanes; /* opaque */
+
+/* @meters are borrowed; up to PM_CAPTURE_THREADS. PM_E_MEMORY, PM_E_INVALID or 0. */
+PM_API int pm_lanes_new(struct pm_meter *const *meters, size_t n, struct pm_lanes **ret_lanes);
+/* Before the meters are freed. NULL is fine. */
+PM_API void pm_lanes_free(struct pm_lanes *lanes);
+/* As pm_meter_take and _give. NULL: the tallies of some meters are not there yet. */
+PM_API struct pm_tally *pm_lanes_take(struct pm_lanes *lanes);
+PM_API void pm_lanes_give(struct pm_lanes *lanes, struct pm_tally *tally);
 /*
  * A capture of files that is counted by several threads: the same tallies as by one. Each decodes
  * and counts blocks of its own (pm_block_take) into a tally of its own; a frame that closes an

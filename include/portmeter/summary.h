@@ -124,6 +124,12 @@ struct pm_transport_row {
 	struct pm_other other;
 };
 
+/* What has gone wrong with output since the last record that was written. */
+struct pm_output_trouble {
+	uint64_t errors;  /* attempts to write that have failed */
+	uint64_t delayed; /* records that had to wait */
+};
+
 struct pm_record {
 	const struct pm_source *source;
 	uint64_t seq, merged;
@@ -132,6 +138,8 @@ struct pm_record {
 	uint64_t snapped;
 	struct pm_capture_figures capture;
 	struct pm_given_up given_up;
+	uint64_t learned; /* endpoints that the side ladder remembers at the end */
+	struct pm_output_trouble output; /* filled in by output */
 
 	struct pm_transport_row transports[PM_TRANSPORT_N];
 	size_t n_transports;

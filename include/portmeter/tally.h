@@ -135,10 +135,18 @@ PM_API enum pm_facet pm_facet_of(enum pm_anomaly anomaly);
 /* So many ports with sessions keep an example, those whose first one came earliest. */
 #define PM_UNUSUAL_EXAMPLES 64
 
+/* Packets of one of several threads that capture from an interface. */
+struct pm_capture_thread {
+	uint64_t received, dropped_kernel;
+};
+
 /* What the capture itself says of the interval. */
 struct pm_capture_figures {
 	uint64_t received, dropped_kernel, dropped_interface; /* packets */
 	bool received_known, dropped_kernel_known, dropped_interface_known;
+	uint64_t down_ns; /* the interface was down or not there */
+	size_t n_threads; /* 0: there is but one */
+	struct pm_capture_thread threads[PM_CAPTURE_THREADS]; /* their sums stand above */
 };
 
 /*
@@ -259,6 +267,7 @@ struct pm_tally {
 	uint64_t merged;        /* intervals in here: 1, or more when output stalled */
 	struct pm_capture_figures capture;
 	struct pm_given_up given_up;
+	uint64_t learned; /* endpoints that the ladder remembers, at the end of the interval */
 
 	/* all frames by half their IP version: none is 0, IPv4 2, IPv6 3 */
 	struct pm_count by_ip[4];

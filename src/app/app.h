@@ -11,6 +11,7 @@
 #include "portmeter/output.h"
 #include "portmeter/packet.h"
 #include "portmeter/service.h"
+#include "portmeter/web.h"
 
 /* Exit codes; docs/portmeter.1. */
 enum {
@@ -33,6 +34,19 @@ enum app_command {
 	COMMAND_N,
 };
 
+/* --listen and what goes with it. */
+struct serve_options {
+	const char *listen;    /* NULL: nothing is served */
+	bool anywhere;         /* where others reach it, too */
+	const char **hosts;    /* an array of argv's strings, owned */
+	size_t n_hosts;
+	const char *password;  /* a file */
+	char *certificate;     /* a file; owned; NULL: no TLS */
+	const char *key;
+	unsigned connections, per_address; /* 0: as many as usual */
+	size_t history;        /* bytes; 0: as many as usual */
+};
+
 struct options {
 	enum app_command command;
 	const char **interfaces, **files, **rules; /* arrays of argv's strings, owned */
@@ -48,10 +62,16 @@ struct options {
 	size_t endpoints; /* how many are kept at once; 0: none are counted */
 	size_t learned; /* endpoints that the ladder remembers; 0: as many as it likes */
 	size_t jobs;    /* threads that read files */
+	size_t capture_threads; /* that share an interface */
 	bool progress;  /* said in any case */
 	bool sessions;  /* conversations are counted */
+	bool screen;    /* records are shown in place, on a terminal */
+	bool sandbox;   /* not --no-sandbox */
+	bool format_given;
+	bool quiet; /* records are only served, and not written */
 	struct pm_capture_options capture;
 	struct pm_output_options output;
+	struct serve_options serve;
 };
 
 /* Fills @ret_options from the command line. EXIT_DONE, or EXIT_USAGE after having said why. */
@@ -132,50 +152,124 @@ struct run {
 	struct pm_allowance *allowance; /* NULL: conversations are not counted */
 	uint64_t generation;
 	struct pm_output *output;
+	const struct stance *stance; /* who it goes on as: sandbox.h */
+	bool holds; /* what can't be written is kept and tried again */
+	struct pm_web *web;         /* NULL: nothing is served */
+	struct pm_metrics *metrics; /* for it */
+	/*
+	 * Whether all threads go on, with @ctx; asked by the one that serves, from its start to
+	 * serve_close. NULL: nobody need be asked.
+	 */
+	bool (*healthy)(void *ctx, char *ret_why, size_t size);
+	void *health_ctx;
+	atomic_llong reporting_ns; /* since when a record is being written; 0: none is */
 	char sensor[256], id[17];
-	uint64_t unwritten; /* records that could not be written */
+	/* that could not be written; intervals: merged ones count as many */
+	uint64_t unwritten, unwritten_intervals;
 	atomic_bool failed; /* output, or a capture */
+	atomic_bool full;   /* -W: there are as many files as there may be */
 	int wake_fd;        /* a byte for each signal; see signals_init */
 };
 
 int run(const struct options *options);
+
+/*
+ * HTTP beside a run: serve.c. Without --listen none of these does anything. Opens what it takes;
+ * an exit code, and what is wrong is said.
+ */
+int serve_open(struct run *run);
+/* Starts to serve, and says where. False, and said. */
+bool serve_start(struct run *run);
+/* There is a source, before its first record. */
+void serve_source(struct run *run, const struct pm_source *source);
+/* Counts a record for /metrics, whose rows are not cut yet. */
+void serve_count(struct run *run, const struct pm_record *record);
+/* Hands a record to whoever watches, with its rows cut as the options say. */
+void serve_record(struct run *run, struct pm_record *record);
+/* All files are read: serves what there is until it is told to stop. */
+void serve_wait(struct run *run);
+/* Ends it, before what is asked for health goes. */
+void serve_close(struct run *run);
+/* The monotonic clock. */
+int64_t clock_ns(void);
+
 int run_files(struct run *run);
 int run_live(struct run *run);
 
 /* Renders a closed tally. False once output has failed; that has been said. */
 bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source *source);
+
+/* What comes of writing a frame: @code, of which @err says more. */
+void run_frame_written(struct run *run, int code, const struct pm_error *err);
+
+/* A closed tally on its way to the output; it goes back to where it was taken. */
+struct report {
+	struct pm_tally *tally;
+	const struct pm_source *source;
+	void (*give)(void *ctx, struct pm_tally *tally);
+	void *ctx;
+};
+
 /*
  * A thread that renders closed tallies, in their order, while others count. While it is there
- * nobody else writes records; see reporter_drain. NULL when it can't be started.
+ * nobody else writes records. Tallies are handed over, by who may wait, or taken from where they
+ * wait, which holds nobody up.
  */
 struct reporter;
-struct pm_meter;
-struct reporter *reporter_start(struct run *run);
-/* Takes over a tally, which goes back to @meter. Waits while too much is on its way. */
-void reporter_hand(struct reporter *reporter, struct pm_meter *meter, struct pm_tally *tally,
-		   const struct pm_source *source);
-/* Waits until all is written. NULL is fine. */
+struct reporter_options {
+	struct run *run;
+	/*
+	 * Takes the next that waits, or returns false; called by the thread. NULL: they are handed
+	 * over.
+	 */
+	bool (*take)(void *ctx, struct report *ret_report);
+	pthread_mutex_t *output; /* held while the output is used; NULL: nobody else uses it */
+	void *ctx;
+};
+
+/* NULL when it can't be started. */
+struct reporter *reporter_start(const struct reporter_options *options);
+/* Waits while too much is on its way. */
+void reporter_hand(struct reporter *reporter, struct report report);
+/* Something waits that is to be taken; never waits itself. */
+void reporter_wake(struct reporter *reporter);
+/* Opens the file anew, before the next record. */
+void reporter_reopen(struct reporter *reporter);
+/* Waits until all that was handed over is written. NULL is fine. */
 void reporter_drain(struct reporter *reporter);
-/* The same, and ends it. NULL is fine. */
+/* Takes what waits yet, and ends then, once all is written. */
+void reporter_finish(struct reporter *reporter);
+/* What can't be written now is not tried again: it ends. */
+void reporter_give_up(struct reporter *reporter);
+/* Waits for its end, @wait_ms at most; whether that has come. */
+bool reporter_ended(struct reporter *reporter, int wait_ms);
+/* Any thread: how many intervals the record holds that is being written just now; 0: none is. */
+uint64_t reporter_writing(const struct reporter *reporter);
+/* Finishes, waits for the end and frees. NULL is fine. */
 void reporter_end(struct reporter *reporter);
 /* Starts a thread that gets no signals. An errno or 0. */
 int thread_start(pthread_t *ret_thread, void *(*function)(void *ctx), void *ctx);
 
 /* Loads rules again; NULL, with the old set kept, when they are in error. */
 struct pm_rules *run_reload(struct run *run);
-/* False when the file can't be opened again; that has been said. */
-bool run_reopen(struct run *run);
+/* Opens the file again; what fails is said, and where it is not tried again the run has failed. */
+void run_reopen(struct run *run);
+/* Tries again what could not be written. */
+void run_retry(struct run *run);
 /*
- * Becomes the user of -Z, if there is one. False, and said, when that user can't do what is to be
- * done.
+ * Gives up what rights are not needed any more and enters the sandbox: when all is open, before a
+ * byte is parsed and a thread is started. @by_name: capture files will be opened by their names.
+ * False, and said, when it can't go on.
  */
-bool run_drop_privileges(struct run *run);
+bool run_drop_privileges(struct run *run, bool by_name);
 void run_flush(struct run *run);
 /*
- * Writes what is due at the end and closes, while the sources of the records are still there.
- * Again: nothing.
+ * Writes what is due at the end and closes, while the sources of the records are still there, and
+ * says how much could not be written. Again: nothing.
  */
 void run_end_output(struct run *run);
+/* Says how much could not be written to the output of that name. */
+void run_say_unwritten(const struct run *run, const char *name);
 /* Facts of a capture's source number @index for its records. */
 struct pm_source run_source(const struct run *run, const struct pm_capture *capture, size_t index);
 /* Says so when no frame of a source can have ports, since nothing is known of its link type. */
@@ -184,8 +278,6 @@ void run_check_link(const struct pm_capture *capture, size_t index);
 void run_counts(const char *name, const struct pm_capture_counts *counts, uint64_t captured,
 		bool several);
 
-/* Gives up root for @user for good. False, and said, when it fails. */
-bool privileges_drop(const char *user);
 /* What to run when capturing is not permitted. */
 void say_permission(const struct pm_error *err);
 

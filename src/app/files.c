@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-#include "app.h"
+#include "notify.h"
 #include "portmeter/meter.h"
+#include "sandbox.h"
 
 /* Frames between two looks at the signals. */
 #define BATCH 4096
@@ -12,6 +13,9 @@
 #define REPORTER_FROM 50000
 /* How long a followed file must be silent before the clock may close an interval. */
 #define SILENCE_NS (INT64_C(2) * PM_NS_PER_S)
+
+/* Files that may be open at once, if root says so: with rights that go, they all are. */
+#define FILES_OF_ROOT 1000000
 
 struct file_run;
 
@@ -32,10 +36,16 @@ struct file_run {
 	int64_t heard_ns; /* and when that was */
 	bool failed;      /* there is no memory for one more */
 	bool explained;   /* the frame that was asked for */
+	bool refused;     /* rights could not be given up; that has been said */
 	size_t jobs;      /* threads that may read; 1 when no more are to be tried */
 	struct pm_crew *crew;
 	struct reporter *reporter; /* NULL: records are written as intervals close */
 };
+
+static void give_back(void *meter, struct pm_tally *tally)
+{
+	pm_meter_give(meter, tally);
+}
 
 static void on_closed(void *ctx)
 {
@@ -48,7 +58,9 @@ static void on_closed(void *ctx)
 			continue;
 		}
 		if (series->f->reporter) {
-			reporter_hand(series->f->reporter, series->meter, tally, &series->source);
+			reporter_hand(series->f->reporter,
+				      (struct report){ tally, &series->source, give_back,
+						       series->meter });
 			continue;
 		}
 		run_report(series->f->run, tally, &series->source);
@@ -63,15 +75,12 @@ static void on_fate(void *ctx, const struct pm_frame_report *report)
 	struct pm_error err = { .line = 0 };
 	int r;
 
-	if (run->failed)
+	if (run->failed || run->full)
 		return;
 	progress_before_output();
 	r = pm_output_frame(run->output, &series->source, report, &err);
 	progress_after_output();
-	if (r < 0) {
-		say_error(&err, r);
-		run->failed = true;
-	}
+	run_frame_written(run, r, &err);
 }
 
 /* The same of the frame that is to be explained; all others pass. */
@@ -150,6 +159,7 @@ static bool add_series(struct file_run *f)
 	}
 	series->f = f;
 	series->source = run_source(f->run, f->capture, f->n);
+	serve_source(f->run, &series->source);
 	run_check_link(f->capture, f->n);
 	f->series[f->n++] = series;
 	f->first = f->series[0]->meter;
@@ -218,7 +228,7 @@ static bool is_due(void *ctx)
 
 	mind_progress(f);
 	return signal_stop || signal_hangup || signal_counts || signal_cut || f->run->failed ||
-	       f->failed;
+	       f->run->full || f->failed;
 }
 
 /* Does what signals ask for. True: stop. */
@@ -231,7 +241,7 @@ static bool handle_signals(struct file_run *f)
 		reporter_drain(f->reporter);
 		rules = run_reload(f->run);
 		for (size_t i = 0; rules && i < f->n; i++)
-			pm_meter_set_rules(f->series[i]->meter, rules);
+			pm_meter_set_rules(f->series[i]->meter, rules, PM_TIME_MIN);
 		run_reopen(f->run);
 	}
 	if (signal_counts) {
@@ -243,7 +253,7 @@ static bool handle_signals(struct file_run *f)
 		for (size_t i = 0; i < f->n; i++)
 			pm_meter_cut(f->series[i]->meter, 0);
 	}
-	return signal_stop || f->run->failed || f->explained;
+	return signal_stop || f->run->failed || f->run->full || f->explained;
 }
 
 static bool handle_all(void *ctx)
@@ -336,11 +346,12 @@ static int read_together(struct file_run *f, struct pm_error *err)
 		.frame = on_frame,
 		.ctx = f,
 	};
+	const struct reporter_options reporter = { .run = f->run };
 	int r = pm_crew_new(&crew, &f->crew);
 
 	/* Whoever closes an interval has the turn, and the others wait: it is not to write too. */
 	if (r == PM_OK && !f->reporter)
-		f->reporter = reporter_start(f->run);
+		f->reporter = reporter_start(&reporter);
 	f->jobs = 1;
 	if (r < 0) /* one does with less */
 		return 1;
@@ -364,6 +375,7 @@ static uint64_t batch_of(const struct options *options)
 static int read_all(struct file_run *f)
 {
 	uint64_t limit = f->run->options->count, batch = batch_of(f->run->options);
+	const struct reporter_options reporter = { .run = f->run };
 	struct pm_error err = { .line = 0 };
 	int n = 1;
 
@@ -373,7 +385,7 @@ static int read_all(struct file_run *f)
 		if (left == 0)
 			break;
 		if (f->jobs > 1 && !f->reporter && frames_counted(f) >= REPORTER_FROM)
-			f->reporter = reporter_start(f->run);
+			f->reporter = reporter_start(&reporter);
 		if (f->jobs > 1 && f->n == 1 && pm_capture_splits(f->capture))
 			n = read_together(f, &err);
 		else
@@ -395,8 +407,27 @@ static void allow_files(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
+	/* Root may have more than it was given. */
+	if (limit.rlim_max < FILES_OF_ROOT) {
+		struct rlimit more = { FILES_OF_ROOT, FILES_OF_ROOT };
+
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+			return;
+	}
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Everything has been opened, nothing has been read. */
+static int on_opened(void *ctx, bool by_name)
+{
+	struct file_run *f = ctx;
+
+	f->refused = !run_drop_privileges(f->run, by_name) || !serve_start(f->run);
+	if (!f->refused)
+		notify_ready("reading %s%s", f->run->options->files[0],
+			     f->run->options->n_files > 1 ? " and others" : "");
+	return f->refused ? PM_E_PERMISSION : PM_OK;
 }
 
 static int open_all(struct file_run *f, const struct options *options)
@@ -407,11 +438,14 @@ static int open_all(struct file_run *f, const struct options *options)
 
 	capture.interrupted = on_interrupted;
 	capture.ctx = f;
-	capture.keep_open = options->user != NULL;
+	capture.keep_open = f->run->stance->shrinks;
+	capture.opened = on_opened;
 	allow_files();
 	r = pm_capture_open_files(options->files, options->n_files, &capture, &err, &f->capture);
-	if (r == PM_OK || signal_stop)
+	if (r == PM_OK || (signal_stop && !f->refused))
 		return EXIT_DONE;
+	if (f->refused)
+		return EXIT_FAILED;
 	say_error(&err, r);
 	return r == PM_E_FILTER ? EXIT_USAGE : r == PM_E_DAMAGED ? EXIT_DAMAGED
 								 : EXIT_FAILED;
@@ -459,10 +493,6 @@ int run_files(struct run *run)
 			say("0 packets captured");
 		return code;
 	}
-	if (!run_drop_privileges(run)) {
-		code = EXIT_FAILED;
-		goto out;
-	}
 	progress_begin(run->options);
 	if (add_all_series(&f))
 		r = read_all(&f);
@@ -471,7 +501,8 @@ int run_files(struct run *run)
 								   : EXIT_DONE;
 	if (run->options->explain_frame)
 		code = end_of_search(&f, code);
-out:
+	serve_wait(run);
+	serve_close(run);
 	run_end_output(run);
 	for (size_t i = 0; i < f.n; i++) {
 		pm_meter_free(f.series[i]->meter);

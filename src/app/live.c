@@ -1,206 +1,128 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A live run: one thread an interface takes frames and closes intervals; this one, the first,
- * renders what they hand over and minds the signals, so that slow output never holds up capture.
+ * A live run: sensors take frames and close intervals, each on a thread of its own; a reporter
+ * renders and writes what they have closed; this thread, the first, minds the signals. So output
+ * that stands still holds up neither capture nor signals.
  */
+#include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "app.h"
-#include "portmeter/meter.h"
+#include "notify.h"
+#include "screen.h"
+#include "sensor.h"
 
-#define READ_TIMEOUT_MS 100
-/* Frames between two looks at the clock and the flags. */
-#define BATCH 4096
+/* At the end: how long nothing may be written until what is left is given up. */
+#define STALL_NS (INT64_C(5) * PM_NS_PER_S)
+/* And how much longer a disk that answers nothing may keep the reporter. */
+#define HANG_NS PM_NS_PER_S
+#define LOOK_MS 100
+/* How long to sleep when nothing is due. */
+#define SLEEP_MS 1000
+#define STATUS_MAX 512
 
-struct live_run;
-
-struct sensor {
-	struct live_run *live;
-	struct pm_capture *capture;
-	struct pm_meter *meter;
-	struct pm_source source;
-	pthread_t thread;
-	bool started;
-	atomic_bool ended, failed, cut, counts;
-};
-
-struct live_run {
-	struct run *run;
-	struct sensor *sensors;
-	size_t n;
-	atomic_bool stop;
-	bool limited;
-	atomic_llong left;      /* frames that -c still allows */
-	pthread_mutex_t output; /* frames are written where they are counted */
-};
-
-static void on_closed(void *ctx)
+static void give_back(void *sensor, struct pm_tally *tally)
 {
-	(void)ctx;
-	signals_wake();
+	sensor_give(sensor, tally);
 }
 
-static void on_fate(void *ctx, const struct pm_frame_report *report)
+/* Takes a closed tally, of one sensor after the other. On the reporter's thread. */
+static bool take_closed(void *ctx, struct report *ret_report)
 {
-	struct sensor *sensor = ctx;
-	struct live_run *live = sensor->live;
-	struct pm_error err = { .line = 0 };
-	int r;
+	struct live_run *live = ctx;
 
-	pthread_mutex_lock(&live->output);
-	if (!live->run->failed) {
-		r = pm_output_frame(live->run->output, &sensor->source, report, &err);
-		if (r < 0) {
-			say_error(&err, r);
-			live->run->failed = true;
-			atomic_store(&live->stop, true);
-		}
+	for (size_t n = 0; n < live->n; n++) {
+		struct sensor *sensor = &live->sensors[live->next];
+		struct pm_tally *tally = sensor_take(sensor);
+
+		live->next = (live->next + 1) % live->n;
+		if (!tally)
+			continue;
+		*ret_report =
+			(struct report){ tally, &sensor->source, give_back, sensor };
+		return true;
 	}
-	pthread_mutex_unlock(&live->output);
+	return false;
 }
 
-/* With -c: counts frames over all sources, and leaves out those beyond. */
-static void on_limited_frame(void *ctx, const struct pm_frame *frame)
+/* What the service manager shows: interfaces, as many as fit, and rules. */
+static void describe(struct live_run *live, char *text, size_t size)
 {
-	struct sensor *sensor = ctx;
-	long long before = atomic_fetch_sub(&sensor->live->left, 1);
+	size_t n = 0;
 
-	if (before > 0)
-		pm_meter_frame(sensor->meter, frame);
-	if (before <= 1)
-		atomic_store(&sensor->live->stop, true);
-}
+	for (size_t i = 0; i < live->n && n < size; i++) {
+		struct sensor *sensor = &live->sensors[i];
 
-static void sensor_counts(struct sensor *sensor)
-{
-	struct pm_capture_counts counts;
-
-	pm_capture_count(sensor->capture, 0, &counts);
-	run_counts(sensor->source.name, &counts, pm_meter_frames(sensor->meter),
-		   sensor->live->n > 1);
-}
-
-static int take_frames(struct sensor *sensor)
-{
-	struct pm_error err = { .line = 0 };
-	int n;
-
-	if (sensor->live->limited)
-		n = pm_capture_dispatch(sensor->capture, BATCH, on_limited_frame, sensor, &err);
-	else
-		n = pm_capture_dispatch(sensor->capture, BATCH, pm_meter_frame, sensor->meter,
-					&err);
-	if (n < 0 && !atomic_exchange(&sensor->failed, true))
-		say_error(&err, n);
-	return n;
-}
-
-static void mind_requests(struct sensor *sensor, int64_t now)
-{
-	if (atomic_exchange(&sensor->cut, false))
-		pm_meter_cut(sensor->meter, now);
-	if (atomic_exchange(&sensor->counts, false))
-		sensor_counts(sensor);
-	/* Frames that were written wait in the buffer no longer than a reader would notice. */
-	if (sensor->live->run->options->output.format == PM_FORMAT_FRAMES) {
-		pthread_mutex_lock(&sensor->live->output);
-		run_flush(sensor->live->run);
-		pthread_mutex_unlock(&sensor->live->output);
+		n += (size_t)snprintf(text + n, size - n, "%s%s%s", i ? ", " : "capturing on ",
+				      sensor_name(sensor), sensor_waits(sensor) ? " (waiting for it)" : "");
 	}
+	if (n < size)
+		snprintf(text + n, size - n, "; %zu rules, generation %" PRIu64,
+			 pm_rules_entries(live->run->rules), live->run->generation);
 }
 
-/* Sleeps until frames come, an interval is over or something may have been asked for. */
-static void sensor_wait(struct sensor *sensor)
+static void tell_ready(struct live_run *live)
 {
-	int64_t left = (pm_meter_deadline(sensor->meter) - pm_time_now()) / 1000000 + 1;
+	char text[STATUS_MAX];
 
-	if (left > READ_TIMEOUT_MS || left < 0)
-		left = READ_TIMEOUT_MS;
-	pm_capture_wait(sensor->capture, (int)left);
+	describe(live, text, sizeof text);
+	notify_ready("%s", text);
 }
 
 /*
- * What the kernel holds when the end is called, or the interface gone, counts as well: a block that
- * is not full is handed over after the read timeout. Bounded by time: frames may keep coming.
+ * Lets the service manager know how all goes on, and that it does: the threads of interfaces. That
+ * output stands still is its reader's fault, or the disk's, and starting anew would only lose what
+ * waits. How long to sleep until it is due again; what stands still is looked at now and then.
  */
-static void drain(struct sensor *sensor)
+static int mind_manager(struct live_run *live)
 {
-	int64_t end = pm_time_now() + INT64_C(2) * READ_TIMEOUT_MS * 1000000;
+	char text[STATUS_MAX];
+	bool moves = true;
 
-	for (int64_t now = pm_time_now(); now < end; now = pm_time_now()) {
-		pm_meter_tick(sensor->meter, now);
-		if (take_frames(sensor) <= 0)
-			pm_capture_wait(sensor->capture, READ_TIMEOUT_MS / 4);
-	}
-}
-
-static void *sensor_main(void *ctx)
-{
-	struct sensor *sensor = ctx;
-	struct live_run *live = sensor->live;
-	int n = 0;
-
-	while (n >= 0 && !atomic_load(&live->stop)) {
-		int64_t now = pm_time_now();
-
-		pm_meter_tick(sensor->meter, now);
-		mind_requests(sensor, now);
-		n = take_frames(sensor);
-		if (n == 0)
-			sensor_wait(sensor);
-	}
-	if (!live->limited || n < 0)
-		drain(sensor);
-	pm_meter_finish(sensor->meter, pm_time_now(), false);
-	atomic_store(&sensor->ended, true);
-	signals_wake();
-	return NULL;
-}
-
-/* Renders everything that waits. */
-static void report_all(struct live_run *live)
-{
-	for (size_t i = 0; i < live->n; i++) {
-		struct sensor *sensor = &live->sensors[i];
-		struct pm_tally *tally;
-
-		while (sensor->meter && (tally = pm_meter_take(sensor->meter)) != NULL) {
-			pthread_mutex_lock(&live->output);
-			run_report(live->run, tally, &sensor->source);
-			pthread_mutex_unlock(&live->output);
-			pm_meter_give(sensor->meter, tally);
-		}
-	}
-	if (live->run->failed)
-		atomic_store(&live->stop, true);
+	if (!notify_wanted())
+		return SLEEP_MS;
+	describe(live, text, sizeof text);
+	notify_status("%s", text);
+	if (notify_due_ms(LOOK_MS) > 0)
+		return notify_due_ms(SLEEP_MS);
+	for (size_t i = 0; i < live->n; i++)
+		moves &= sensor_moves(&live->sensors[i]);
+	if (moves)
+		notify_alive();
+	return moves ? notify_due_ms(SLEEP_MS) : LOOK_MS;
 }
 
 static void handle_signals(struct live_run *live)
 {
 	struct pm_rules *rules = NULL;
+	int64_t now = pm_time_now();
 
-	if (signal_stop)
+	if (signal_stop || live->run->failed || live->run->full) {
+		notify_stopping();
 		atomic_store(&live->stop, true);
+	}
 	if (signal_hangup) {
 		signal_hangup = 0;
+		notify_reloading();
 		rules = run_reload(live->run);
-		pthread_mutex_lock(&live->output);
-		run_reopen(live->run);
-		pthread_mutex_unlock(&live->output);
+		reporter_reopen(live->reporter);
+		tell_ready(live);
 	}
 	for (size_t i = 0; i < live->n; i++) {
 		struct sensor *sensor = &live->sensors[i];
 
 		if (rules)
-			pm_meter_set_rules(sensor->meter, rules);
+			sensor_set_rules(sensor, rules);
 		if (signal_counts)
-			atomic_store(&sensor->counts, true);
+			sensor_ask_counts(sensor);
 		if (signal_cut)
-			atomic_store(&sensor->cut, true);
+			sensor_cut(sensor, now);
 	}
 	signal_counts = 0;
 	signal_cut = 0;
@@ -209,88 +131,145 @@ static void handle_signals(struct live_run *live)
 static bool all_ended(struct live_run *live)
 {
 	for (size_t i = 0; i < live->n; i++)
-		if (!atomic_load(&live->sensors[i].ended))
+		if (!sensor_ended(&live->sensors[i]))
+			return false;
+	return true;
+}
+
+/* Whether every thread that captures has been seen lately, and has something to capture from. */
+static bool is_healthy(void *ctx, char *ret_why, size_t size)
+{
+	struct live_run *live = ctx;
+
+	for (size_t i = 0; i < live->n; i++)
+		if (!sensor_healthy(&live->sensors[i], ret_why, size))
 			return false;
 	return true;
 }
 
 static int start_threads(struct live_run *live)
 {
+	const struct reporter_options reporter = {
+		.run = live->run,
+		.take = take_closed,
+		.output = &live->output,
+		.ctx = live,
+	};
 	int r = 0;
 
-	for (size_t i = 0; i < live->n && r == 0; i++) {
-		struct sensor *sensor = &live->sensors[i];
-
-		r = thread_start(&sensor->thread, sensor_main, sensor);
-		sensor->started = r == 0;
-	}
+	live->reporter = reporter_start(&reporter);
+	if (!live->reporter)
+		r = EAGAIN;
+	for (size_t i = 0; i < live->n && r == 0; i++)
+		r = sensor_start(&live->sensors[i]);
 	if (r != 0)
 		say("can't start a thread: %s", strerror(r));
 	return r;
 }
 
-static int sensor_open(struct live_run *live, struct sensor *sensor, const char *text)
-{
-	const struct options *options = live->run->options;
-	struct pm_capture_options capture = options->capture;
-	struct pm_meter_options meter = {
-		.interval_ns = options->interval_ns,
-		.grace_ns = INT64_C(1000000) * READ_TIMEOUT_MS,
-		.live = true,
-		.rules = live->run->rules,
-		.tunnels = options->tunnels,
-		.endpoints = options->learned,
-		.allowance = live->run->allowance,
-		.by_endpoint = options->endpoints,
-		.closed = on_closed,
-		.frame = options->output.format == PM_FORMAT_FRAMES ? on_fate : NULL,
-		.ctx = sensor,
-	};
-	struct pm_error err = { .line = 0 };
-	char *interface = interface_find(text);
-	int64_t start = pm_time_now();
-	int r;
+/* How the output comes along when the run is to end. */
+struct patience {
+	uint64_t progress;
+	int64_t since_ns; /* when that was; 0: has not been looked at */
+	bool given_up;
+};
 
-	if (!interface) {
-		say("no interface to capture on; name one with -i, or run as root");
-		return EXIT_FAILED;
+/* Gives up once nothing was written for too long. Whether even that has not helped. */
+static bool is_hopeless(struct live_run *live, struct patience *patience)
+{
+	uint64_t progress = pm_output_progress(live->run->output);
+	int64_t now = clock_ns();
+
+	if (!patience->since_ns || progress != patience->progress) {
+		patience->progress = progress;
+		patience->since_ns = now;
+	} else if (!patience->given_up && now - patience->since_ns >= STALL_NS) {
+		patience->given_up = true;
+		pm_output_give_up(live->run->output);
+		reporter_give_up(live->reporter);
 	}
-	sensor->live = live;
-	capture.timeout_ms = READ_TIMEOUT_MS;
-	r = pm_capture_open_live(interface, &capture, &err, &sensor->capture);
-	free(interface);
-	if (r == PM_OK) {
-		meter.capture = sensor->capture;
-		r = pm_meter_new(&meter, &sensor->meter);
-	}
-	if (r == PM_E_PERMISSION)
-		say_permission(&err);
-	else if (r < 0)
-		say_error(&err, r);
-	if (r < 0)
-		return r == PM_E_FILTER || r == PM_E_INVALID ? EXIT_USAGE : EXIT_FAILED;
-	sensor->source = run_source(live->run, sensor->capture, 0);
-	run_check_link(sensor->capture, 0);
-	pm_meter_tick(sensor->meter, start);
-	say("listening on %s, link type %s, snapshot length %d bytes", sensor->source.name,
-	    sensor->source.link ? sensor->source.link : "?", sensor->source.snaplen);
-	return EXIT_DONE;
+	return patience->given_up && now - patience->since_ns >= STALL_NS + HANG_NS;
 }
 
-static void loop(struct live_run *live, int wake_fd)
+/* Until all sensors have ended; false: one is kept from it by output. */
+static bool loop(struct live_run *live, int wake_fd, struct patience *patience)
 {
 	struct pollfd fd = { .fd = wake_fd, .events = POLLIN };
 
 	while (!all_ended(live)) {
+		int sleep_ms;
+		bool stop;
+
 		handle_signals(live);
-		report_all(live);
+		sleep_ms = mind_manager(live);
+		stop = atomic_load(&live->stop);
+		if (stop && is_hopeless(live, patience))
+			return false;
 		/*
 		 * A byte that came before counts, so nothing is missed; the time bounds what can't
 		 * be foreseen.
 		 */
-		poll(&fd, 1, 1000);
+		poll(&fd, 1, stop ? LOOK_MS : sleep_ms);
 		signals_drain(wake_fd);
 	}
+	return true;
+}
+
+/* Waits for the last records; false: what writes them hangs. */
+static bool finish_output(struct live_run *live, struct patience *patience)
+{
+	reporter_finish(live->reporter);
+	while (!reporter_ended(live->reporter, LOOK_MS))
+		if (is_hopeless(live, patience))
+			return false;
+	return true;
+}
+
+/* What waits in the meters, and will not be written any more. */
+static void count_left(struct live_run *live)
+{
+	struct report report;
+
+	while (take_closed(live, &report)) {
+		live->run->unwritten++;
+		live->run->unwritten_intervals += report.tally->merged;
+		live->run->failed = true;
+		report.give(report.ctx, report.tally);
+	}
+}
+
+/*
+ * A thread is in a call of the system that does not return, as that of a disk that is gone: nothing
+ * it uses can be freed, and what is not written stays so.
+ */
+static _Noreturn void abandon(struct live_run *live)
+{
+	uint64_t writing = reporter_writing(live->reporter);
+
+	screen_close();
+	live->run->unwritten += writing != 0;
+	live->run->unwritten_intervals += writing;
+	count_left(live);
+	if (live->run->unwritten)
+		run_say_unwritten(live->run, pm_output_name(live->run->output));
+	say("output hangs; ending without it");
+	_exit(EXIT_FAILED);
+}
+
+static void run_threads(struct live_run *live)
+{
+	struct patience patience = { .progress = 0 };
+	bool ended = loop(live, live->run->wake_fd, &patience);
+
+	atomic_store(&live->stop, true);
+	if (!ended)
+		abandon(live);
+	for (size_t i = 0; i < live->n; i++)
+		sensor_join(&live->sensors[i]);
+	if (!finish_output(live, &patience))
+		abandon(live);
+	reporter_end(live->reporter);
+	count_left(live);
 }
 
 int run_live(struct run *run)
@@ -316,29 +295,36 @@ int run_live(struct run *run)
 		}
 	}
 	code = EXIT_FAILED;
-	if (!run_drop_privileges(run))
+	/* What can't be shown in place is shown in tables. */
+	if (options->screen)
+		(void)screen_open(options);
+	if (!run_drop_privileges(run, false))
 		goto out;
-	if (start_threads(&live) == 0) {
-		loop(&live, run->wake_fd);
+	run->healthy = is_healthy;
+	run->health_ctx = &live;
+	if (!serve_start(run))
+		goto out;
+	if (start_threads(&live) == 0 && screen_start()) {
 		code = EXIT_DONE;
+		tell_ready(&live);
+	} else {
+		atomic_store(&live.stop, true);
 	}
-	atomic_store(&live.stop, true);
-	for (size_t i = 0; i < live.n; i++)
-		if (live.sensors[i].started)
-			pthread_join(live.sensors[i].thread, NULL);
-	report_all(&live);
+	if (live.reporter)
+		run_threads(&live);
+	screen_close();
 	run_flush(run);
 	for (size_t i = 0; i < live.n; i++) {
 		sensor_counts(&live.sensors[i]);
-		if (atomic_load(&live.sensors[i].failed))
+		if (!sensor_there(&live.sensors[i]))
 			code = EXIT_FAILED;
 	}
 out:
+	screen_close();
+	serve_close(run);
 	run_end_output(run);
-	for (size_t i = 0; live.sensors && i < live.n; i++) {
-		pm_meter_free(live.sensors[i].meter);
-		pm_capture_close(live.sensors[i].capture);
-	}
+	for (size_t i = 0; live.sensors && i < live.n; i++)
+		sensor_close(&live.sensors[i]);
 	free(live.sensors);
 	return code;
 }

@@ -11,9 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "app.h"
+#include "screen.h"
 
 #define SNAPLEN_MAX 262144
+#define INTERVAL_NS (10 * PM_NS_PER_S)
+#define INTERVAL_SCREEN_NS PM_NS_PER_S /* for who watches */
 #define INTERVAL_MIN_NS INT64_C(1000000)
 #define INTERVAL_MAX_NS (INT64_C(366) * 86400 * PM_NS_PER_S)
 #define JOBS_MAX 256
@@ -23,7 +25,12 @@
 #define LEARNED_MIN 8 /* one line of the table */
 #define BLOCK_MIN 64
 #define BLOCK_MAX (16 << 20)
+#define CONNECTIONS_MAX 65536
+#define HISTORY_MAX 65536 /* MiB */
+#define SERIES_MAX 65536
 #define FILTER_MAX ((size_t)1 << 20)
+#define ROTATE_SECONDS_MAX (UINT64_C(366) * 86400)
+#define ROTATE_FILES_MAX 1000000
 #define BLANKS " \t\r\n"
 
 enum {
@@ -43,13 +50,26 @@ enum {
 	LONG_EXPLAIN_FRAME,
 	LONG_IMMEDIATE,
 	LONG_FOLLOW,
+	LONG_FANOUT,
+	LONG_WAIT,
 	LONG_READER,
 	LONG_JOBS,
 	LONG_BLOCK_SIZE,
 	LONG_PROGRESS,
 	LONG_NO_SESSIONS,
 	LONG_LEARNED,
-	LONG_LATER, /* known from the design, not built yet */
+	LONG_NO_SANDBOX,
+	LONG_COMPRESS,
+	LONG_FSYNC,
+	LONG_LISTEN,
+	LONG_LISTEN_PUBLIC,
+	LONG_LISTEN_HOST,
+	LONG_LISTEN_PASSWORD,
+	LONG_LISTEN_TLS,
+	LONG_LISTEN_CONNECTIONS,
+	LONG_HISTORY,
+	LONG_METRICS_SERVICES,
+	LONG_METRICS_PORTS,
 };
 
 static const struct option longs[] = {
@@ -70,11 +90,24 @@ static const struct option longs[] = {
 	{ "explain-frame", required_argument, NULL, LONG_EXPLAIN_FRAME },
 	{ "immediate-mode", no_argument, NULL, LONG_IMMEDIATE },
 	{ "follow", no_argument, NULL, LONG_FOLLOW },
+	{ "fanout", required_argument, NULL, LONG_FANOUT },
+	{ "wait", no_argument, NULL, LONG_WAIT },
 	{ "reader", required_argument, NULL, LONG_READER },
 	{ "progress", no_argument, NULL, LONG_PROGRESS },
 	{ "no-sessions", no_argument, NULL, LONG_NO_SESSIONS },
 	{ "learned", required_argument, NULL, LONG_LEARNED },
-	{ "listen", required_argument, NULL, LONG_LATER },
+	{ "no-sandbox", no_argument, NULL, LONG_NO_SANDBOX },
+	{ "compress", required_argument, NULL, LONG_COMPRESS },
+	{ "fsync", required_argument, NULL, LONG_FSYNC },
+	{ "listen", required_argument, NULL, LONG_LISTEN },
+	{ "listen-public", no_argument, NULL, LONG_LISTEN_PUBLIC },
+	{ "listen-host", required_argument, NULL, LONG_LISTEN_HOST },
+	{ "listen-password", required_argument, NULL, LONG_LISTEN_PASSWORD },
+	{ "listen-tls", required_argument, NULL, LONG_LISTEN_TLS },
+	{ "listen-connections", required_argument, NULL, LONG_LISTEN_CONNECTIONS },
+	{ "history", required_argument, NULL, LONG_HISTORY },
+	{ "metrics-services", required_argument, NULL, LONG_METRICS_SERVICES },
+	{ "metrics-ports", required_argument, NULL, LONG_METRICS_PORTS },
 	{ "jobs", required_argument, NULL, LONG_JOBS },
 	{ "block-size", required_argument, NULL, LONG_BLOCK_SIZE },
 	{ NULL, 0, NULL, 0 },
@@ -90,6 +123,8 @@ void options_help(void)
 	      "  -i INTERFACE         capture on it, or on any; repeatable (default: the first)\n"
 	      "  -r FILE              read a capture file, compressed or not, a folder of them,\n"
 	      "                       or - for standard input; repeatable\n"
+	      "  --fanout N           capture threads for each interface (default 1)\n"
+	      "  --wait               start even if an interface is not there yet, or down\n"
 	      "  --follow             with one -r: go on as the file grows\n"
 	      "  --reader own|libpcap how files are read (default own)\n"
 	      "  --jobs N             threads that read files (default: one a processor)\n"
@@ -110,17 +145,40 @@ void options_help(void)
 	      "                       this UDP port holds such tunnels too: vxlan=8472\n"
 	      "  --no-sessions        no sessions, clients, servers and anomalies\n"
 	      "  --learned N          endpoints that are remembered as serving (default 65536)\n"
-	      "\n"
-	      "Output\n"
+	      "\n",
+	      stdout);
+	fputs("Output\n"
 	      "  --interval SECONDS   one record each (default 10; 0: one for everything)\n"
 	      "  --format FORMAT      json (default), rows, frames, text or prometheus\n"
+	      "                       text: on a terminal, of an interface, a live view\n"
 	      "  -o FILE              append to it; reopened on HUP\n"
+	      "  -C SIZE              begin another file when one is larger: millions of bytes,\n"
+	      "                       or with k, m or g\n"
+	      "  -G SECONDS           the same every so many seconds; -o may have %H and the like\n"
+	      "  -W COUNT             with -C: so many files, used in turn; with -G: end after them\n"
+	      "  --compress gzip|zstd files that -C or -G have closed\n"
+	      "  --fsync never|close|record\n"
+	      "                       when to wait for the disk (default never)\n"
 	      "  --top N              only the N busiest ports, and endpoints\n"
 	      "  --ports all|service  all ports (default), or those that carried a service\n"
 	      "  --by endpoint        the busiest endpoints of services, too: address and port\n"
 	      "  --endpoints N        how many of them are kept at once (default 65536)\n"
 	      "  --sensor NAME        who measures (default, live: the host's name)\n"
+	      "  --metrics-services N series of services for Prometheus, for each source (default 256)\n"
+	      "  --metrics-ports N    the same of ports whose rule says metric=port (default 1024)\n"
 	      "  --schema             print the JSON Schema of the records\n"
+	      "\n"
+	      "HTTP: a page that shows it live, the records, and counters for Prometheus\n"
+	      "  --listen ADDR:PORT   serve it there, as at 127.0.0.1:8080 (manual: portmeter(1))\n"
+	      "  --listen-public      ADDR may be one that others reach, without a password\n"
+	      "  --listen-password FILE\n"
+	      "                       ask for one of its lines USER:PASSWORD\n"
+	      "  --listen-tls CERTIFICATE,KEY\n"
+	      "                       serve HTTPS with these two files (PEM)\n"
+	      "  --listen-host NAME   a name that the server has, beside its addresses; repeatable\n"
+	      "  --listen-connections N[,N]\n"
+	      "                       at once, and from one address (default 256,64)\n"
+	      "  --history MIB        records that are kept for it (default 64)\n"
 	      "\n"
 	      "Rules\n"
 	      "  -R PATH              rules file or folder, in place of the usual; repeatable\n"
@@ -128,7 +186,9 @@ void options_help(void)
 	      "  --explain QUERY      which rule names a port: udp/5601 or udp/5601@192.0.2.1\n"
 	      "  --explain-frame N    with -r: what frame number N counts as, and why\n"
 	      "\n"
-	      "  -Z USER              become this user after opening\n"
+	      "  -Z USER              started as root, become this user after opening (default:\n"
+	      "                       portmeter, or nobody)\n"
+	      "  --no-sandbox         for debuggers: keep what rights there are, and close nothing\n"
 	      "  -h, --help           this text\n"
 	      "  --version            the version\n"
 	      "\n"
@@ -193,6 +253,35 @@ static bool seconds(const char *text, int64_t *ret_ns)
 		return false;
 	*ret_ns = (int64_t)s * PM_NS_PER_S + (int64_t)ns;
 	return *ret_ns == 0 || (*ret_ns >= INTERVAL_MIN_NS && *ret_ns <= INTERVAL_MAX_NS);
+}
+
+/* As tcpdump does: millions of bytes, or, with a letter, the next larger powers of 1024. */
+static int file_size(const char *text, uint64_t *ret_bytes)
+{
+	static const struct {
+		const char *suffix;
+		uint64_t unit;
+	} units[] = {
+		{ "kK", UINT64_C(1) << 10 }, { "mM", UINT64_C(1) << 20 }, { "gG", UINT64_C(1) << 30 },
+	};
+	size_t digits = strspn(text, "0123456789");
+	const char *suffix = text + digits;
+	char figure[24] = "";
+	uint64_t unit = 0, n = 0;
+
+	if (!*suffix)
+		unit = 1000000;
+	for (size_t i = 0; !unit && i < sizeof units / sizeof *units; i++)
+		if (strchr(units[i].suffix, *suffix) && (!suffix[1] || strcmp(suffix + 1, "B") == 0))
+			unit = units[i].unit;
+	if (unit && digits < sizeof figure) {
+		memcpy(figure, text, digits);
+		if (number(figure, 1, INT64_MAX / unit, &n)) {
+			*ret_bytes = n * unit;
+			return EXIT_DONE;
+		}
+	}
+	return usage("-C %s: must be millions of bytes, from 1, or have k, m or g behind it", text);
 }
 
 static int direction(const char *text, enum pm_direction *ret_direction)
@@ -273,6 +362,7 @@ static char *join(char **words, int n)
 struct parse {
 	struct options *o;
 	const char *filter_file;
+	bool interval;
 };
 
 static int parse_number(int option, const char *text, struct parse *p)
@@ -312,11 +402,29 @@ static int parse_number(int option, const char *text, struct parse *p)
 			return usage("--explain-frame %s: must be the number of a frame, from 1", text);
 		o->explain_frame = n;
 		break;
+	case LONG_FANOUT:
+		if (!number(text, 1, PM_CAPTURE_THREADS, &n))
+			return usage("--fanout %s: must be a number of threads, 1 to %d", text,
+				     PM_CAPTURE_THREADS);
+		o->capture_threads = (size_t)n;
+		break;
 	case LONG_LEARNED:
 		if (!number(text, LEARNED_MIN, ENDPOINTS_MAX, &n))
 			return usage("--learned %s: must be a number of endpoints, %d to %d", text,
 				     LEARNED_MIN, ENDPOINTS_MAX);
 		o->learned = (size_t)n;
+		break;
+	case 'G':
+		if (!number(text, 1, ROTATE_SECONDS_MAX, &n))
+			return usage("-G %s: must be seconds, 1 to %llu", text,
+				     (unsigned long long)ROTATE_SECONDS_MAX);
+		o->output.rotate_ns = (int64_t)n * PM_NS_PER_S;
+		break;
+	case 'W':
+		if (!number(text, 1, ROTATE_FILES_MAX, &n))
+			return usage("-W %s: must be a number of files, 1 to %d", text,
+				     ROTATE_FILES_MAX);
+		o->output.rotate_count = (unsigned)n;
 		break;
 	case LONG_BLOCK_SIZE:
 		if (!number(text, BLOCK_MIN, BLOCK_MAX, &n))
@@ -351,7 +459,84 @@ static int tunnel_port(const char *text, struct options *o)
 		     kinds);
 }
 
-static int parse_long(int option, const char *text, const char *name, struct options *o)
+/* "256" or "256,64" */
+static int connections(const char *text, struct serve_options *serve)
+{
+	const char *comma = strchr(text, ',');
+	char first[16] = "";
+	uint64_t all = 0, each = 0;
+	size_t length = comma ? (size_t)(comma - text) : strlen(text);
+
+	if (length < sizeof first) {
+		memcpy(first, text, length);
+		if (number(first, 1, CONNECTIONS_MAX, &all) &&
+		    (!comma || number(comma + 1, 1, all, &each))) {
+			serve->connections = (unsigned)all;
+			serve->per_address = (unsigned)each;
+			return EXIT_DONE;
+		}
+	}
+	return usage("--listen-connections %s: must be a number from 1 to %d, and behind a comma how many of them one address may have",
+		     text, CONNECTIONS_MAX);
+}
+
+/* "CERTIFICATE,KEY" */
+static int tls_files(const char *text, struct serve_options *serve)
+{
+	const char *comma = strrchr(text, ',');
+
+	if (!comma || comma == text || !comma[1])
+		return usage("--listen-tls %s: must be CERTIFICATE,KEY: two files", text);
+	free(serve->certificate);
+	serve->certificate = strndup(text, (size_t)(comma - text));
+	serve->key = comma + 1;
+	return serve->certificate ? EXIT_DONE : usage("--listen-tls: %s", pm_strerror(PM_E_MEMORY));
+}
+
+/* How the page and its interface are served, and what for. */
+static int parse_serve(int option, const char *text, struct options *o)
+{
+	struct serve_options *serve = &o->serve;
+	uint64_t n = 0;
+
+	switch (option) {
+	case LONG_LISTEN:
+		serve->listen = text;
+		return EXIT_DONE;
+	case LONG_LISTEN_PUBLIC:
+		serve->anywhere = true;
+		return EXIT_DONE;
+	case LONG_LISTEN_HOST:
+		serve->hosts[serve->n_hosts++] = text;
+		return *text ? EXIT_DONE : usage("--listen-host: must not be empty");
+	case LONG_LISTEN_PASSWORD:
+		serve->password = text;
+		return EXIT_DONE;
+	case LONG_LISTEN_TLS:
+		return tls_files(text, serve);
+	case LONG_LISTEN_CONNECTIONS:
+		return connections(text, serve);
+	case LONG_HISTORY:
+		if (!number(text, 1, HISTORY_MAX, &n))
+			return usage("--history %s: must be 1 to %d MiB", text, HISTORY_MAX);
+		serve->history = (size_t)n << 20;
+		return EXIT_DONE;
+	case LONG_METRICS_SERVICES:
+		if (!number(text, 1, SERIES_MAX, &n))
+			return usage("--metrics-services %s: must be a number of series, 1 to %d", text,
+				     SERIES_MAX);
+		o->output.metrics_services = (size_t)n;
+		return EXIT_DONE;
+	default:
+		if (!number(text, 1, SERIES_MAX, &n))
+			return usage("--metrics-ports %s: must be a number of series, 1 to %d", text,
+				     SERIES_MAX);
+		o->output.metrics_ports = (size_t)n;
+		return EXIT_DONE;
+	}
+}
+
+static int parse_long(int option, const char *text, struct options *o)
 {
 	switch (option) {
 	case LONG_VERSION:
@@ -373,6 +558,9 @@ static int parse_long(int option, const char *text, const char *name, struct opt
 	case LONG_IMMEDIATE:
 		o->capture.immediate = true;
 		return EXIT_DONE;
+	case LONG_WAIT:
+		o->capture.wait = true;
+		return EXIT_DONE;
 	case LONG_FOLLOW:
 		o->capture.follow = true;
 		return EXIT_DONE;
@@ -381,6 +569,9 @@ static int parse_long(int option, const char *text, const char *name, struct opt
 		return EXIT_DONE;
 	case LONG_NO_SESSIONS:
 		o->sessions = false;
+		return EXIT_DONE;
+	case LONG_NO_SANDBOX:
+		o->sandbox = false;
 		return EXIT_DONE;
 	case LONG_READER:
 		o->capture.plain_reader = strcmp(text, "libpcap") == 0;
@@ -392,9 +583,20 @@ static int parse_long(int option, const char *text, const char *name, struct opt
 			return EXIT_DONE;
 		return usage("--interval %s: must be seconds, 0 or from 0.001 to 31622400", text);
 	case LONG_FORMAT:
+		o->format_given = true;
 		if (pm_format_find(text, &o->output.format))
 			return EXIT_DONE;
 		return usage("--format %s: must be json, rows, frames, text or prometheus", text);
+	case LONG_COMPRESS:
+		if (!pm_pack_find(text, &o->output.pack))
+			return usage("--compress %s: must be gzip, zstd or none", text);
+		if (pm_pack_built(o->output.pack))
+			return EXIT_DONE;
+		return usage("--compress %s: this portmeter was built without its library", text);
+	case LONG_FSYNC:
+		if (pm_sync_find(text, &o->output.sync))
+			return EXIT_DONE;
+		return usage("--fsync %s: must be never, close or record", text);
 	case LONG_PORTS:
 		o->output.service_only = strcmp(text, "service") == 0;
 		if (o->output.service_only || strcmp(text, "all") == 0)
@@ -411,11 +613,11 @@ static int parse_long(int option, const char *text, const char *name, struct opt
 	case LONG_TUNNEL_PORT:
 		return tunnel_port(text, o);
 	default:
-		return usage("--%s: not in this version", name);
+		return parse_serve(option, text, o);
 	}
 }
 
-static int parse_one(int option, const char *text, const char *name, struct parse *p)
+static int parse_one(int option, const char *text, struct parse *p)
 {
 	struct options *o = p->o;
 
@@ -452,21 +654,29 @@ static int parse_one(int option, const char *text, const char *name, struct pars
 	case 'o':
 		o->output.path = text;
 		return EXIT_DONE;
+	case 'C':
+		return file_size(text, &o->output.rotate_bytes);
 	case 'h':
 		o->command = COMMAND_HELP;
 		return EXIT_DONE;
+	case LONG_INTERVAL:
+		p->interval = true;
+		return parse_long(option, text, o);
 	case 'c':
 	case 's':
 	case 'B':
+	case 'G':
+	case 'W':
 	case LONG_TOP:
 	case LONG_ENDPOINTS:
 	case LONG_EXPLAIN_FRAME:
 	case LONG_LEARNED:
 	case LONG_JOBS:
+	case LONG_FANOUT:
 	case LONG_BLOCK_SIZE:
 		return parse_number(option, text, p);
 	default:
-		return parse_long(option, text, name, o);
+		return parse_long(option, text, o);
 	}
 }
 
@@ -494,11 +704,66 @@ static int check_output(const struct options *o)
 	return EXIT_DONE;
 }
 
+/* Conversions stand for names of files; folders are there already. */
+static bool has_timed_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *percent = strchr(path, '%');
+
+	return slash && percent && percent < slash;
+}
+
+static int check_rotation(const struct pm_output_options *o)
+{
+	const char *option = o->rotate_bytes ? "-C" : o->rotate_ns ? "-G"
+								   : NULL;
+
+	if (!option && o->rotate_count)
+		return usage("-W goes with -C or -G");
+	if (!option && o->pack != PM_PACK_NONE)
+		return usage("--compress goes with -C or -G: it is for files that these have closed");
+	if (!o->path && (option || o->sync != PM_SYNC_NEVER))
+		return usage("%s goes with -o", option ? option : "--fsync");
+	if (!option)
+		return EXIT_DONE;
+	if (o->format == PM_FORMAT_PROMETHEUS)
+		return usage("%s does not go with --format prometheus, whose file is replaced each time",
+			     option);
+	if (o->rotate_bytes && o->rotate_ns && o->rotate_count)
+		return usage("-W goes with -C, or with -G, but not with both");
+	if (o->rotate_ns && has_timed_folder(o->path))
+		return usage("-o %s: times may stand in the name of the file, not in its folder",
+			     o->path);
+	return EXIT_DONE;
+}
+
+/* Whether what is said of serving goes together, and with what else is asked for. */
+static int check_serve(const struct options *o)
+{
+	const struct serve_options *serve = &o->serve;
+
+	if (!serve->listen && (serve->anywhere || serve->n_hosts || serve->password ||
+			       serve->certificate || serve->connections))
+		return usage("--listen-public, -host, -password, -tls and -connections go with --listen");
+	if (!serve->listen && serve->history)
+		return usage("--history goes with --listen: it is for the page");
+	if (!serve->listen && o->output.format != PM_FORMAT_PROMETHEUS &&
+	    (o->output.metrics_services || o->output.metrics_ports))
+		return usage("--metrics-services and --metrics-ports go with --listen or --format prometheus");
+	if (serve->listen && o->explain_frame)
+		return usage("--listen does not go with --explain-frame");
+	if (serve->listen && !pm_web_built())
+		return usage("--listen: this portmeter was built without libmicrohttpd");
+	return EXIT_DONE;
+}
+
 /* What no single option can tell. */
 static int check(const struct options *o)
 {
 	const struct pm_capture_options *c = &o->capture;
+	int r;
 
+	if (check_serve(o) != EXIT_DONE)
+		return EXIT_USAGE;
 	if (o->n_interfaces && o->n_files)
 		return usage("-i and -r do not go together");
 	if (o->tunnels && !o->inner)
@@ -516,9 +781,15 @@ static int check(const struct options *o)
 	if (o->progress && !o->n_files)
 		return usage("--progress goes with -r");
 	if (o->n_files && (c->snaplen || c->buffer_kib || c->no_promiscuous || c->immediate ||
-			   c->linktype || c->direction != PM_DIRECTION_BOTH))
-		say("note: -s, -B, -p, -y, -Q and --immediate-mode are for interfaces; files stay as they are");
-	return check_output(o);
+			   c->linktype || c->direction != PM_DIRECTION_BOTH || c->wait ||
+			   o->capture_threads > 1))
+		say("note: -s, -B, -p, -y, -Q, --immediate-mode, --wait and --fanout are for interfaces; files stay as they are");
+	if (!o->n_files && o->capture_threads > 1 && o->output.format == PM_FORMAT_FRAMES)
+		return usage("--fanout does not go with --format frames: each thread would number frames of its own");
+	if (c->wait && !o->n_files && !o->n_interfaces)
+		return usage("--wait needs an interface to wait for: name it with -i");
+	r = check_rotation(&o->output);
+	return r == EXIT_DONE ? check_output(o) : r;
 }
 
 static int parse_filter(int argc, char **argv, const struct parse *p)
@@ -549,7 +820,8 @@ static void choose_endpoints(struct options *o)
 {
 	if (!o->by_endpoint)
 		return;
-	if (o->output.format == PM_FORMAT_FRAMES || o->output.format == PM_FORMAT_PROMETHEUS) {
+	if (!o->serve.listen && (o->output.format == PM_FORMAT_FRAMES ||
+				 o->output.format == PM_FORMAT_PROMETHEUS)) {
 		say("note: --by endpoint shows in json, rows and text; --format %s has no endpoints",
 		    pm_format_name(o->output.format));
 		o->endpoints = 0;
@@ -576,24 +848,27 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 	int option, index = 0, r;
 
 	memset(o, 0, sizeof *o);
-	o->interval_ns = 10 * PM_NS_PER_S;
+	o->interval_ns = INTERVAL_NS;
 	o->sessions = true;
+	o->sandbox = true;
+	o->capture_threads = 1;
 	o->interfaces = calloc(places, sizeof *o->interfaces);
 	o->files = calloc(places, sizeof *o->files);
+	o->serve.hosts = calloc(places, sizeof *o->serve.hosts);
 	o->rules = calloc(places, sizeof *o->rules);
-	if (!o->interfaces || !o->files || !o->rules) {
+	if (!o->interfaces || !o->files || !o->rules || !o->serve.hosts) {
 		say("%s", pm_strerror(PM_E_MEMORY));
 		return EXIT_FAILED;
 	}
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":i:r:F:DLy:ps:B:Q:c:Z:ho:R:", longs, &index)) != -1) {
+	while ((option = getopt_long(argc, argv, ":i:r:F:DLy:ps:B:Q:c:Z:ho:C:G:W:R:", longs, &index)) != -1) {
 		if (option == ':')
 			return usage("%s: its value is missing", argv[optind - 1]);
 		if (option == '?' && optopt > 0 && optopt < 256)
 			return usage("-%c: no such option", optopt);
 		if (option == '?')
 			return usage("%s: no such option, or not with a value", argv[optind - 1]);
-		r = parse_one(option, optarg, longs[index].name, &p);
+		r = parse_one(option, optarg, &p);
 		if (r != EXIT_DONE)
 			return r;
 	}
@@ -606,8 +881,13 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 		r = parse_filter(argc, argv, &p);
 	if (r == EXIT_DONE)
 		choose_endpoints(o);
+	o->screen = r == EXIT_DONE && screen_wanted(o);
+	if (o->screen && !p.interval)
+		o->interval_ns = INTERVAL_SCREEN_NS;
 	if (o->jobs == 0)
 		o->jobs = processors();
+	/* Who watches the page has not asked for records on the screen. */
+	o->quiet = o->serve.listen && !o->format_given && !o->output.path && isatty(STDOUT_FILENO);
 	/* Each frame is looked at as it comes. */
 	if (o->output.format == PM_FORMAT_FRAMES || o->explain_frame)
 		o->jobs = 1;
@@ -620,6 +900,8 @@ void options_fini(struct options *options)
 {
 	free(options->interfaces);
 	free(options->files);
+	free(options->serve.hosts);
+	free(options->serve.certificate);
 	free(options->rules);
 	free(options->filter);
 	pm_tunnels_free(options->tunnels);

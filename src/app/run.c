@@ -7,8 +7,52 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app.h"
+#include "notify.h"
 #include "portmeter/packet.h"
+#include "sandbox.h"
+#include "screen.h"
+
+static void output_failed(struct run *run, const struct pm_error *err, int code)
+{
+	if (!atomic_exchange(&run->failed, true))
+		say_error(err, code);
+	signals_wake();
+}
+
+/* The record of a file more than -W allows has been asked for. */
+static void output_full(struct run *run)
+{
+	if (!atomic_exchange(&run->full, true))
+		say("-W %u: there are as many files; ending", run->options->output.rotate_count);
+	signals_wake();
+}
+
+/*
+ * Whoever watches gets it first: the output may stand still. The screen keeps it, where there is
+ * one: *@take_record is then NULL.
+ */
+static int write_record(struct run *run, struct pm_record **take_record, struct pm_error *err)
+{
+	struct pm_record *record = *take_record;
+	bool whole = run->options->output.format == PM_FORMAT_PROMETHEUS; /* takes no cut ones */
+	int r = PM_OK;
+
+	pm_output_tell(run->output, record);
+	serve_count(run, record);
+	if (!whole)
+		serve_record(run, record);
+	atomic_store(&run->reporting_ns, clock_ns());
+	progress_before_output();
+	if (screen_record(record))
+		*take_record = NULL;
+	else if (!run->options->quiet)
+		r = pm_output_record(run->output, record, err);
+	progress_after_output();
+	atomic_store(&run->reporting_ns, 0);
+	if (whole)
+		serve_record(run, record);
+	return r;
+}
 
 bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source *source)
 {
@@ -18,19 +62,26 @@ bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source 
 
 	if (!run->failed) {
 		r = pm_record_new(tally, source, &record);
-		progress_before_output();
 		if (r == PM_OK)
-			r = pm_output_record(run->output, record, &err);
-		progress_after_output();
+			r = write_record(run, &record, &err);
 		pm_record_free(record);
 	}
-	if (r == PM_OK)
-		return true;
-	if (!run->failed)
-		say_error(&err, r);
-	run->failed = true;
-	run->unwritten++;
-	return false;
+	if (r < 0) {
+		output_failed(run, &err, r);
+		run->unwritten++;
+		run->unwritten_intervals += tally->merged;
+	} else if (pm_output_full(run->output)) {
+		output_full(run);
+	}
+	return r == PM_OK;
+}
+
+void run_frame_written(struct run *run, int code, const struct pm_error *err)
+{
+	if (code < 0)
+		output_failed(run, err, code);
+	else if (pm_output_full(run->output))
+		output_full(run);
 }
 
 /* Signals go to the first thread only. */
@@ -63,33 +114,38 @@ struct pm_rules *run_reload(struct run *run)
 	return rules;
 }
 
-static void output_failed(struct run *run, const struct pm_error *err, int code)
-{
-	if (!run->failed)
-		say_error(err, code);
-	run->failed = true;
-}
-
-bool run_reopen(struct run *run)
+void run_reopen(struct run *run)
 {
 	struct pm_error err = { .line = 0 };
 	int r = pm_output_reopen(run->output, &err);
 
+	/* In a live run it has been said, and is tried again. */
+	if (r < 0 && !(run->holds && r == PM_E_IO))
+		output_failed(run, &err, r);
+}
+
+void run_retry(struct run *run)
+{
+	struct pm_error err = { .line = 0 };
+	int r = pm_output_retry(run->output);
+
+	if (r < 0)
+		output_failed(run, &err, r);
+}
+
+bool run_drop_privileges(struct run *run, bool by_name)
+{
+	const struct options *options = run->options;
+	struct pm_error err = { .line = 0 };
+	int r;
+
+	if (!sandbox_enter(options, run->stance, by_name))
+		return false;
+	/* What is appended to is open already; what comes later must be possible by now. */
+	r = pm_output_try(run->output, &err);
 	if (r < 0)
 		output_failed(run, &err, r);
 	return r == PM_OK;
-}
-
-bool run_drop_privileges(struct run *run)
-{
-	const struct options *options = run->options;
-
-	if (!options->user)
-		return true;
-	if (!privileges_drop(options->user))
-		return false;
-	/* What is appended to is open already; what is replaced must be so by the new user. */
-	return options->output.format != PM_FORMAT_PROMETHEUS || run_reopen(run);
 }
 
 void run_flush(struct run *run)
@@ -104,14 +160,36 @@ void run_flush(struct run *run)
 		output_failed(run, &err, r);
 }
 
+void run_say_unwritten(const struct run *run, const char *name)
+{
+	uint64_t records = run->unwritten, intervals = run->unwritten_intervals;
+
+	say("%" PRIu64 " record%s (%" PRIu64 " interval%s) could not be written to %s", records,
+	    records == 1 ? "" : "s", intervals, intervals == 1 ? "" : "s", name);
+}
+
 void run_end_output(struct run *run)
 {
 	struct pm_error err = { .line = 0 };
-	int r = pm_output_close(run->output, &err);
+	struct pm_output_held held;
+	char name[512];
+	int r;
 
+	if (!run->output)
+		return;
+	snprintf(name, sizeof name, "%s", pm_output_name(run->output));
+	pm_output_held(run->output, &held);
+	run->unwritten += held.records;
+	run->unwritten_intervals += held.intervals;
+	if (held.records)
+		run->failed = true; /* of which the reason has been said */
+	r = pm_output_close(run->output, &err);
 	run->output = NULL;
 	if (r < 0)
 		output_failed(run, &err, r);
+	/* Of one record that files could not give, the reason says it all. */
+	if (run->unwritten > (run->holds ? 0 : 1))
+		run_say_unwritten(run, name);
 }
 
 struct pm_source run_source(const struct run *run, const struct pm_capture *capture, size_t index)
@@ -165,6 +243,26 @@ void run_counts(const char *name, const struct pm_capture_counts *counts, uint64
 		count_line(name, counts->dropped_interface, "dropped by interface");
 }
 
+/* As whoever goes on writing it, if that user can. */
+static int open_output(struct run *run, struct pm_error *err)
+{
+	struct pm_output_options output = { .path = NULL };
+	const struct options *options = run->options;
+	bool as_other = run->stance->owns && identity_assume(&run->stance->identity);
+	int r;
+
+	/* What explains a frame is no record: printed, with nothing else. */
+	if (!options->explain_frame)
+		output = options->output;
+	run->holds = !options->n_files; /* whoever reads files can do so again */
+	output.hold = run->holds;
+	output.notice = say_notice;
+	r = pm_output_open(&output, err, &run->output);
+	if (as_other)
+		identity_return();
+	return r;
+}
+
 /* Who measures, and in which run: only where records may differ from run to run. */
 static void identify(struct run *run)
 {
@@ -180,8 +278,8 @@ static void identify(struct run *run)
 
 int run(const struct options *options)
 {
-	struct run run = { .options = options, .generation = 1 };
-	const struct pm_output_options nothing = { .path = NULL };
+	struct stance stance;
+	struct run run = { .options = options, .generation = 1, .stance = &stance };
 	struct pm_error err = { .line = 0 };
 	int code, r;
 
@@ -191,11 +289,12 @@ int run(const struct options *options)
 		say("can't set up signals: %s", strerror(errno));
 		return EXIT_FAILED;
 	}
+	notify_init();
+	if (!sandbox_choose(options, &stance))
+		return EXIT_FAILED;
 	if (rules_load(options, 1, &run.rules) < 0)
 		return EXIT_RULES;
-	/* What explains a frame is no record: printed, with nothing else. */
-	r = pm_output_open(options->explain_frame ? &nothing : &options->output, &err,
-			   &run.output);
+	r = open_output(&run, &err);
 	if (r == PM_OK && options->sessions)
 		r = pm_allowance_new(PM_ALLOWANCE_BYTES, &run.allowance);
 	if (r < 0) {
@@ -204,10 +303,12 @@ int run(const struct options *options)
 		pm_rules_unref(run.rules);
 		return EXIT_FAILED;
 	}
-	code = options->n_files ? run_files(&run) : run_live(&run);
+	code = serve_open(&run);
+	if (code == EXIT_DONE)
+		code = options->n_files ? run_files(&run) : run_live(&run);
+	notify_stopping();
+	serve_close(&run);
 	run_end_output(&run);
-	if (run.unwritten > 1) /* of the first, the reason has been said */
-		say("%" PRIu64 " records could not be written", run.unwritten);
 	pm_allowance_unref(run.allowance);
 	pm_rules_unref(run.rules);
 	if (options->explain_frame)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app.h"
+#include "screen.h"
 
 void say(const char *format, ...)
 {
@@ -21,6 +21,8 @@ void say(const char *format, ...)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
 	strcat(line, "\n");
+	if (screen_say(line))
+		return;
 	progress_hide();
 	/*
 	 * One write, so that lines of several threads do not mix; there is nowhere to say that it

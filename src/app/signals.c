@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * INT, TERM: stop; HUP: reload; USR1: counts; USR2: close the interval. PIPE is an error of
- * write(2).
+ * INT, TERM: stop; HUP: reload; USR1: counts; USR2: close the interval. PIPE and XFSZ are
+ * errors of write(2).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app.h"
+#include "screen.h"
 
 atomic_int signal_stop, signal_hangup, signal_counts, signal_cut;
 static int pipe_ends[2] = { -1, -1 };
@@ -25,6 +25,7 @@ void signals_wake(void)
 
 static void stop_now(int number)
 {
+	screen_restore();
 	signal(number, SIG_DFL);
 	raise(number);
 }
@@ -68,5 +69,6 @@ int signals_init(void)
 		sigaction(numbers[i], &action, NULL);
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
+	sigaction(SIGXFSZ, &action, NULL); /* a file that may not grow is as a full disk */
 	return pipe_ends[0];
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Capture files, several as one stream in order of time. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "files.h"
 
@@ -10,6 +13,8 @@
 /* With many files open at once each gets less, so that memory stays bounded. */
 #define MANY_FILES 16
 #define BUFFER_SIZE_OF_MANY ((size_t)16 << 10)
+/* Descriptors that are left where so many files are to be open that there are too few. */
+#define SPARE_FILES 16
 
 /* The user's filter for the frames of an interface, once. */
 static int filter_for(struct files *files, const struct file *file, struct interface *interface)
@@ -48,11 +53,10 @@ static int plain_source(struct files *files, size_t *ret_source)
 	return PM_OK;
 }
 
-/* Whether it can be closed and opened again at the same place. */
+/* Whether it can be let go and taken up again at its beginning. */
 static bool may_park(const struct file *file)
 {
-	return file->files->n > 1 && !file->files->options.keep_open && file->stream.regular &&
-	       strcmp(file->path, "-") != 0;
+	return file->files->n > 1 && file->stream.regular && strcmp(file->path, "-") != 0;
 }
 
 static bool same_name(const char *a, const char *b)
@@ -211,14 +215,27 @@ static void file_close(struct file *file)
 	file->files->n_open--;
 }
 
+/* Nothing more of it is wanted: of thousands of files, few descriptors stay. */
+static void file_forget(struct file *file)
+{
+	if (file->fd >= 0)
+		close(file->fd);
+	file->fd = -1;
+}
+
 static int file_open(struct files *files, struct file *file, struct pm_error *err)
 {
 	size_t size = files->n_open < MANY_FILES ? BUFFER_SIZE : BUFFER_SIZE_OF_MANY;
 	enum read_result result;
 	int r;
 
+	if (file->fd_error)
+		return pm_error_set(err, PM_E_IO, file->path, 0, 0, "can't open: %s",
+				    strerror(file->fd_error));
 	file->stream = (struct stream){ .interrupted = files->options.interrupted,
 					.ctx = files->options.ctx,
+					.fd = file->fd,
+					.lent = file->fd >= 0,
 					.follow = files->options.follow };
 	r = pm_stream_open(&file->stream, file->path, size, err);
 	if (r < 0)
@@ -239,6 +256,7 @@ static int file_open(struct files *files, struct file *file, struct pm_error *er
 	}
 	if (r < 0 || result != READ_FRAME) {
 		file_close(file);
+		file_forget(file);
 		file->length = file->taken = 0; /* nothing of it is to be read */
 	}
 	return r;
@@ -275,6 +293,7 @@ static int file_end(struct files *files, struct file *file, enum read_result res
 	else if (result == READ_FAILED)
 		r = files->failure < 0 ? files->failure : PM_E_MEMORY;
 	file_close(file);
+	file_forget(file);
 	file->length = file->taken; /* what is behind a damage will not be read */
 	return r;
 }
@@ -509,6 +528,7 @@ static void files_close(struct pm_capture *capture)
 
 	for (size_t i = 0; files->files && i < files->n; i++) {
 		file_close(&files->files[i]);
+		file_forget(&files->files[i]);
 		free(files->files[i].plain_name);
 	}
 	pm_paths_fini(&files->paths);
@@ -564,8 +584,6 @@ static int open_all(struct files *files, struct pm_error *err)
 		struct pm_error why = { .line = 0 };
 		struct file *file = &files->files[i];
 
-		file->path = files->paths.all[i].name;
-		file->files = files;
 		r = file_open(files, file, &why);
 		opened += r == PM_OK;
 		if (r < 0 && !goes_without(files, i, r, opened, &why))
@@ -580,6 +598,64 @@ static int open_all(struct files *files, struct pm_error *err)
 	return PM_OK;
 }
 
+/*
+ * Opens each file; what keeps one from being opened is said when its turn comes. False: there are
+ * too many, and the rest must be opened by name.
+ */
+static bool open_ahead(struct files *files)
+{
+	for (size_t i = 0; i < files->n; i++) {
+		struct file *file = &files->files[i];
+
+		if (strcmp(file->path, "-") == 0)
+			continue;
+		file->fd = open(file->path, O_RDONLY | O_CLOEXEC);
+		if (file->fd < 0 && (errno == EMFILE || errno == ENFILE) && files->n > 1) {
+			for (size_t back = i; back > 0 && i - back < SPARE_FILES; back--)
+				file_forget(&files->files[back - 1]);
+			return false;
+		}
+		file->fd_error = file->fd < 0 ? errno : 0;
+	}
+	return true;
+}
+
+/* Whether it is packed, or may be: what is no file can't be read twice. */
+static bool looks_packed(const struct file *file)
+{
+	uint8_t magic[PM_MAGIC_SIZE];
+	struct stat st;
+	ssize_t n;
+	int fd = file->fd;
+
+	if (file->fd_error)
+		return false;
+	if (fd < 0 ? stat(file->path, &st) < 0 : fstat(fd, &st) < 0)
+		return strcmp(file->path, "-") == 0;
+	if (!S_ISREG(st.st_mode))
+		return true;
+	if (fd < 0)
+		fd = open(file->path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? 0 : pread(fd, magic, sizeof magic, 0);
+	if (fd >= 0 && fd != file->fd)
+		close(fd);
+	return n > 0 && pm_unpack_wanted(magic, (size_t)n);
+}
+
+/* Does all that must be done by name, and lets the caller know. */
+static int ready(struct files *files)
+{
+	bool by_name = !files->options.keep_open || !open_ahead(files), packed = false;
+
+	if (!files->options.opened)
+		return PM_OK;
+	for (size_t i = 0; i < files->n && !packed; i++)
+		packed = looks_packed(&files->files[i]);
+	if (packed)
+		pm_unpack_prepare();
+	return files->options.opened(files->options.ctx, by_name);
+}
+
 static int prepare(struct files *files, const char *const *paths, size_t n, struct pm_error *err)
 {
 	size_t plain;
@@ -590,9 +666,15 @@ static int prepare(struct files *files, const char *const *paths, size_t n, stru
 	files->n = files->head.files = files->paths.n;
 	files->files = calloc(files->n, sizeof *files->files);
 	files->heap = calloc(files->n, sizeof(struct file *));
+	for (size_t i = 0; files->files && i < files->n; i++)
+		files->files[i] = (struct file){ .files = files,
+						 .path = files->paths.all[i].name,
+						 .fd = -1 };
 	if (!files->files || !files->heap)
 		return PM_E_MEMORY;
-	r = open_all(files, err);
+	r = ready(files);
+	if (r == PM_OK)
+		r = open_all(files, err);
 	if (r == PM_OK && files->head.n_sources == 0) /* files without an interface */
 		r = plain_source(files, &plain);
 	return r;

@@ -11,6 +11,8 @@
 struct file {
 	struct files *files;
 	const char *path;
+	int fd;       /* opened ahead, and kept; -1: it is opened by its name */
+	int fd_error; /* errno of that, for when its turn comes */
 	struct stream stream;
 	struct reader reader;
 	bool open;

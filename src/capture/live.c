@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Live capture. Never blocks in libpcap: its read timeout does not fire while no frame arrives. */
-#include <errno.h>
-#include <net/if.h>
+/*
+ * Live capture. Never blocks in libpcap: its read timeout does not fire while no frame arrives. An
+ * interface may go and come back; what counts is added up over all of its lives.
+ */
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,26 +12,46 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "capture-internal.h"
+#include "counter.h"
+#include "device.h"
+#include "handle.h"
 
-#define DEFAULT_SNAPLEN 256
-#define DEFAULT_TIMEOUT_MS 100
+/* Captures of one interface by several threads; alone, a group of one. The first leads. */
+struct group {
+	struct pm_capture_options options; /* with texts of its own */
+	char *filter, *linktype;
+	size_t n, members;      /* of whom so many are left */
+	struct device *device;  /* the leader's; NULL: there is nothing to look at */
+	pthread_mutex_t lock;   /* of all below */
+	size_t reading;         /* members that have a handle */
+	struct handle handles[PM_CAPTURE_THREADS]; /* made by the leader, not yet taken over */
+	bool lost;              /* one of them found the interface gone */
+};
 
 struct live {
 	struct pm_capture head;
-	pcap_t *pcap;
-	uint32_t linktype;
-	bool nanoseconds;
+	struct group *group;
+	size_t index; /* in the group */
+	struct handle handle; /* pcap is NULL: the interface is not there */
+	bool lost;            /* what handle reads from is gone */
 	struct pm_capture_counts counts;
-	/* libpcap's counters at the last look; they wrap */
-	uint32_t received, dropped, interface_dropped;
-	bool interface_counts;
 	bool picks; /* libpcap takes frames out after the kernel has counted them */
+
+	/* The leader's: what the interface was at the last look, */
+	struct device_state state;
+	bool known;       /* there was one */
+	int64_t away_ns;  /* and since when it is down or gone; 0: it is not */
+	int64_t told_ns;  /* until when that is in the counts */
 };
 
 static struct live *live_of(struct pm_capture *capture)
 {
 	return (struct live *)capture; /* the head comes first */
+}
+
+static bool leads(const struct live *live)
+{
+	return live->index == 0;
 }
 
 static void on_frame(u_char *ctx, const struct pcap_pkthdr *header, const u_char *bytes)
@@ -39,8 +61,8 @@ static void on_frame(u_char *ctx, const struct pcap_pkthdr *header, const u_char
 		.bytes = bytes,
 		.held = header->caplen,
 		.wire = header->len,
-		.linktype = live->linktype,
-		.time_ns = pm_time_make(header->ts.tv_sec, live->nanoseconds
+		.linktype = live->handle.linktype,
+		.time_ns = pm_time_make(header->ts.tv_sec, live->handle.nanoseconds
 								   ? header->ts.tv_usec
 								   : header->ts.tv_usec * 1000),
 		.number = ++live->head.number,
@@ -55,24 +77,32 @@ static int live_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame
 	struct live *live = live_of(capture);
 	int n;
 
+	if (!live->handle.pcap)
+		return 0;
 	capture->frame = frame;
 	capture->frame_ctx = ctx;
-	n = pcap_dispatch(live->pcap, max, on_frame, (u_char *)live);
+	n = pcap_dispatch(live->handle.pcap, max, on_frame, (u_char *)live);
 	if (n >= 0)
 		return n;
 	if (n == PCAP_ERROR_BREAK)
 		return 0;
+	live->lost = true;
 	return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: %s", capture->name,
-			    pcap_geterr(live->pcap));
+			    pcap_geterr(live->handle.pcap));
 }
 
 void pm_capture_wait(struct pm_capture *capture, int timeout_ms)
 {
 	struct pollfd fd = { .fd = -1, .events = POLLIN };
+	struct live *live = live_of(capture);
 
 	if (!pm_capture_live(capture))
 		return;
-	fd.fd = pcap_get_selectable_fd(live_of(capture)->pcap);
+	if (!pm_capture_there(capture)) {
+		poll(NULL, 0, timeout_ms);
+		return;
+	}
+	fd.fd = pcap_get_selectable_fd(live->handle.pcap);
 	/*
 	 * Without a descriptor to wait on, poll just sleeps: short, so that frames do not pile up.
 	 */
@@ -82,53 +112,116 @@ void pm_capture_wait(struct pm_capture *capture, int timeout_ms)
 		poll(NULL, 0, 1);
 }
 
-/* What a 32-bit counter grew by, over a wrap too. */
-static uint64_t growth(uint32_t *before, uint32_t now)
+static void count_handle(struct live *live)
 {
-	uint32_t delta = now - *before;
+	struct pm_capture_counts *counts = &live->counts;
+	struct pcap_stat stat;
 
-	*before = now;
-	return delta;
+	if (!live->handle.pcap || pcap_stats(live->handle.pcap, &stat) < 0)
+		return;
+	counts->received += pm_counter_growth(&live->handle.received, stat.ps_recv);
+	counts->dropped_kernel += pm_counter_growth(&live->handle.dropped, stat.ps_drop);
+	counts->received_known = counts->dropped_kernel_known = true;
+	if (live->picks)
+		counts->received = live->head.number + counts->dropped_kernel;
+}
+
+/* The time up to @now that the interface was not to be captured from. */
+static void count_absence(struct live *live, int64_t now)
+{
+	if (!live->away_ns)
+		return;
+	if (now > live->told_ns) /* clocks may be set back */
+		live->counts.down_ns += (uint64_t)(now - live->told_ns);
+	live->told_ns = now;
 }
 
 static void live_count(struct pm_capture *capture, size_t source,
 		       struct pm_capture_counts *ret_counts)
 {
 	struct live *live = live_of(capture);
-	struct pm_capture_counts *counts = &live->counts;
-	struct pcap_stat stat;
 
 	(void)source; /* there is but one */
-	if (pcap_stats(live->pcap, &stat) == 0) {
-		counts->received += growth(&live->received, stat.ps_recv);
-		counts->dropped_kernel += growth(&live->dropped, stat.ps_drop);
-		counts->dropped_interface += growth(&live->interface_dropped, stat.ps_ifdrop);
-		counts->received_known = counts->dropped_kernel_known = true;
-		counts->dropped_interface_known = live->interface_counts;
-		if (live->picks)
-			counts->received = live->head.number + counts->dropped_kernel;
+	count_handle(live);
+	if (leads(live))
+		count_absence(live, pm_time_now());
+	*ret_counts = live->counts;
+}
+
+static void went_away(struct live *live, int64_t now)
+{
+	if (!live->away_ns)
+		live->away_ns = live->told_ns = now;
+}
+
+/* For how long it was away, in seconds. */
+static double came_back(struct live *live, int64_t now)
+{
+	int64_t since = live->away_ns;
+
+	count_absence(live, now);
+	live->away_ns = 0;
+	return (double)(now - since) / PM_NS_PER_S;
+}
+
+/* Only what grows while it is the same interface is a drop of the capture. */
+static void count_device(struct live *live, const struct device_state *state)
+{
+	live->counts.dropped_interface_known = state->dropped_known;
+	if (live->known && state->dropped > live->state.dropped)
+		live->counts.dropped_interface += state->dropped - live->state.dropped;
+}
+
+static void say_name(const struct live *live, const char *name)
+{
+	pm_capture_notice(&live->head, "%s: the interface is called %s now", live->head.name, name);
+}
+
+static void look_at_device(struct live *live, int64_t now)
+{
+	const char *name = live->head.name;
+	struct device_state state;
+
+	if (!pm_device_look(live->group->device, &state))
+		return;
+	if (!state.there) {
+		went_away(live, now);
+		live->known = false;
+		return;
 	}
-	*ret_counts = *counts;
+	count_device(live, &state);
+	if (strcmp(state.name, live->known ? live->state.name : name) != 0)
+		say_name(live, state.name);
+	if (!state.up && !live->away_ns) {
+		went_away(live, now);
+		pm_capture_notice(&live->head, "%s: the interface is down", name);
+	} else if (state.up && live->away_ns && live->handle.pcap) {
+		pm_capture_notice(&live->head, "%s: the interface is up again after %.1f s", name,
+				  came_back(live, now));
+	}
+	live->state = state;
+	live->known = true;
 }
 
-static void live_close(struct pm_capture *capture)
+int pm_capture_look(struct pm_capture *capture, struct pm_error *err)
 {
-	if (live_of(capture)->pcap)
-		pcap_close(live_of(capture)->pcap);
-}
+	struct live *live = live_of(capture);
+	bool lost;
 
-static const struct capture_ops live_ops = { live_dispatch, live_count, NULL, live_close };
-
-/*
- * libpcap reads Linux's interface drops from here, and reports 0 where it can't: only then is 0 a
- * count.
- */
-static bool interface_counts(const char *interface)
-{
-	char path[128];
-
-	snprintf(path, sizeof path, "/sys/class/net/%.64s/statistics/rx_missed_errors", interface);
-	return strchr(interface, '/') == NULL && access(path, R_OK) == 0;
+	if (!pm_capture_live(capture))
+		return PM_OK;
+	count_handle(live);
+	if (!leads(live) || !live->handle.pcap || live->lost)
+		return PM_OK;
+	if (live->group->device)
+		look_at_device(live, pm_time_now());
+	pthread_mutex_lock(&live->group->lock);
+	lost = live->group->lost;
+	pthread_mutex_unlock(&live->group->lock);
+	if (!lost && (live->known || !live->group->device || !live->away_ns))
+		return PM_OK;
+	live->lost = true;
+	return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: the interface is gone", capture->name);
 }
 
 /*
@@ -155,189 +248,202 @@ static bool picks(const char *interface, enum pm_direction direction)
 	return loopback;
 }
 
-static int pcap_failure(struct pm_error *err, const char *interface, pcap_t *pcap, int status)
+/* Takes over what the leader has opened for it. */
+static void adopt(struct live *live)
 {
-	const char *detail = pcap_geterr(pcap);
-	int code = PM_E_IO;
+	struct source *source = live->head.sources[0];
+	struct group *group = live->group;
 
-	if (status == PCAP_ERROR_PERM_DENIED || status == PCAP_ERROR_PROMISC_PERM_DENIED)
-		code = PM_E_PERMISSION;
-	if (status == PCAP_ERROR_NO_SUCH_DEVICE)
-		return pm_error_set(err, code, NULL, 0, 0,
-				    "%s: there is no such interface; -D lists those there are",
-				    interface);
-	if (status == PCAP_ERROR_IFACE_NOT_UP)
-		return pm_error_set(err, code, NULL, 0, 0,
-				    "%s: the interface is down; bring it up with: ip link set %s up",
-				    interface, interface);
-	return pm_error_set(err, code, NULL, 0, 0, "%s: %s%s%s", interface,
-			    pcap_statustostr(status), detail[0] ? ": " : "", detail);
+	live->handle = group->handles[live->index];
+	group->handles[live->index].pcap = NULL;
+	group->reading++;
+	live->lost = false;
+	source->facts.link = pcap_datalink_val_to_name(pcap_datalink(live->handle.pcap));
+	source->facts.linktype = live->handle.linktype;
+	source->facts.snaplen = pcap_snapshot(live->handle.pcap);
 }
 
-/* Settings that must be made before activation. */
-static int configure(struct live *live, const struct pm_capture_options *options)
+/* The interface's name: as it was given, unless it has been renamed and is still there. */
+static const char *name_now(const struct live *live, struct device_state *state)
 {
-	int snaplen = options->snaplen ? options->snaplen : DEFAULT_SNAPLEN;
-	int timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
-	bool any = strcmp(live->head.name, "any") == 0;
-	int r;
+	if (live->group->device && pm_device_look(live->group->device, state) && state->there)
+		return state->name;
+	return live->head.name;
+}
 
-	r = pcap_set_snaplen(live->pcap, snaplen);
-	if (r == 0)
-		r = pcap_set_promisc(live->pcap, !options->no_promiscuous && !any);
-	if (r == 0)
-		r = pcap_set_timeout(live->pcap, timeout_ms);
-	if (r == 0 && options->immediate)
-		r = pcap_set_immediate_mode(live->pcap, 1);
-	if (r == 0 && options->buffer_kib)
-		r = pcap_set_buffer_size(live->pcap, options->buffer_kib * 1024);
-	live->nanoseconds = pcap_set_tstamp_precision(live->pcap, PCAP_TSTAMP_PRECISION_NANO) == 0;
+/* By the leader, under the lock, when nobody reads any more. */
+static int open_group(struct live *live, struct pm_error *err)
+{
+	struct group *group = live->group;
+	char warning[PCAP_ERRBUF_SIZE + 32];
+	struct device_state state;
+	const char *name = name_now(live, &state);
+	int r = pm_handles_open(group->handles, group->n, name, &group->options, warning,
+				sizeof warning, err);
+
+	if (r < 0)
+		return r;
+	if (warning[0])
+		pm_capture_notice(&live->head, "%s", warning);
+	if (strcmp(name, live->known ? live->state.name : live->head.name) != 0)
+		say_name(live, name);
+	group->lost = false;
+	pm_device_free(group->device);
+	group->device = pm_device_new(name);
+	live->known = group->device && pm_device_look(group->device, &live->state) &&
+		      live->state.there;
+	if (live->known)
+		live->counts.dropped_interface_known = live->state.dropped_known;
+	live->picks = picks(name, group->options.direction);
+	return PM_OK;
+}
+
+static void let_go(struct live *live)
+{
+	if (!live->handle.pcap)
+		return;
+	count_handle(live);
+	pm_handle_close(&live->handle);
+	live->group->reading--;
+	live->group->lost = true;
+}
+
+int pm_capture_reopen(struct pm_capture *capture, struct pm_error *err)
+{
+	struct live *live = live_of(capture);
+	struct group *group = live->group;
+	int r = PM_E_IO;
+
+	pthread_mutex_lock(&group->lock);
+	let_go(live);
+	if (leads(live)) {
+		went_away(live, pm_time_now());
+		if (group->reading == 0)
+			r = open_group(live, err);
+	}
+	if (group->handles[live->index].pcap) {
+		adopt(live);
+		r = PM_OK;
+	}
+	pthread_mutex_unlock(&group->lock);
+	if (r == PM_OK && leads(live))
+		came_back(live, pm_time_now());
 	return r;
 }
 
-/* Settings that can only be made after it. */
-static int adjust(struct live *live, const struct pm_capture_options *options, struct pm_error *err)
+bool pm_capture_there(const struct pm_capture *capture)
 {
-	static const pcap_direction_t directions[] = {
-		[PM_DIRECTION_BOTH] = PCAP_D_INOUT,
-		[PM_DIRECTION_IN] = PCAP_D_IN,
-		[PM_DIRECTION_OUT] = PCAP_D_OUT,
-	};
-	const char *name = live->head.name;
-	struct bpf_program program;
-	char text[PCAP_ERRBUF_SIZE] = "";
+	const struct live *live = (const struct live *)capture;
+
+	return !pm_capture_live(capture) || (live->handle.pcap && !live->lost);
+}
+
+static void group_drop(struct group *group)
+{
+	if (--group->members > 0)
+		return;
+	pm_device_free(group->device);
+	pthread_mutex_destroy(&group->lock);
+	free(group->filter);
+	free(group->linktype);
+	free(group);
+}
+
+static void live_close(struct pm_capture *capture)
+{
+	struct live *live = live_of(capture);
+	struct group *group = live->group;
+
+	if (!group)
+		return;
+	pm_handle_close(&live->handle);
+	pm_handle_close(&group->handles[live->index]);
+	group_drop(group);
+}
+
+static const struct capture_ops live_ops = { live_dispatch, live_count, NULL, live_close };
+
+/* Its maker is a member of it, too. */
+static struct group *group_new(const struct pm_capture_options *options, size_t n)
+{
+	struct group *group = calloc(1, sizeof *group);
+
+	if (!group)
+		return NULL;
+	group->n = n;
+	group->members = 1;
+	group->options = *options;
+	group->filter = options->filter ? strdup(options->filter) : NULL;
+	group->linktype = options->linktype ? strdup(options->linktype) : NULL;
+	group->options.filter = group->filter;
+	group->options.linktype = group->linktype;
+	pthread_mutex_init(&group->lock, NULL);
+	if ((group->filter || !options->filter) && (group->linktype || !options->linktype))
+		return group;
+	group_drop(group);
+	return NULL;
+}
+
+static int member_new(struct group *group, const char *interface, size_t index,
+		      const struct pm_capture_options *options, struct pm_capture **ret_capture)
+{
+	struct live *live = calloc(1, sizeof *live);
+	struct source *source;
 	int r;
 
-	if (options->linktype) {
-		int dlt = pcap_datalink_name_to_val(options->linktype);
-
-		if (dlt < 0 || pcap_set_datalink(live->pcap, dlt) < 0)
-			return pm_error_set(err, PM_E_INVALID, NULL, 0, 0,
-					    "%s: no link type %s; -L lists those there are", name,
-					    options->linktype);
+	if (!live)
+		return PM_E_MEMORY;
+	live->index = index;
+	r = pm_capture_init(&live->head, &live_ops, interface, options);
+	if (r == PM_OK)
+		r = pm_source_add(&live->head, interface, &source);
+	if (r < 0) {
+		pm_capture_close(&live->head);
+		return r;
 	}
-	live->linktype = pm_capture_linktype(pcap_datalink(live->pcap));
-	if (options->direction != PM_DIRECTION_BOTH &&
-	    pcap_setdirection(live->pcap, directions[options->direction]) < 0)
-		return pm_error_set(err, PM_E_UNSUPPORTED, NULL, 0, 0, "%s: -Q: %s", name,
-				    pcap_geterr(live->pcap));
-	if (live->head.filter) {
-		r = pm_capture_compile(live->head.filter, live->pcap, &program, err);
-		if (r < 0)
-			return r;
-		r = pcap_setfilter(live->pcap, &program);
-		pcap_freecode(&program);
-		if (r < 0)
-			return pm_error_set(err, PM_E_FILTER, NULL, 0, 0, "%s: %s", name,
-					    pcap_geterr(live->pcap));
-	}
-	if (pcap_setnonblock(live->pcap, 1, text) < 0)
-		return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: %s", name, text);
+	source->facts.filter = live->head.filter;
+	live->group = group;
+	group->members++;
+	live->picks = picks(interface, options->direction);
+	*ret_capture = &live->head;
 	return PM_OK;
+}
+
+int pm_capture_open_shared(const char *interface, const struct pm_capture_options *options,
+			   size_t n, struct pm_error *err, struct pm_capture **ret_captures)
+{
+	struct pm_capture *captures[PM_CAPTURE_THREADS];
+	struct group *group;
+	size_t made = 0;
+	int r = PM_E_MEMORY;
+
+	if (n == 0 || n > PM_CAPTURE_THREADS)
+		return PM_E_INVALID;
+	group = group_new(options, n);
+	if (!group)
+		return PM_E_MEMORY;
+	while (made < n &&
+	       (r = member_new(group, interface, made, options, &captures[made])) == PM_OK)
+		made++;
+	if (r == PM_OK)
+		r = open_group(live_of(captures[0]), err);
+	if (r == PM_OK) {
+		for (size_t i = 0; i < n; i++)
+			adopt(live_of(captures[i]));
+	} else if (group->handles[0].absent && options->wait && made == n) {
+		went_away(live_of(captures[0]), pm_time_now());
+		r = PM_OK;
+	}
+	if (r == PM_OK)
+		memcpy(ret_captures, captures, n * sizeof *captures);
+	while (r < 0 && made > 0)
+		pm_capture_close(captures[--made]);
+	group_drop(group);
+	return r;
 }
 
 int pm_capture_open_live(const char *interface, const struct pm_capture_options *options,
 			 struct pm_error *err, struct pm_capture **ret_capture)
 {
-	struct live *live = calloc(1, sizeof *live);
-	char text[PCAP_ERRBUF_SIZE] = "";
-	struct source *source;
-	int r, status;
-
-	if (!live)
-		return PM_E_MEMORY;
-	r = pm_capture_init(&live->head, &live_ops, interface, options);
-	if (r < 0)
-		goto out;
-	r = PM_E_IO;
-	live->pcap = pcap_create(interface, text);
-	if (!live->pcap) {
-		pm_error_set(err, r, NULL, 0, 0, "%s: %s", interface, text);
-		goto out;
-	}
-	status = configure(live, options);
-	if (status == 0)
-		status = pcap_activate(live->pcap);
-	if (status < 0) {
-		r = pcap_failure(err, interface, live->pcap, status);
-		goto out;
-	}
-	if (status > 0) {
-		const char *detail = pcap_geterr(live->pcap);
-
-		pm_capture_notice(&live->head, "%s: %s", interface,
-				  status == PCAP_WARNING && detail[0] ? detail
-								      : pcap_statustostr(status));
-	}
-	r = adjust(live, options, err);
-	if (r < 0)
-		goto out;
-	r = pm_source_add(&live->head, interface, &source);
-	if (r < 0)
-		goto out;
-	source->facts.link = pcap_datalink_val_to_name(pcap_datalink(live->pcap));
-	source->facts.linktype = live->linktype;
-	source->facts.snaplen = pcap_snapshot(live->pcap);
-	source->facts.filter = live->head.filter;
-	live->interface_counts = interface_counts(interface);
-	live->picks = picks(interface, options->direction);
-	*ret_capture = &live->head;
-	return PM_OK;
-out:
-	pm_capture_close(&live->head);
-	return r;
-}
-
-static void describe(const pcap_if_t *interface, char *text, size_t size)
-{
-	snprintf(text, size, "%s%s%s[%s%s%s]", interface->description ? "(" : "",
-		 interface->description ? interface->description : "",
-		 interface->description ? ") " : "", interface->flags & PCAP_IF_UP ? "Up" : "Down",
-		 interface->flags & PCAP_IF_RUNNING ? ", Running" : "",
-		 interface->flags & PCAP_IF_LOOPBACK ? ", Loopback" : "");
-}
-
-int pm_capture_interfaces(pm_capture_item_fn *item, void *ctx, struct pm_error *err)
-{
-	char text[PCAP_ERRBUF_SIZE] = "";
-	pcap_if_t *all;
-
-	if (pcap_findalldevs(&all, text) < 0)
-		return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s", text);
-	for (const pcap_if_t *interface = all; interface; interface = interface->next) {
-		char line[256];
-
-		describe(interface, line, sizeof line);
-		item(ctx, interface->name, line);
-	}
-	pcap_freealldevs(all);
-	return PM_OK;
-}
-
-int pm_capture_linktypes(const char *interface, pm_capture_item_fn *item, void *ctx,
-			 struct pm_error *err)
-{
-	char text[PCAP_ERRBUF_SIZE] = "";
-	pcap_t *pcap = pcap_create(interface, text);
-	int *types = NULL;
-	int n, r = PM_OK;
-
-	if (!pcap)
-		return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: %s", interface, text);
-	n = pcap_activate(pcap);
-	if (n >= 0)
-		n = pcap_list_datalinks(pcap, &types);
-	if (n < 0)
-		r = pcap_failure(err, interface, pcap, n);
-	for (int i = 0; i < n; i++) {
-		const char *name = pcap_datalink_val_to_name(types[i]);
-		const char *description = pcap_datalink_val_to_description(types[i]);
-
-		if (name)
-			item(ctx, name, description ? description : "");
-	}
-	if (n >= 0)
-		pcap_free_datalinks(types);
-	pcap_close(pcap);
-	return r;
+	return pm_capture_open_shared(interface, options, 1, err, ret_capture);
 }

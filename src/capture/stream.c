@@ -16,9 +16,6 @@
  */
 #define UNSEEN_MS 200
 
-/* Enough to tell what a file is. */
-#define MAGIC_SIZE 6
-
 static bool told_to_stop(struct stream *stream)
 {
 	if (stream->interrupted && stream->interrupted(stream->ctx))
@@ -188,7 +185,9 @@ static int open_fd(struct stream *stream, struct pm_error *err)
 	struct stat st;
 	off_t at;
 
-	if (strcmp(stream->path, "-") == 0) {
+	if (stream->lent) {
+		lseek(stream->fd, 0, SEEK_SET); /* a pipe stands where it stands */
+	} else if (strcmp(stream->path, "-") == 0) {
 		if (isatty(STDIN_FILENO))
 			return pm_error_set(err, PM_E_IO, NULL, 0, 0,
 					    "-r -: standard input is a terminal; pipe a capture into it");
@@ -206,6 +205,17 @@ static int open_fd(struct stream *stream, struct pm_error *err)
 	return PM_OK;
 }
 
+/* A frame that holds nothing and is skipped. */
+static bool is_empty_frame(const uint8_t *h)
+{
+	return (h[0] & 0xf0) == 0x50 && memcmp(h + 1, "\x2a\x4d\x18", 3) == 0;
+}
+
+bool pm_unpack_wanted(const uint8_t *magic, size_t size)
+{
+	return pm_unpack_command(magic, size) || (size >= 4 && is_empty_frame(magic));
+}
+
 /*
  * Passes over frames that hold nothing (RFC 8878, section 3.1.2; those of lz4 look the same), with
  * which pzstd begins: libarchive knows them further on only.
@@ -216,7 +226,7 @@ static void skip_empty_frames(struct stream *stream)
 
 	while (pm_stream_need(stream, 8)) {
 		h = pm_stream_bytes(stream);
-		if ((h[0] & 0xf0) != 0x50 || memcmp(h + 1, "\x2a\x4d\x18", 3) != 0)
+		if (!is_empty_frame(h))
 			return;
 		pm_stream_skip(stream, 8 + ((uint64_t)h[7] << 24 | (uint64_t)h[6] << 16 |
 					    (uint64_t)h[5] << 8 | h[4]));
@@ -238,7 +248,7 @@ int pm_stream_open(struct stream *stream, const char *path, size_t size, struct 
 		pm_stream_close(stream);
 		return PM_E_MEMORY;
 	}
-	pm_stream_fill(stream, MAGIC_SIZE);
+	pm_stream_fill(stream, PM_MAGIC_SIZE);
 	skip_empty_frames(stream);
 	command = pm_unpack_command(pm_stream_bytes(stream), pm_stream_held(stream));
 	if (!command)
@@ -256,7 +266,7 @@ void pm_stream_close(struct stream *stream)
 {
 	pm_unpack_close(stream->unpack);
 	free(stream->buffer);
-	if (stream->path && stream->fd >= 0)
+	if (stream->path && stream->fd >= 0 && !stream->lent)
 		close(stream->fd);
 	stream->unpack = NULL;
 	stream->buffer = NULL;

@@ -18,6 +18,7 @@ struct unpack; /* unpack.c, or unpack-none.c where there is no library for it */
 struct stream {
 	const char *path; /* borrowed */
 	int fd;
+	bool lent;        /* @fd is the caller's: it is set, and stays open */
 	bool regular;
 	bool follow;      /* a file's end is not the end: more may be written */
 	bool ended;       /* nothing comes behind the window */
@@ -41,7 +42,8 @@ struct stream {
 
 /*
  * Opens @path, "-" for standard input, with a window of @size bytes or more; the caller has set
- * interrupted, ctx and follow, and zeroed the rest. PM_E_IO with @err filled, PM_E_MEMORY, or 0.
+ * interrupted, ctx and follow, fd if it is lent, and zeroed the rest. PM_E_IO with @err filled,
+ * PM_E_MEMORY, or 0.
  */
 int pm_stream_open(struct stream *stream, const char *path, size_t size, struct pm_error *err);
 /* A zeroed stream is fine. */
@@ -84,6 +86,12 @@ static inline uint64_t pm_stream_position(const struct stream *stream)
 	return stream->passed + stream->at;
 }
 
+/* Bytes that tell what a file is. */
+#define PM_MAGIC_SIZE 6
+/* Whether a file that begins so is packed, as far as these bytes tell. */
+bool pm_unpack_wanted(const uint8_t *magic, size_t size);
+/* Brings in, while that can be done, what unpacking needs. */
+void pm_unpack_prepare(void);
 /* The command that unpacks what begins with @magic, static; NULL: it is not packed. */
 const char *pm_unpack_command(const uint8_t *magic, size_t size);
 /*

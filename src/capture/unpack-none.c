@@ -4,6 +4,10 @@
 
 #include "stream.h"
 
+void pm_unpack_prepare(void)
+{
+}
+
 int pm_unpack_open(struct stream *stream)
 {
 	snprintf(stream->reason, sizeof stream->reason,

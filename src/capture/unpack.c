@@ -64,6 +64,13 @@ static void accept_all(const struct pm_archive *call, struct archive *archive)
 	call->archive_read_support_format_empty(archive);
 }
 
+void pm_unpack_prepare(void)
+{
+	const char *why;
+
+	(void)pm_archive_load(&why); /* whoever needs it will say why it is not there */
+}
+
 int pm_unpack_open(struct stream *stream)
 {
 	const char *why = "";

@@ -7,9 +7,14 @@
 
 #include "portmeter/meter.h"
 
-/* One being filled, two waiting (of two rule sets), one out with the reporter. */
-#define TALLIES_MAX 4
-#define WAITING_MAX 2
+/*
+ * So many closed intervals wait before they are merged, and one more if its rules are others. With
+ * them there are one that is being filled, one out with the reporter, and one that waits for other
+ * lanes.
+ */
+#define MERGE_FROM 2
+#define WAITING_MAX 3
+#define TALLIES_MAX 6
 /*
  * Frames that are noted before the first of them is decided, while what is remembered of them and
  * their counters are being fetched.
@@ -109,7 +114,10 @@ struct pm_meter {
 	size_t n_waiting;
 	struct pm_tally *spare[TALLIES_MAX];
 	size_t n_spare, n_tallies;
-	struct pm_rules *next_rules; /* from the next interval on; NULL: no change */
+	/* from the first interval on that begins at @next_from or later; NULL: no change */
+	struct pm_rules *next_rules;
+	int64_t next_from;
+	bool finished;
 	uint64_t seq;
 };
 
@@ -158,6 +166,8 @@ int pm_meter_reserve(struct pm_meter *meter);
  * has been absorbed is gone. PM_E_MEMORY: they could not be taken over.
  */
 int pm_meter_follow(struct pm_meter *helper, const struct pm_meter *meter);
+/* Whether its last interval has been closed and taken. Any thread. */
+bool pm_meter_finished(struct pm_meter *meter);
 /* Adds what the helper has counted. */
 void pm_meter_absorb(struct pm_meter *meter, struct pm_meter *helper);
 /*

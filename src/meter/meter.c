@@ -161,12 +161,15 @@ int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_m
 		r = watch_make(meter);
 	if (r == PM_OK)
 		r = tally_make(meter, &meter->tally);
+	meter->n_tallies = 1;
+	/* Live, nothing is allocated once frames come, nor fails for want of memory. */
+	if (r == PM_OK && options->live)
+		r = pm_meter_reserve(meter);
 	if (r < 0) {
 		pm_meter_free(meter);
 		return r;
 	}
 	meter->told = meter->tally;
-	meter->n_tallies = 1;
 	*ret_meter = meter;
 	return PM_OK;
 }
@@ -206,6 +209,7 @@ static void capture_figures(struct pm_meter *meter, struct pm_capture_figures *f
 	figures->received += now.received - before->received;
 	figures->dropped_kernel += now.dropped_kernel - before->dropped_kernel;
 	figures->dropped_interface += now.dropped_interface - before->dropped_interface;
+	figures->down_ns += now.down_ns - before->down_ns;
 	figures->received_known = now.received_known;
 	figures->dropped_kernel_known = now.dropped_kernel_known;
 	figures->dropped_interface_known = now.dropped_interface_known;
@@ -239,14 +243,14 @@ static void fall_back(struct pm_meter *meter, struct pm_rules *rules)
 }
 
 /*
- * Under the lock: goes on with an empty tally, under new rules if some are due. New rules wait
+ * Under the lock: goes on with an empty tally, at @end, under new rules if some are due. They wait
  * while the queue is full, since tallies of different rules do not merge.
  */
-static void go_on_with(struct pm_meter *meter, struct pm_tally *tally)
+static void go_on_with(struct pm_meter *meter, struct pm_tally *tally, int64_t end)
 {
 	struct pm_rules *rules = meter->rules;
 
-	if (meter->next_rules && meter->n_waiting < WAITING_MAX)
+	if (meter->next_rules && end >= meter->next_from && meter->n_waiting < WAITING_MAX)
 		rules = meter->next_rules;
 	meter->tally = meter->told = tally;
 	if (tally->rules == rules && rules == meter->rules)
@@ -284,6 +288,7 @@ static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bo
 	pm_learner_lost(meter->learner, &lost);
 	tally->given_up.endpoints += lost.endpoints;
 	tally->given_up.handshakes += lost.handshakes;
+	tally->learned = pm_learner_endpoints(meter->learner);
 	if (meter->watch)
 		tally->given_up.watched += pm_watch_given_up(meter->watch);
 	capture_figures(meter, &tally->capture);
@@ -302,7 +307,7 @@ static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bo
 	frames = pm_tally_totals(tally).packets;
 
 	pthread_mutex_lock(&meter->lock);
-	if (meter->n_waiting &&
+	if (meter->n_waiting >= MERGE_FROM &&
 	    pm_tally_merge(meter->waiting[meter->n_waiting - 1], tally) == PM_OK) {
 		pm_tally_reset(tally, tally->rules);
 		spare = tally;
@@ -315,10 +320,11 @@ static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bo
 		if (last)
 			meter->tally = meter->told = spare;
 	}
+	meter->finished |= last;
 	if (spare || last)
 		meter->frames += frames;
 	if (spare)
-		go_on_with(meter, spare);
+		go_on_with(meter, spare, end);
 	pthread_mutex_unlock(&meter->lock);
 	meter->options.closed(meter->options.ctx);
 }
@@ -487,6 +493,16 @@ struct pm_tally *pm_meter_take(struct pm_meter *meter)
 	return tally;
 }
 
+bool pm_meter_finished(struct pm_meter *meter)
+{
+	bool finished;
+
+	pthread_mutex_lock(&meter->lock);
+	finished = meter->finished && meter->n_waiting == 0;
+	pthread_mutex_unlock(&meter->lock);
+	return finished;
+}
+
 void pm_meter_give(struct pm_meter *meter, struct pm_tally *tally)
 {
 	pm_tally_reset(tally, tally->rules);
@@ -495,11 +511,12 @@ void pm_meter_give(struct pm_meter *meter, struct pm_tally *tally)
 	pthread_mutex_unlock(&meter->lock);
 }
 
-void pm_meter_set_rules(struct pm_meter *meter, struct pm_rules *rules)
+void pm_meter_set_rules(struct pm_meter *meter, struct pm_rules *rules, int64_t from_ns)
 {
 	pthread_mutex_lock(&meter->lock);
 	pm_rules_unref(meter->next_rules);
 	meter->next_rules = pm_rules_ref(rules);
+	meter->next_from = from_ns;
 	pthread_mutex_unlock(&meter->lock);
 }
 

@@ -81,6 +81,18 @@ int pm_json_end(struct json_writer *w, bool flush, struct pm_error *err)
 	return flush || w->sink->error ? pm_sink_check(w->sink, err) : PM_OK;
 }
 
+void pm_json_list_begin(struct json_writer *w, struct sink *sink)
+{
+	*w = (struct json_writer){ .sink = sink };
+	pm_sink_write(sink, "[", 1);
+}
+
+int pm_json_list_end(struct json_writer *w)
+{
+	pm_sink_write(w->sink, "]\n", 2);
+	return w->failed ? PM_E_MEMORY : PM_OK;
+}
+
 size_t pm_utf8_sequence(const char *bytes)
 {
 	const unsigned char *text = (const unsigned char *)bytes;

@@ -30,6 +30,11 @@ void pm_json_array_end(struct json_writer *w);
  */
 int pm_json_end(struct json_writer *w, bool flush, struct pm_error *err);
 
+/* A document that is an array, of items. */
+void pm_json_list_begin(struct json_writer *w, struct sink *sink);
+/* Ends it and its line. PM_E_MEMORY or 0. */
+int pm_json_list_end(struct json_writer *w);
+
 /*
  * A string; bytes that are not UTF-8 (a file's name may have them) become U+FFFD. NULL gives null.
  */

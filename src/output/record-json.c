@@ -44,6 +44,26 @@ static json_t *totals_json(const struct pm_record *record)
 	return object;
 }
 
+static json_t *threads_json(const struct pm_capture_figures *figures)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < figures->n_threads; i++) {
+		const struct pm_capture_thread *thread = &figures->threads[i];
+		json_t *object = json_object();
+
+		pm_json_put(&object, "received",
+			    pm_json_known(figures->received_known, thread->received));
+		pm_json_put(&object, "dropped_kernel",
+			    pm_json_known(figures->dropped_kernel_known, thread->dropped_kernel));
+		if (json_array_append_new(array, object) < 0) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
 static json_t *capture_json(const struct pm_record *record)
 {
 	const struct pm_capture_figures *figures = &record->capture;
@@ -55,6 +75,10 @@ static json_t *capture_json(const struct pm_record *record)
 	pm_json_put(&object, "dropped_interface",
 		 pm_json_known(figures->dropped_interface_known, figures->dropped_interface));
 	pm_json_put(&object, "snapped", pm_json_count(record->snapped));
+	if (figures->down_ns)
+		pm_json_put(&object, "down_seconds", json_real((double)figures->down_ns / 1e9));
+	if (figures->n_threads)
+		pm_json_put(&object, "threads", threads_json(figures));
 	return object;
 }
 
@@ -443,6 +467,15 @@ static json_t *given_up_json(const struct pm_given_up *given_up)
 	return object;
 }
 
+static json_t *trouble_json(const struct pm_output_trouble *trouble)
+{
+	json_t *object = json_object();
+
+	pm_json_put(&object, "errors", pm_json_count(trouble->errors));
+	pm_json_put(&object, "delayed_records", pm_json_count(trouble->delayed));
+	return object;
+}
+
 static void write_head(struct json_writer *w, const struct pm_record *record)
 {
 	const struct pm_source *source = record->source;
@@ -465,14 +498,15 @@ static void write_head(struct json_writer *w, const struct pm_record *record)
 	    given_up->endpoints || given_up->handshakes || given_up->peers ||
 	    given_up->watched || given_up->by_endpoint)
 		pm_json_member(w, "given_up", given_up_json(given_up));
+	if (record->output.errors || record->output.delayed)
+		pm_json_member(w, "output", trouble_json(&record->output));
 }
 
-int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
+static int write_record(struct sink *sink, const struct pm_record *record, struct pm_error *err)
 {
 	struct json_writer w;
 
-	pm_record_cut(record, output->options.top, output->options.service_only);
-	pm_json_begin(&w, &output->sink);
+	pm_json_begin(&w, sink);
 	write_head(&w, record);
 	pm_json_array_begin(&w, "transports");
 	for (size_t i = 0; i < record->n_transports; i++)
@@ -494,4 +528,46 @@ int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm
 	pm_json_member(&w, "rules", rules_json(record));
 	pm_json_member(&w, "other", other_json(&record->other, record->talk));
 	return pm_json_end(&w, true, err);
+}
+
+int pm_json_record(struct pm_output *output, struct pm_record *record, struct pm_error *err)
+{
+	pm_record_cut(record, output->options.top, output->options.service_only);
+	return write_record(&output->sink, record, err);
+}
+
+int pm_record_json(const struct pm_record *record, char **ret_text, size_t *ret_size)
+{
+	struct held held;
+	struct sink *sink = pm_memory_open(&held);
+
+	if (!sink)
+		return PM_E_MEMORY;
+	return pm_memory_close(sink, write_record(sink, record, NULL), ret_text, ret_size);
+}
+
+static json_t *source_view_json(const struct pm_source_view *view)
+{
+	json_t *object = json_object();
+
+	pm_json_put(&object, "name", pm_json_text(view->name));
+	pm_json_put(&object, "kind", json_string(view->live ? "live" : "file"));
+	pm_json_put(&object, "records", pm_json_count(view->records));
+	pm_json_put(&object, "latest",
+		    view->has_latest ? pm_json_time(view->latest_ns) : json_null());
+	return object;
+}
+
+int pm_sources_json(const struct pm_source_view *views, size_t n, char **ret_text, size_t *ret_size)
+{
+	struct held held;
+	struct sink *sink = pm_memory_open(&held);
+	struct json_writer w;
+
+	if (!sink)
+		return PM_E_MEMORY;
+	pm_json_list_begin(&w, sink);
+	for (size_t i = 0; i < n; i++)
+		pm_json_item(&w, source_view_json(&views[i]));
+	return pm_memory_close(sink, pm_json_list_end(&w), ret_text, ret_size);
 }

@@ -61,6 +61,12 @@ static int totals_row(struct pm_output *output, const struct pm_record *record,
 		    pm_json_known(figures->dropped_interface_known, figures->dropped_interface));
 	pm_json_member(&w, "snapped", pm_json_count(record->snapped));
 	pm_json_member(&w, "late", pm_json_count(record->interval.late));
+	if (figures->down_ns)
+		pm_json_member(&w, "down_seconds", json_real((double)figures->down_ns / 1e9));
+	if (record->output.errors || record->output.delayed) {
+		pm_json_member(&w, "output_errors", pm_json_count(record->output.errors));
+		pm_json_member(&w, "output_delayed_records", pm_json_count(record->output.delayed));
+	}
 	return pm_json_end(&w, false, err);
 }
 

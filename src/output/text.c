@@ -67,18 +67,24 @@ static void title(struct sink *sink, const struct pm_record *record)
 static void capture_line(struct sink *sink, const struct pm_record *record)
 {
 	const struct pm_capture_figures *figures = &record->capture;
-	char a[CELL_SIZE];
+	char a[CELL_SIZE], b[CELL_SIZE];
 
 	if (figures->dropped_kernel_known && figures->dropped_kernel)
 		pm_sink_text(sink, "%s packets dropped by kernel\n", grouped(figures->dropped_kernel, a));
 	if (figures->dropped_interface_known && figures->dropped_interface)
 		pm_sink_text(sink, "%s packets dropped by interface\n",
 			  grouped(figures->dropped_interface, a));
+	if (figures->down_ns)
+		pm_sink_text(sink, "the interface was down or gone for %.1f s\n",
+			     (double)figures->down_ns / 1e9);
 	if (record->interval.late)
 		pm_sink_text(sink, "%s packets came late\n", grouped(record->interval.late, a));
 	if (record->merged > 1)
 		pm_sink_text(sink, "%s intervals in one: output was held up\n",
 			  grouped(record->merged, a));
+	if (record->output.errors || record->output.delayed)
+		pm_sink_text(sink, "output failed %s times before, %s records were late\n",
+			  grouped(record->output.errors, a), grouped(record->output.delayed, b));
 }
 
 /* "80 443 8080 ..." within the column. */

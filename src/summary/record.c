@@ -411,6 +411,7 @@ int pm_record_new(struct pm_tally *tally, const struct pm_source *source,
 	record->snapped = tally->snapped;
 	record->capture = tally->capture;
 	record->given_up = tally->given_up;
+	record->learned = tally->learned;
 	record->talk = tally->talk;
 	if (tally->talk) /* of no transport, but of all */
 		record->unknown.talk_known = (1U << PM_TALK_N) - 1;

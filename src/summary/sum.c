@@ -237,6 +237,7 @@ static void figures_add(struct pm_record *sum, const struct pm_record *record, b
 	sum->capture.received += more->received;
 	sum->capture.dropped_kernel += more->dropped_kernel;
 	sum->capture.dropped_interface += more->dropped_interface;
+	sum->capture.down_ns += more->down_ns;
 	sum->capture.received_known = (first || sum->capture.received_known) &&
 				      more->received_known;
 	sum->capture.dropped_kernel_known =
@@ -251,6 +252,7 @@ static void figures_add(struct pm_record *sum, const struct pm_record *record, b
 	sum->given_up.peers += record->given_up.peers;
 	sum->given_up.watched += record->given_up.watched;
 	sum->given_up.by_endpoint += record->given_up.by_endpoint;
+	sum->learned = record->learned;
 }
 
 int pm_record_add(struct pm_record **sum_at, const struct pm_record *record)

@@ -162,6 +162,7 @@ int pm_tally_reset(struct pm_tally *tally, struct pm_rules *rules)
 	pm_anomaly_clear(tally);
 	memset(tally->by_ip, 0, sizeof tally->by_ip);
 	tally->snapped = 0;
+	tally->learned = 0;
 	tally->seq = 0;
 	tally->merged = 1;
 	if (rules == old)
@@ -638,6 +639,13 @@ static void capture_merge(struct pm_capture_figures *into, const struct pm_captu
 	into->received_known &= from->received_known;
 	into->dropped_kernel_known &= from->dropped_kernel_known;
 	into->dropped_interface_known &= from->dropped_interface_known;
+	into->down_ns += from->down_ns;
+	if (from->n_threads > into->n_threads)
+		into->n_threads = from->n_threads;
+	for (size_t i = 0; i < from->n_threads; i++) {
+		into->threads[i].received += from->threads[i].received;
+		into->threads[i].dropped_kernel += from->threads[i].dropped_kernel;
+	}
 }
 
 static bool may_merge(const struct pm_tally *a, const struct pm_tally *b)
@@ -657,6 +665,7 @@ int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from)
 	into->given_up.endpoints += from->given_up.endpoints;
 	into->given_up.handshakes += from->given_up.handshakes;
 	into->given_up.watched += from->given_up.watched;
+	into->learned = from->learned;
 	for (size_t ip = 0; ip < sizeof into->by_ip / sizeof *into->by_ip; ip++)
 		pm_count_add(&into->by_ip[ip], from->by_ip[ip]);
 	into->snapped += from->snapped;
@@ -680,6 +689,9 @@ int pm_tally_merge(struct pm_tally *into, const struct pm_tally *from)
 
 int pm_tally_absorb(struct pm_tally *into, struct pm_tally *from)
 {
+	uint64_t learned = into->learned + from->learned; /* by one memory and by another */
+	int r;
+
 	if (!may_merge(into, from))
 		return PM_E_INVALID;
 	/* Sums do not tell which came first: the smaller is added to the larger. */
@@ -712,5 +724,8 @@ int pm_tally_absorb(struct pm_tally *into, struct pm_tally *from)
 		from->endpoints = into->endpoints;
 		into->endpoints = more;
 	}
-	return pm_tally_merge(into, from);
+	r = pm_tally_merge(into, from);
+	if (r == PM_OK)
+		into->learned = learned;
+	return r;
 }

@@ -150,6 +150,13 @@ def run(*args, rules=True, stdin=None, **more):
     return Result(done.returncode, done.stdout or b'', done.stderr)
 
 
+def needs_packing(*ways):
+    """Skips a claim where the program was built without a library for these."""
+    for how in ways:
+        if 'built without' in run('--compress', how).err:
+            raise Skip('built without the library for ' + how)
+
+
 def as_nobody(*args):
     """Runs a copy of the program without rights, or as whoever runs the tests."""
     program = os.path.join(os.getcwd(), 'portmeter')

@@ -156,7 +156,7 @@ static void happen(struct run *run, enum what what, unsigned amount)
 	if (what == CUT)
 		pm_meter_cut(run->meter, run->now_ns);
 	else if (what == NEW_RULES)
-		pm_meter_set_rules(run->meter, rules_once(amount));
+		pm_meter_set_rules(run->meter, rules_once(amount), PM_TIME_MIN);
 	else if (what == CLOCK && run->how & LIVE)
 		pm_meter_tick(run->meter, run->now_ns);
 	else if (what == CLOCK)

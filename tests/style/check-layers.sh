@@ -21,10 +21,15 @@ archive_entry.h capture
 dlfcn.h         capture
 jansson.h       output
 jansson_config.h output
+zlib.h          output
+zstd.h          output
 getopt.h        app
 err.h           app
 error.h         app
 syslog.h        app
+curses.h        app
+ncurses.h       app
+term.h          app
 '
 
 # Calls and streams that only the program may use. Sinks write to standard output,

@@ -806,7 +806,7 @@ static void a_piece_of_a_tunnel_is_decided_again_by_what_is_inside(void **state)
 	pieces_make(&p, false);
 	bench_init(&b, tunnels);
 	pm_meter_frame(b.meter, &p.first);
-	pm_meter_set_rules(b.meter, inside);
+	pm_meter_set_rules(b.meter, inside, PM_TIME_MIN);
 	pm_meter_cut(b.meter, SECOND);
 	pm_record_free(b.record);
 	b.record = NULL;
@@ -836,7 +836,7 @@ static void a_fragment_behind_new_rules_counts_for_the_same_endpoint(void **stat
 	bench_init(&b, NULL);
 	traffic_fragment(bytes, 1, 0, true);
 	pm_meter_frame(b.meter, &frame);
-	pm_meter_set_rules(b.meter, renamed);
+	pm_meter_set_rules(b.meter, renamed, PM_TIME_MIN);
 	pm_meter_cut(b.meter, SECOND);
 	row_is(&b.record->endpoints[0], "198.51.100.2", 53, 1);
 	assert_string_equal(b.record->endpoints[0].service, "alpha");

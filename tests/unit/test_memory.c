@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Short memory: the first, the second, the third ... allocation of a whole run fails. There must be
- * an error code or a right result, no crash, and nothing left allocated. The entry points one by one
- * are in test_entries.c.
+ * an error code or a right result, no crash, and nothing left allocated. The entry points one by
+ * one are in test_entries.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -99,7 +99,8 @@ static int meter_run(struct run *run)
 
 	for (int i = 0; r == PM_OK && i < 40; i++) {
 		if (i % 10 == 7)
-			pm_meter_set_rules(run->meter, i % 20 == 7 ? run->more : run->rules);
+			pm_meter_set_rules(run->meter, i % 20 == 7 ? run->more : run->rules,
+					   PM_TIME_MIN);
 		send(run, i);
 	}
 	if (r == PM_OK)

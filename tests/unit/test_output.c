@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* What the formats write, read back with a parser; and what becomes of the files. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -19,10 +23,28 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define LINES 64
-#define TEXT_MAX 262144
+#define TEXT_MAX 1048576
 
 static struct pm_rules *rules;
 static char folder[256], path[300];
+
+/* The library's calls end here: a test sees them, and says what becomes of them. */
+static int file_syncs, folder_syncs, sync_error;
+
+int fdatasync(int fd)
+{
+	(void)fd;
+	file_syncs++;
+	errno = sync_error;
+	return sync_error ? -1 : 0;
+}
+
+int fsync(int fd)
+{
+	(void)fd;
+	folder_syncs++;
+	return 0;
+}
 
 static int load(void **state)
 {
@@ -1396,6 +1418,381 @@ static void a_full_disk_is_an_error_of_every_format(void **state)
 	}
 }
 
+/* No file of this process grows beyond @size: a disk that is full. */
+static void allow_bytes(rlim_t size)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = size;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static int full_disk(void **state)
+{
+	signal(SIGXFSZ, SIG_IGN); /* write(2) says EFBIG then */
+	return without_file(state);
+}
+
+static int free_disk(void **state)
+{
+	(void)state;
+	allow_bytes(RLIM_INFINITY);
+	signal(SIGXFSZ, SIG_DFL);
+	return 0;
+}
+
+struct notices {
+	int n;
+	char last[512];
+};
+
+static void note(void *ctx, const char *text)
+{
+	struct notices *notices = ctx;
+
+	notices->n++;
+	snprintf(notices->last, sizeof notices->last, "%s", text);
+}
+
+static struct pm_output *patient_open(enum pm_format format, enum pm_sync sync,
+				      struct notices *notices)
+{
+	struct pm_output_options options = { .format = format,
+					     .path = path,
+					     .sync = sync,
+					     .hold = true,
+					     .notice = note,
+					     .ctx = notices };
+	struct pm_output *output = NULL;
+
+	assert_int_equal(pm_output_open(&options, NULL, &output), PM_OK);
+	return output;
+}
+
+static size_t size_now(void)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return (size_t)st.st_size;
+}
+
+/* What a disk without bounds has after @n records. */
+static char *expected_text(enum pm_format format, int n)
+{
+	struct pm_source source = plain_source();
+	struct pm_output *output = output_open(format);
+	char *text;
+
+	for (int i = 0; i < n; i++)
+		write_record(output, &source);
+	assert_int_equal(pm_output_close(output, NULL), PM_OK);
+	text = contents_of(path);
+	remove(path);
+	return text;
+}
+
+/* The second of four records is refused after @more bytes, the third as a whole. */
+static void fill_and_free(enum pm_format format, enum pm_sync sync, size_t size, size_t more)
+{
+	struct pm_source source = plain_source();
+	struct notices notices = { .n = 0 };
+	struct pm_output *output = patient_open(format, sync, &notices);
+	struct pm_output_held held;
+
+	write_record(output, &source);
+	assert_int_equal(pm_output_due(output), PM_TIME_MAX);
+	allow_bytes(size + more);
+	write_record(output, &source);
+	assert_int_equal(notices.n, 1);
+	assert_non_null(strstr(notices.last, "File too large"));
+	assert_true(pm_output_due(output) <= PM_NS_PER_S / 10);
+	write_record(output, &source);
+	assert_int_equal(pm_output_retry(output), PM_OK);
+	assert_int_equal(size_now(), size + more); /* it is as full as it can be */
+	pm_output_held(output, &held);
+	assert_int_equal(held.records, 2);
+	assert_int_equal(held.intervals, 2);
+	assert_true(held.bytes > size);
+	assert_true(pm_output_has_room(output));
+	allow_bytes(RLIM_INFINITY);
+	assert_int_equal(pm_output_retry(output), PM_OK);
+	assert_int_equal(notices.n, 2);
+	assert_non_null(strstr(notices.last, "2 records late"));
+	write_record(output, &source);
+	pm_output_held(output, &held);
+	assert_int_equal(held.records, 0);
+	assert_int_equal(pm_output_close(output, NULL), PM_OK);
+}
+
+/* Within lines, between them, in the first byte. */
+static void what_a_full_disk_refuses_is_kept_and_written_later(void **state)
+{
+	static const struct {
+		enum pm_format format;
+		const char *told;
+	} kinds[] = {
+		{ PM_FORMAT_TEXT, "output failed 1 times before, 1 records were late" },
+		{ PM_FORMAT_ROWS, "\"output_errors\":1,\"output_delayed_records\":1" },
+	};
+
+	(void)state;
+	for (size_t k = 0; k < COUNT(kinds) * 2; k++) {
+		enum pm_format format = kinds[k / 2].format;
+		char *one = expected_text(format, 1), *two = expected_text(format, 2);
+		size_t size = strlen(one);
+
+		for (size_t more = 0; more < size; more += size / 7 + 1) {
+			char *text;
+
+			fill_and_free(format, k % 2 ? PM_SYNC_RECORD : PM_SYNC_NEVER, size, more);
+			text = contents_of(path);
+			assert_memory_equal(text, two, 2 * size);
+			assert_non_null(strstr(text, kinds[k / 2].told));
+			free(text);
+			remove(path);
+		}
+		free(one);
+		free(two);
+	}
+}
+
+static void the_disk_is_waited_for_as_the_policy_says(void **state)
+{
+	static const struct {
+		enum pm_sync sync;
+		enum pm_format format;
+		int after_open, after_records, after_close, folder;
+	} cases[] = {
+		{ PM_SYNC_NEVER, PM_FORMAT_JSON, 0, 0, 0, 0 },
+		{ PM_SYNC_CLOSE, PM_FORMAT_JSON, 0, 0, 1, 1 },
+		{ PM_SYNC_RECORD, PM_FORMAT_JSON, 0, 3, 4, 1 },
+		{ PM_SYNC_NEVER, PM_FORMAT_PROMETHEUS, 0, 0, 0, 0 },
+		{ PM_SYNC_CLOSE, PM_FORMAT_PROMETHEUS, 0, 3, 3, 3 },
+	};
+	struct pm_source source = plain_source();
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct pm_output_options options = { .format = cases[i].format,
+						     .path = path,
+						     .sync = cases[i].sync };
+		struct pm_output *output = NULL;
+
+		file_syncs = folder_syncs = 0;
+		assert_int_equal(pm_output_open(&options, NULL, &output), PM_OK);
+		assert_int_equal(file_syncs, cases[i].after_open);
+		for (int n = 0; n < 3; n++)
+			write_record(output, &source);
+		assert_int_equal(file_syncs, cases[i].after_records);
+		assert_int_equal(pm_output_close(output, NULL), PM_OK);
+		assert_int_equal(file_syncs, cases[i].after_close);
+		assert_int_equal(folder_syncs, cases[i].folder);
+		remove(path);
+	}
+}
+
+static void what_a_disk_has_not_taken_is_written_again(void **state)
+{
+	struct pm_source source = plain_source();
+	char *one = expected_text(PM_FORMAT_JSON, 1), *two = expected_text(PM_FORMAT_JSON, 2);
+	char *text;
+	struct notices notices = { .n = 0 };
+	struct pm_output *output = patient_open(PM_FORMAT_JSON, PM_SYNC_RECORD, &notices);
+	struct pm_output_held held;
+
+	(void)state;
+	write_record(output, &source);
+	sync_error = EIO;
+	write_record(output, &source);
+	assert_int_equal(pm_output_retry(output), PM_OK);
+	sync_error = 0;
+	pm_output_held(output, &held);
+	assert_int_equal(held.records, 1);
+	assert_int_equal(size_now(), strlen(one)); /* nothing that may not be there stays */
+	assert_int_equal(notices.n, 1);
+	assert_non_null(strstr(notices.last, "Input/output error"));
+	assert_int_equal(pm_output_retry(output), PM_OK);
+	assert_int_equal(pm_output_close(output, NULL), PM_OK);
+	text = contents_of(path);
+	assert_string_equal(text, two);
+	free(text);
+	free(one);
+	free(two);
+}
+
+static void what_is_never_written_leaves_whole_records(void **state)
+{
+	struct pm_source source = plain_source();
+	char *one = expected_text(PM_FORMAT_JSON, 1), *text;
+	struct notices notices = { .n = 0 };
+	struct pm_output *output = patient_open(PM_FORMAT_JSON, PM_SYNC_NEVER, &notices);
+
+	(void)state;
+	write_record(output, &source);
+	allow_bytes(strlen(one) + 100);
+	write_record(output, &source);
+	assert_int_equal(size_now(), strlen(one) + 100);
+	assert_int_equal(pm_output_close(output, NULL), PM_OK);
+	text = contents_of(path);
+	assert_string_equal(text, one);
+	free(text);
+	free(one);
+}
+
+static void reopening_takes_what_is_kept_to_the_new_file(void **state)
+{
+	struct pm_source source = plain_source();
+	char *one = expected_text(PM_FORMAT_JSON, 1), *text, moved[320];
+	struct notices notices = { .n = 0 };
+	struct pm_output *output = patient_open(PM_FORMAT_JSON, PM_SYNC_NEVER, &notices);
+
+	(void)state;
+	snprintf(moved, sizeof moved, "%s.1", path);
+	write_record(output, &source);
+	allow_bytes(strlen(one) + 100);
+	write_record(output, &source);
+	assert_int_equal(rename(path, moved), 0);
+	assert_int_equal(pm_output_reopen(output, NULL), PM_OK);
+	assert_int_equal(notices.n, 2); /* the new one has room for it */
+	assert_int_equal(pm_output_close(output, NULL), PM_OK);
+	text = contents_of(path);
+	assert_string_equal(text, one);
+	free(text);
+	text = contents_of(moved);
+	assert_string_equal(text, one);
+	free(text);
+	free(one);
+	remove(moved);
+}
+
+static void what_is_kept_has_a_bound(void **state)
+{
+	struct pm_source source = plain_source();
+	struct notices notices = { .n = 0 };
+	struct pm_output *output = patient_open(PM_FORMAT_ROWS, PM_SYNC_NEVER, &notices);
+	struct pm_record *record = record_new(&source);
+	struct pm_output_held held;
+	struct stat st;
+	int n = 0;
+
+	(void)state;
+	allow_bytes(1000);
+	while (pm_output_has_room(output)) {
+		assert_true(n < 16384);
+		assert_int_equal(pm_output_record(output, record, NULL), PM_OK);
+		n++;
+	}
+	pm_record_free(record);
+	pm_output_held(output, &held);
+	assert_int_equal(held.records, n);
+	assert_true(held.bytes >= 16 << 20 && held.bytes < (16 << 20) + TEXT_MAX);
+	allow_bytes(RLIM_INFINITY);
+	assert_int_equal(pm_output_retry(output), PM_OK);
+	assert_true(pm_output_has_room(output));
+	assert_int_equal(pm_output_close(output, NULL), PM_OK);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true((size_t)st.st_size >= held.bytes);
+}
+
+static void a_failure_of_files_leaves_whole_records(void **state)
+{
+	struct pm_source source = plain_source();
+	char *one = expected_text(PM_FORMAT_ROWS, 1), *text;
+	struct pm_output *output = output_open(PM_FORMAT_ROWS);
+	struct pm_record *record = record_new(&source);
+	struct pm_error err = { .line = 0 };
+
+	(void)state;
+	write_record(output, &source);
+	allow_bytes(strlen(one) * 3 / 2);
+	assert_int_equal(pm_output_record(output, record, &err), PM_E_IO);
+	assert_non_null(strstr(err.text, "File too large"));
+	assert_int_equal(pm_output_close(output, NULL), PM_E_IO);
+	text = contents_of(path);
+	assert_string_equal(text, one);
+	free(text);
+	free(one);
+	pm_record_free(record);
+}
+
+/* A pipe that nobody reads. */
+static void *give_up_soon(void *ctx)
+{
+	usleep(300000);
+	pm_output_give_up(ctx);
+	return NULL;
+}
+
+static void waiting_for_a_reader_can_be_given_up(void **state)
+{
+	struct pm_source source = plain_source();
+	struct pm_record *record = record_new(&source);
+	struct pm_output *output;
+	struct pm_error err = { .line = 0 };
+	pthread_t thread;
+	int fd, r = PM_OK;
+
+	(void)state;
+	assert_int_equal(mkfifo(path, 0600), 0);
+	fd = open(path, O_RDONLY | O_NONBLOCK);
+	assert_true(fd >= 0);
+	output = patient_open(PM_FORMAT_JSON, PM_SYNC_NEVER, NULL);
+	assert_int_equal(pthread_create(&thread, NULL, give_up_soon, output), 0);
+	for (int i = 0; i < 1000 && r == PM_OK; i++)
+		r = pm_output_record(output, record, &err);
+	pthread_join(thread, NULL);
+	assert_int_equal(r, PM_E_IO);
+	assert_non_null(strstr(err.text, "stands still"));
+	assert_true(pm_output_progress(output) >= 4096);
+	pm_output_close(output, NULL);
+	pm_record_free(record);
+	close(fd);
+}
+
+static void rotation_that_makes_no_sense_is_refused(void **state)
+{
+	const struct pm_output_options bad[] = {
+		{ .rotate_bytes = 1 },
+		{ .path = path, .rotate_count = 1 },
+		{ .path = path, .pack = PM_PACK_GZIP },
+		{ .path = path, .rotate_ns = -1 },
+		{ .path = path, .rotate_ns = 1, .rotate_bytes = 1, .rotate_count = 1 },
+		{ .path = path, .rotate_ns = 1, .format = PM_FORMAT_PROMETHEUS },
+	};
+	struct pm_output *output = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		assert_int_equal(pm_output_open(&bad[i], NULL, &output), PM_E_INVALID);
+		assert_null(output);
+	}
+}
+
+static void packings_and_policies_are_found_by_name(void **state)
+{
+	static const char *const packs[] = { "none", "gzip", "zstd" };
+	static const char *const syncs[] = { "never", "close", "record" };
+	enum pm_pack pack;
+	enum pm_sync sync;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_string_equal(pm_pack_name((enum pm_pack)i), packs[i]);
+		assert_true(pm_pack_find(packs[i], &pack));
+		assert_int_equal(pack, i);
+		assert_string_equal(pm_sync_name((enum pm_sync)i), syncs[i]);
+		assert_true(pm_sync_find(syncs[i], &sync));
+		assert_int_equal(sync, i);
+	}
+	assert_false(pm_pack_find("GZIP", &pack));
+	assert_false(pm_sync_find("", &sync));
+	assert_string_equal(pm_pack_name(PM_PACK_N), "?");
+	assert_string_equal(pm_sync_name(PM_SYNC_N), "?");
+	assert_true(pm_pack_built(PM_PACK_NONE));
+}
+
 static void files_that_cannot_be_written_are_refused_at_once(void **state)
 {
 	static const char *const bad[] = { "", "/nowhere/at/all", "/" };
@@ -1436,6 +1833,7 @@ static void formats_are_found_by_name(void **state)
 }
 
 #define CLEAN(claim) cmocka_unit_test_setup(claim, without_file)
+#define FULL(claim) cmocka_unit_test_setup_teardown(claim, full_disk, free_disk)
 
 static const struct CMUnitTest others[] = {
 	CLEAN(json_holds_the_whole_record),
@@ -1464,6 +1862,16 @@ static const struct CMUnitTest others[] = {
 	CLEAN(reopening_follows_the_name),
 	CLEAN(a_failed_reopening_is_an_error_and_does_not_turn_to_standard_output),
 	CLEAN(a_full_disk_is_an_error_of_every_format),
+	FULL(what_a_full_disk_refuses_is_kept_and_written_later),
+	CLEAN(the_disk_is_waited_for_as_the_policy_says),
+	CLEAN(what_a_disk_has_not_taken_is_written_again),
+	FULL(what_is_never_written_leaves_whole_records),
+	FULL(reopening_takes_what_is_kept_to_the_new_file),
+	FULL(what_is_kept_has_a_bound),
+	FULL(a_failure_of_files_leaves_whole_records),
+	CLEAN(waiting_for_a_reader_can_be_given_up),
+	CLEAN(rotation_that_makes_no_sense_is_refused),
+	CLEAN(packings_and_policies_are_found_by_name),
 	CLEAN(files_that_cannot_be_written_are_refused_at_once),
 	CLEAN(formats_are_found_by_name),
 };

@@ -326,7 +326,8 @@ static void send_all(struct run *run, const struct property_case *row)
 			pm_meter_cut(run->meter, now);
 		if (one_in(&run->random, 2000))
 			pm_meter_set_rules(run->meter,
-					   run->rules[next(&run->random) % COUNT(rule_texts)]);
+					   run->rules[next(&run->random) % COUNT(rule_texts)],
+					   PM_TIME_MIN);
 	}
 	pm_meter_finish(run->meter, now, true);
 	take_records(run);

@@ -380,7 +380,7 @@ static void on_closed(void *ctx)
 		assert_int_equal(pm_output_record(run->output, record, NULL), PM_OK);
 		pm_record_free(record);
 		if (run->way->new_rules && ++run->records % 3 == 0)
-			pm_meter_set_rules(run->meter, rules[run->records / 3 % 2]);
+			pm_meter_set_rules(run->meter, rules[run->records / 3 % 2], PM_TIME_MIN);
 	}
 }
 
