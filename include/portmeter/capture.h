@@ -41,7 +41,8 @@ enum pm_direction {
 };
 
 struct pm_capture_options {
-	const char *filter; /* pcap-filter(7) expression; NULL: all frames */
+	/* pcap-filter(7) expression of at most 16 KiB; NULL: all frames */
+	const char *filter;
 	int snaplen;        /* bytes kept of a live frame; 0: 256. Files keep their own */
 	int buffer_kib;     /* kernel buffer, KiB; 0: the system's default */
 	int timeout_ms;     /* longest that the kernel may hold frames back; 0: 100 */

@@ -19,7 +19,7 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);
 
 #define INPUT_MAX ((size_t)16 << 20)
 #define MUTANT_MAX ((size_t)4096)
-#define MUTANTS 40
+#define MUTANTS 20
 
 /* What a mutator asks for where it does not know better: a byte is another one, or one more. */
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most)

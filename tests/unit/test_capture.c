@@ -726,6 +726,21 @@ static void a_filter_can_be_checked_without_a_capture(void **state)
 	assert_int_equal(pm_capture_check_filter("(", NULL), PM_E_FILTER);
 }
 
+/* One that libpcap compiles in no time, so that it must be its length. */
+static void a_filter_that_would_take_forever_is_refused(void **state)
+{
+	static char text[16386];
+	struct pm_error err = { .line = 0 };
+
+	(void)state;
+	memset(text, ' ', sizeof text - 1);
+	memcpy(text, "tcp", 3);
+	assert_int_equal(pm_capture_check_filter(text, &err), PM_E_FILTER);
+	assert_non_null(strstr(err.text, "16384 bytes"));
+	text[16384] = '\0';
+	assert_int_equal(pm_capture_check_filter(text, NULL), PM_OK);
+}
+
 /* Two files, and the facts that the stream may give. */
 static const struct fact_case {
 	const char *name;
@@ -887,6 +902,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(a_filter_leaves_frames_out_but_numbers_them),
 	cmocka_unit_test(a_filter_is_compiled_for_each_link_type),
 	cmocka_unit_test(a_filter_can_be_checked_without_a_capture),
+		cmocka_unit_test(a_filter_that_would_take_forever_is_refused),
 	cmocka_unit_test(no_more_frames_are_looked_at_than_asked_for),
 	cmocka_unit_test(a_pipe_on_standard_input_is_read),
 	cmocka_unit_test(damage_in_a_pipe_is_located),
