@@ -242,6 +242,11 @@ PM_API void pm_learner_free(struct pm_learner *learner);
 /* The rules from here on; those of before are not looked at again. */
 PM_API void pm_learner_follow(struct pm_learner *learner, const struct pm_rules *rules);
 
+/*
+ * When the capture begins: what seems to begin with it may have begun before. Without this call, with
+ * the first frame that is shown, which need not be the first that there is.
+ */
+PM_API void pm_learner_begin(struct pm_learner *learner, int64_t time_ns);
 /* Walks the whole ladder for the frame, and learns from it. */
 PM_API struct pm_decision pm_learner_decide(struct pm_learner *learner,
 					    const struct pm_sight *sight);

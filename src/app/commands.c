@@ -235,7 +235,9 @@ int command_explain(const struct options *options)
 	if (rules_load(options, 1, &rules) < 0)
 		return EXIT_RULES;
 	r = pm_rules_explain(rules, transport, port, ip_version, &address, print_rule, &n);
-	if (r == PM_OK && n == 0)
+	if (r < 0)
+		say_error(&err, r);
+	else if (n == 0)
 		printf("no rule names %s port %u%s\n", pm_transport_name(transport), port,
 		       port ? "" : ": port 0 is never a service's");
 	pm_rules_unref(rules);

@@ -752,7 +752,8 @@ static int check_serve(const struct options *o)
 	if (serve->listen && o->explain_frame)
 		return usage("--listen does not go with --explain-frame");
 	if (serve->listen && !pm_web_built())
-		return usage("--listen: this portmeter was built without libmicrohttpd");
+		return usage("--listen %s: this portmeter was built without libmicrohttpd",
+			     serve->listen);
 	return EXIT_DONE;
 }
 
@@ -801,6 +802,10 @@ static int parse_filter(int argc, char **argv, const struct parse *p)
 	if (p->filter_file)
 		return read_filter(p->filter_file, &o->filter);
 	o->filter = join(argv + optind, argc - optind);
+	if (!o->filter && optind < argc) {
+		say("%s", pm_strerror(PM_E_MEMORY));
+		return EXIT_FAILED;
+	}
 	/*
 	 * The usual slip, which libpcap would report as a syntax error, or hide behind missing
 	 * rights.

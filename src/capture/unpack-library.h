@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #define PM_ARCHIVE_FUNCTIONS(EACH)              \
+	EACH(archive_errno)                     \
 	EACH(archive_error_string)              \
 	EACH(archive_read_data_block)           \
 	EACH(archive_read_free)                 \

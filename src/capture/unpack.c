@@ -110,6 +110,9 @@ static ssize_t failure(struct stream *stream)
 	struct unpack *unpack = stream->unpack;
 	const char *text = unpack->call->archive_error_string(unpack->archive);
 
+	/* short memory is no damage */
+	if (!stream->error && unpack->call->archive_errno(unpack->archive) == ENOMEM)
+		stream->error = ENOMEM;
 	if (!stream->error)
 		snprintf(stream->reason, sizeof stream->reason, "can't be unpacked: %s",
 			 text ? text : "it ends too soon, or is damaged");

@@ -335,6 +335,9 @@ static void open_interval(struct pm_meter *meter, int64_t begin, enum start star
 	int64_t length = meter->options.interval_ns;
 	struct pm_interval *interval = &meter->tally->interval;
 
+	/* not with the first frame that the learner is shown: most are not */
+	if (!meter->started)
+		pm_learner_begin(meter->learner, begin);
 	meter->open = true;
 	meter->started = true;
 	meter->start = start;

@@ -1059,16 +1059,20 @@ static struct pm_decision from_datagram(struct pm_learner *learner, const struct
 	return decision;
 }
 
+void pm_learner_begin(struct pm_learner *learner, int64_t time_ns)
+{
+	learner->started = true;
+	learner->start_ns = time_ns;
+}
+
 struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm_sight *sight)
 {
 	uint8_t transport = pm_brief_transport(sight->brief);
 	struct ends ends;
 	enum pm_side side;
 
-	if (!learner->started) {
-		learner->started = true;
-		learner->start_ns = sight->time_ns;
-	}
+	if (!learner->started)
+		pm_learner_begin(learner, sight->time_ns);
 	/* Port 0 is no endpoint; but who asks from it asks someone. */
 	if (pm_brief_src_port(sight->brief) == 0 || pm_brief_dst_port(sight->brief) == 0) {
 		if (sight->setup == PM_SETUP_OPEN && pm_brief_dst_port(sight->brief) != 0)

@@ -9,27 +9,16 @@
  * are also counted by endpoint, in a table of three.
  */
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "../unit/sums.h"
+#include "blocks.h"
+#include "findings.h"
+#include "require.h"
 #include "portmeter/meter.h"
 #include "portmeter/output.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Unlike assert, also in builds that drop asserts. */
-#define REQUIRE(condition)                                           \
-	do {                                                         \
-		if (!(condition)) {                                  \
-			fprintf(stderr, "not so: %s\n", #condition); \
-			abort();                                     \
-		}                                                    \
-	} while (0)
 
 #define RULES "domain 53/udp/tcp\nftp-data 20/tcp initiates=yes\nhttp 80/tcp/sctp metric=port\nntp 123/udp/udplite/dccp\nwide 1000-9999/tcp/udp\n"
 
@@ -41,11 +30,6 @@ enum {
 	INNER = 1,
 	JSON = 2,
 	ENDPOINTS = 8,
-};
-
-/* What both readings must find. */
-struct findings {
-	uint64_t side_by[PM_RUNG_N], talk[PM_TALK_N], facets[PM_FACET_N], endpoints;
 };
 
 struct run {
@@ -73,25 +57,6 @@ static void on_fate(void *ctx, const struct pm_frame_report *report)
 	run->fates++;
 }
 
-static void find_in_row(struct findings *findings, const struct pm_service_row *row)
-{
-	for (int i = 0; i < PM_RUNG_N; i++)
-		findings->side_by[i] += row->side_by[i];
-	for (int i = 0; i < PM_TALK_N; i++)
-		findings->talk[i] += row->talk[i];
-}
-
-static void find(struct findings *findings, const struct pm_record *record)
-{
-	for (size_t i = 0; i < record->n_services; i++)
-		find_in_row(findings, &record->services[i]);
-	find_in_row(findings, &record->unknown);
-	for (int i = 0; i < PM_FACET_N; i++)
-		findings->facets[i] += record->facets[i].packets;
-	for (size_t i = 0; i < record->n_endpoints; i++)
-		findings->endpoints += record->endpoints[i].count.packets;
-}
-
 static void on_closed(void *ctx)
 {
 	struct run *run = ctx;
@@ -108,7 +73,7 @@ static void on_closed(void *ctx)
 			fprintf(stderr, "%s\n", problem);
 		REQUIRE(!problem);
 		run->recorded += record->totals.packets;
-		find(&run->findings, record);
+		findings_add(&run->findings, record);
 		if (run->output)
 			REQUIRE(pm_output_record(run->output, record, NULL) == PM_OK);
 		pm_record_free(record);
@@ -194,6 +159,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	REQUIRE(fd >= 0 && write(fd, data, size) == (ssize_t)size);
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	rules_once((how & HOSTS) == HOSTS);
+	tunnels_once();
+	blocks_begin();
 	if (how & JSON)
 		REQUIRE(pm_output_open(&output, NULL, &run.output) == PM_OK);
 	read_file(path, how, true, &run);
@@ -201,6 +169,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	read_file(path, how, false, &again);
 	REQUIRE(run.recorded == again.recorded);
 	REQUIRE(memcmp(&run.findings, &again.findings, sizeof run.findings) == 0);
+	REQUIRE(blocks_end() == 0);
 	close(fd);
 	return 0;
 }

@@ -8,18 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "require.h"
 #include "web-internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Unlike assert, also in builds that drop asserts. */
-#define REQUIRE(condition)                                           \
-	do {                                                         \
-		if (!(condition)) {                                  \
-			fprintf(stderr, "not so: %s\n", #condition); \
-			abort();                                     \
-		}                                                    \
-	} while (0)
 
 static struct credentials *credentials;
 

@@ -13,18 +13,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "require.h"
 #include "server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Unlike assert, also in builds that drop asserts. */
-#define REQUIRE(condition)                                           \
-	do {                                                         \
-		if (!(condition)) {                                  \
-			fprintf(stderr, "not so: %s\n", #condition); \
-			abort();                                     \
-		}                                                    \
-	} while (0)
 
 /* Steps of the server for an input; more than any answer here takes. */
 #define STEPS 64

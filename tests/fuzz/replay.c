@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* A fuzz target without a fuzzer: runs it once on each file named, and on each file of each folder
- * named. */
+/*
+ * A fuzz target without a fuzzer: runs it once on each file named, and on each file of each folder
+ * named; and, where it has a mutator of its own, on a few inputs that this makes of each, unless
+ * FUZZ_NO_MUTANTS is set.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <stdint.h>
@@ -10,8 +13,46 @@
 #include <sys/stat.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed)
+	__attribute__((weak));
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);
 
 #define INPUT_MAX ((size_t)16 << 20)
+#define MUTANT_MAX ((size_t)4096)
+#define MUTANTS 40
+
+/* What a mutator asks for where it does not know better: a byte is another one, or one more. */
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most)
+{
+	if (size < most && (size == 0 || data[size / 2] & 1))
+		data[size++] = 0x55;
+	else
+		data[size / 2] ^= 0x5a;
+	return size;
+}
+
+/* One made of the other, from the same numbers in every run. */
+static void replay_mutants(const uint8_t *data, size_t size)
+{
+	uint8_t *mutant = malloc(MUTANT_MAX), *exact;
+
+	if (!mutant || size > MUTANT_MAX) {
+		free(mutant);
+		return;
+	}
+	if (size)
+		memcpy(mutant, data, size);
+	for (unsigned seed = 1; seed <= MUTANTS; seed++) {
+		size = LLVMFuzzerCustomMutator(mutant, size, MUTANT_MAX, seed);
+		exact = malloc(size ? size : 1);
+		if (!exact)
+			break;
+		memcpy(exact, mutant, size);
+		LLVMFuzzerTestOneInput(exact, size);
+		free(exact);
+	}
+	free(mutant);
+}
 
 static int complain(const char *path)
 {
@@ -40,6 +81,8 @@ static int replay_file(const char *path)
 	}
 	fclose(file);
 	LLVMFuzzerTestOneInput(exact, size);
+	if (LLVMFuzzerCustomMutator && !getenv("FUZZ_NO_MUTANTS"))
+		replay_mutants(exact, size);
 	free(exact);
 	return 1;
 }

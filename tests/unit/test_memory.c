@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Short memory: the first, the second, the third ... allocation of a whole run fails. There must be
- * an error code or a right result, no crash, and nothing left allocated. Links with --wrap for each
- * function below.
+ * an error code or a right result, no crash, and nothing left allocated. The entry points one by one
+ * are in test_entries.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,85 +15,13 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "heap.h"
 #include "portmeter/meter.h"
 #include "portmeter/output.h"
 #include "sums.h"
 #include "traffic.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *block, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-char *__real_strdup(const char *text);
-void __real_free(void *block);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-char *__wrap_strdup(const char *text);
-void __wrap_free(void *block);
-
-static struct {
-	bool on;
-	unsigned long n, fails_at; /* allocations so far; 0: none fails */
-	bool for_good;             /* all later ones fail, too */
-	bool failed;
-	long held; /* blocks */
-} heap;
-
-/* Whether this allocation is to fail. */
-static bool short_of_memory(void)
-{
-	if (!heap.on)
-		return false;
-	heap.n++;
-	if (heap.fails_at == 0 || heap.n < heap.fails_at ||
-	    (heap.n > heap.fails_at && !heap.for_good))
-		return false;
-	heap.failed = true;
-	return true;
-}
-
-static void *counted(void *block)
-{
-	heap.held += heap.on && block;
-	return block;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return short_of_memory() ? NULL : counted(__real_malloc(size));
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return short_of_memory() ? NULL : counted(__real_calloc(n, size));
-}
-
-void *__wrap_realloc(void *block, size_t size)
-{
-	if (short_of_memory())
-		return NULL;
-	return block ? __real_realloc(block, size) : counted(__real_realloc(NULL, size));
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
-{
-	return short_of_memory() ? NULL : counted(__real_aligned_alloc(alignment, size));
-}
-
-char *__wrap_strdup(const char *text)
-{
-	return short_of_memory() ? NULL : counted(__real_strdup(text));
-}
-
-void __wrap_free(void *block)
-{
-	heap.held -= heap.on && block;
-	__real_free(block);
-}
 
 static const char rules_text[] = "alpha 53/udp/tcp dns category=naming\nbeta 80-90/tcp metric=port\n"
 				 "gamma 53/udp host=192.0.2.0/24 host=2001:db8::/32 category=internal\n"
@@ -480,10 +408,33 @@ static void on_closed_crew(void *ctx)
 	}
 }
 
-static bool never(void *ctx)
+static struct pm_meter *the_meter; /* of the crew */
+
+/* What the crew is asked to wait for, now and then. */
+struct minding {
+	struct pm_crew *crew;
+	unsigned n;
+};
+
+static bool now_and_then(void *ctx)
+{
+	struct minding *minding = ctx;
+
+	return ++minding->n % 4 == 0;
+}
+
+static bool settle(void *ctx)
+{
+	struct minding *minding = ctx;
+
+	pm_crew_settle(minding->crew);
+	return false;
+}
+
+static void on_crew_frame(void *ctx, const struct pm_frame *frame)
 {
 	(void)ctx;
-	return false;
+	pm_meter_frame(the_meter, frame);
 }
 
 /* With two workers, of which one stays away, so that allocations have an order. */
@@ -497,8 +448,8 @@ static int crew_run(struct run *run, const char *path)
 		.by_endpoint = 100,
 		.ctx = run,
 	};
-	struct pm_crew_options options = { .workers = 2, .due = never, .mind = never };
-	struct pm_crew *crew = NULL;
+	struct pm_crew_options options = { .workers = 2, .due = now_and_then, .mind = settle };
+	struct minding minding = { .crew = NULL };
 	struct pm_error err = { .line = 0 };
 	int r = pm_allowance_new(PM_ALLOWANCE_BYTES, &run->allowance);
 
@@ -511,12 +462,14 @@ static int crew_run(struct run *run, const char *path)
 		return r;
 	options.capture = run->capture;
 	options.meter = run->meter;
-	options.frame = pm_meter_frame;
-	options.ctx = run->meter;
-	if (pm_crew_new(&options, &crew) == PM_OK) {
-		pm_crew_work(crew, 0);
-		r = pm_crew_end(crew, &err);
-		pm_crew_free(crew);
+	options.frame = on_crew_frame;
+	options.ctx = &minding;
+	the_meter = run->meter;
+	if (pm_crew_new(&options, &minding.crew) == PM_OK) {
+		assert_int_equal(pm_crew_workers(minding.crew), 2);
+		pm_crew_work(minding.crew, 0);
+		r = pm_crew_end(minding.crew, &err);
+		pm_crew_free(minding.crew);
 	}
 	while (r == PM_OK &&
 	       pm_capture_dispatch(run->capture, 100, pm_meter_frame, run->meter, &err) > 0)

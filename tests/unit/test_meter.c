@@ -770,6 +770,49 @@ static void what_memory_of_conversations_gives_up_is_told(void **state)
 	pm_allowance_unref(allowance);
 }
 
+/* The same in a frame of Ethernet, which has a brief. */
+static void send_ethernet(struct bench *b, uint8_t protocol, unsigned src_port, unsigned dst_port,
+			  int64_t time_ns)
+{
+	uint8_t bytes[14 + TRAFFIC_SIZE] = { 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0 };
+	struct pm_frame frame = traffic_ip4(bytes + 14, protocol, src_port, dst_port, time_ns);
+
+	bytes[14 + 32] = 0x50;
+	bytes[14 + 33] = PM_TCP_ACK;
+	frame.bytes = bytes;
+	frame.held += 14;
+	frame.wire += 14;
+	frame.linktype = 1;
+	send_bytes(b, frame);
+}
+
+/* Who speaks first long after it has begun is a client; frames whose labels say all count, too. */
+static void a_capture_begins_with_its_first_frame_whatever_way_that_takes(void **state)
+{
+	(void)state;
+	for (int wholly = 0; wholly < 2; wholly++) {
+		struct bench b = { .sent = 0 };
+		struct pm_meter_options options = {
+			.closed = on_closed,
+			.frame = wholly ? on_fate : NULL,
+			.ctx = &b,
+		};
+
+		b.rules = options.rules = traffic_rules(first_rules, 1);
+		assert_non_null(b.rules);
+		assert_int_equal(pm_meter_new(&options, &b.meter), PM_OK);
+		send_ethernet(&b, 6, 40000, 80, SECOND);
+		send_ethernet(&b, UDP_PROTOCOL, 20000, 40000, 7 * SECOND);
+		pm_meter_finish(b.meter, 0, true);
+		assert_int_equal(b.n, 1);
+		assert_int_equal(b.records[0]->unknown.side_by[PM_RUNG_LEARNED], 1);
+		assert_int_equal(b.records[0]->unknown.to_service.packets, 1);
+		pm_record_free(b.records[0]);
+		pm_meter_free(b.meter);
+		pm_rules_unref(b.rules);
+	}
+}
+
 static void without_a_capture_its_figures_are_unknown(void **state)
 {
 	struct bench b;
@@ -908,7 +951,8 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(a_fragment_inherits_the_facets_of_its_first),
 	cmocka_unit_test(a_frame_counts_by_its_wire_bytes_and_shows_as_snapped),
 	cmocka_unit_test(what_memory_of_conversations_gives_up_is_told),
-	cmocka_unit_test(without_a_capture_its_figures_are_unknown),
+	cmocka_unit_test(a_capture_begins_with_its_first_frame_whatever_way_that_takes),
+		cmocka_unit_test(without_a_capture_its_figures_are_unknown),
 	cmocka_unit_test(a_reporter_on_another_thread_gets_every_frame),
 	cmocka_unit_test(options_that_make_no_sense_are_invalid),
 	cmocka_unit_test(what_is_not_taken_is_freed_with_the_meter),

@@ -320,6 +320,17 @@ static void passwords_are_told_apart(void **state)
 			fail_msg("%s", no[i]);
 	memset(long_one + 6, 'Y', sizeof long_one - 7);
 	assert_false(pm_web_credentials_hold(credentials, long_one));
+	/* All others of three bytes that begin like one: none is it by a part of its digest. */
+	for (int i = 0; i < 4096; i++) {
+		static const char digits[] =
+			"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+		char text[] = "Basic YT..";
+
+		text[8] = digits[i / 64];
+		text[9] = digits[i % 64];
+		assert_int_equal(pm_web_credentials_hold(credentials, text),
+				 strcmp(text, "Basic YTpi") == 0);
+	}
 	pm_web_credentials_free(credentials);
 }
 
