@@ -412,6 +412,7 @@ static int member_new(struct group *group, const char *interface, size_t index,
 int pm_capture_open_shared(const char *interface, const struct pm_capture_options *options,
 			   size_t n, struct pm_error *err, struct pm_capture **ret_captures)
 {
+	struct pm_capture *captures[PM_CAPTURE_THREADS];
 	struct group *group;
 	size_t made = 0;
 	int r = PM_E_MEMORY;
@@ -421,20 +422,22 @@ int pm_capture_open_shared(const char *interface, const struct pm_capture_option
 	group = group_new(options, n);
 	if (!group)
 		return PM_E_MEMORY;
-	while (made < n && (r = member_new(group, interface, made, options,
-					   &ret_captures[made])) == PM_OK)
+	while (made < n &&
+	       (r = member_new(group, interface, made, options, &captures[made])) == PM_OK)
 		made++;
 	if (r == PM_OK)
-		r = open_group(live_of(ret_captures[0]), err);
+		r = open_group(live_of(captures[0]), err);
 	if (r == PM_OK) {
 		for (size_t i = 0; i < n; i++)
-			adopt(live_of(ret_captures[i]));
+			adopt(live_of(captures[i]));
 	} else if (group->handles[0].absent && options->wait && made == n) {
-		went_away(live_of(ret_captures[0]), pm_time_now());
+		went_away(live_of(captures[0]), pm_time_now());
 		r = PM_OK;
 	}
+	if (r == PM_OK)
+		memcpy(ret_captures, captures, n * sizeof *captures);
 	while (r < 0 && made > 0)
-		pm_capture_close(ret_captures[--made]);
+		pm_capture_close(captures[--made]);
 	group_drop(group);
 	return r;
 }

@@ -19,6 +19,7 @@
 #include "heap.h"
 #include "portmeter/meter.h"
 #include "portmeter/output.h"
+#include "portmeter/web.h"
 #include "sums.h"
 #include "traffic.h"
 
@@ -434,6 +435,24 @@ static int interfaces(void)
 	return r == PM_E_MEMORY ? r : PM_OK;
 }
 
+/* The same for several threads, one of which finds the interface gone. */
+static int shared_interface(void)
+{
+	const struct pm_capture_options options = { .filter = "tcp", .wait = true };
+	struct pm_capture *captures[2] = { NULL, NULL };
+	struct pm_error err = { .line = 0 };
+	int r = pm_capture_open_shared("lo", &options, 2, &err, captures);
+
+	for (size_t i = 0; r == PM_OK && i < 2; i++) {
+		if (pm_capture_there(captures[i]))
+			pm_capture_look(captures[i], NULL);
+		r = pm_capture_reopen(captures[i], NULL) == PM_E_MEMORY ? PM_E_MEMORY : PM_OK;
+	}
+	pm_capture_close(captures[0]);
+	pm_capture_close(captures[1]);
+	return r == PM_E_MEMORY ? r : PM_OK;
+}
+
 struct bench {
 	struct pm_meter *meter;
 	struct pm_output *output;
@@ -487,7 +506,8 @@ static int meter_to(enum pm_format format, bool live)
 	if (r == PM_OK)
 		r = pm_meter_new(&options, &b.meter);
 	for (int i = 0; r == PM_OK && i < 12; i++) {
-		struct pm_frame frame = traffic_ip4(bytes, i % 2 ? 17 : 6, 40000, 53, i * SECOND / 4);
+		struct pm_frame frame = traffic_ip4(bytes, i % 2 ? 17 : 6, 40000, 53,
+						    i * SECOND / 4);
 
 		frame.number = (uint64_t)i + 1;
 		pm_meter_frame(b.meter, &frame);
@@ -530,6 +550,170 @@ static int live_meter_to_prometheus(void)
 	return meter_to(PM_FORMAT_PROMETHEUS, true);
 }
 
+static void nobody(void *ctx)
+{
+	(void)ctx;
+}
+
+static int lanes(void)
+{
+	const struct pm_meter_options options = {
+		.interval_ns = SECOND,
+		.live = true,
+		.rules = rules,
+		.closed = nobody,
+	};
+	struct pm_meter *meters[2] = { NULL, NULL };
+	struct pm_lanes *lanes = NULL;
+	struct pm_tally *tally = NULL;
+	int r = PM_OK;
+
+	for (size_t i = 0; r == PM_OK && i < 2; i++)
+		r = pm_meter_new(&options, &meters[i]);
+	if (r == PM_OK)
+		r = pm_lanes_new(meters, 2, &lanes);
+	for (size_t i = 0; r == PM_OK && i < 2; i++) {
+		pm_meter_tick(meters[i], SECOND / 2);
+		pm_meter_tick(meters[i], 2 * SECOND);
+	}
+	if (r == PM_OK) {
+		tally = pm_lanes_take(lanes);
+		assert_non_null(tally);
+		pm_lanes_give(lanes, tally);
+	}
+	pm_lanes_free(lanes);
+	pm_meter_free(meters[0]);
+	pm_meter_free(meters[1]);
+	return r;
+}
+
+static int a_record(struct pm_record **ret_record)
+{
+	struct pm_tally *tally = NULL;
+	int r = pm_tally_new(rules, &tally);
+
+	if (r == PM_OK)
+		r = pm_record_new(tally, &source, ret_record);
+	pm_tally_free(tally);
+	return r;
+}
+
+static int metrics(void)
+{
+	struct pm_metrics *metrics = NULL;
+	struct pm_record *record = NULL;
+	char *text = NULL;
+	size_t size;
+	int r = a_record(&record);
+
+	if (r == PM_OK)
+		r = pm_metrics_new(0, 0, &metrics);
+	for (int i = 0; r == PM_OK && i < 2; i++)
+		r = pm_metrics_add(metrics, record);
+	if (r == PM_OK)
+		r = pm_metrics_text(metrics, &text, &size);
+	pm_metrics_free(metrics);
+	pm_record_free(record);
+	free(text);
+	return r;
+}
+
+static int json(void)
+{
+	const struct pm_source_view view = { .name = "test", .records = 1 };
+	struct pm_record *record = NULL;
+	char *text = NULL, *list = NULL;
+	size_t size;
+	int r = a_record(&record);
+
+	if (r == PM_OK)
+		r = pm_record_json(record, &text, &size);
+	if (r == PM_OK)
+		r = pm_sources_json(&view, 1, &list, &size);
+	pm_record_free(record);
+	free(text);
+	free(list);
+	return r;
+}
+
+/* A file that can be written, all the time, and what is asked of it. */
+static int output_that_holds(void)
+{
+	const struct pm_output_options options = { .path = out_path, .hold = true };
+	struct pm_output_held held = { .records = 0 };
+	struct pm_output *output = NULL;
+	struct pm_record *record = NULL;
+	int r = a_record(&record), closed;
+
+	if (r == PM_OK)
+		r = pm_output_open(&options, NULL, &output);
+	if (r == PM_OK)
+		r = pm_output_try(output, NULL);
+	if (r == PM_OK) {
+		pm_output_tell(output, record);
+		r = pm_output_record(output, record, NULL);
+	}
+	if (r == PM_OK)
+		r = pm_output_retry(output);
+	if (r == PM_OK) {
+		pm_output_held(output, &held);
+		assert_int_equal(held.records, 0);
+		assert_true(pm_output_has_room(output) && !pm_output_full(output));
+		assert_true(pm_output_due(output) == PM_TIME_MAX);
+		assert_true(pm_output_progress(output) > 0);
+		assert_string_equal(pm_output_name(output), out_path);
+		pm_output_give_up(output);
+	}
+	pm_record_free(record);
+	closed = pm_output_close(output, NULL);
+	remove(out_path);
+	return r == PM_OK ? closed : r;
+}
+
+static int publish(struct pm_web *web)
+{
+	struct pm_record *record = NULL;
+	char *text = NULL;
+	size_t size;
+	int r = pm_web_source(web, "test", true);
+
+	if (r == PM_OK)
+		r = a_record(&record);
+	if (r == PM_OK)
+		r = pm_record_json(record, &text, &size);
+	if (r == PM_OK)
+		r = pm_web_publish(web, "test", true, SECOND, text, size);
+	pm_record_free(record);
+	return r;
+}
+
+static int server(void)
+{
+	struct pm_web_options options = {
+		.listen = "127.0.0.1:0",
+		.history = 1 << 20,
+		.schema = "{}",
+		.schema_size = 2,
+	};
+	struct pm_web *web = NULL;
+	int r = pm_web_built() ? pm_metrics_new(0, 0, &options.metrics) : PM_E_UNSUPPORTED;
+
+	if (r == PM_OK)
+		r = pm_web_open(&options, NULL, &web);
+	if (r == PM_OK) {
+		assert_non_null(pm_web_url(web));
+		assert_false(pm_web_exposed(web));
+		r = publish(web);
+	}
+	if (r == PM_OK)
+		r = pm_web_start(web, NULL);
+	if (r == PM_OK)
+		pm_web_end(web);
+	pm_web_close(web);
+	pm_metrics_free(options.metrics);
+	return r == PM_E_UNSUPPORTED ? PM_OK : r;
+}
+
 static const struct entry {
 	const char *name;
 	int (*call)(void);
@@ -550,6 +734,12 @@ static const struct entry {
 	{ "a meter, as json", meter_to_json, 40 },
 	{ "a meter, as frames", meter_to_frames, 30 },
 	{ "a live meter, as prometheus", live_meter_to_prometheus, 40 },
+	{ "an interface, shared", shared_interface, 2 },
+	{ "lanes", lanes, 20 },
+	{ "counters", metrics, 4 },
+	{ "json", json, 4 },
+	{ "an output that holds", output_that_holds, 6 },
+	{ "a server", server, 0 },
 };
 
 /* False: there are fewer allocations. */
@@ -588,7 +778,13 @@ static void ask_for_names(void)
 {
 	enum pm_transport transport;
 	enum pm_format format;
+	enum pm_pack pack;
+	enum pm_sync sync;
 
+	assert_true(pm_pack_find("none", &pack) && pm_sync_find("never", &sync));
+	assert_true(pm_pack_built(pack));
+	assert_non_null(pm_pack_name(pack));
+	assert_non_null(pm_sync_name(sync));
 	assert_true(pm_transport_find("tcp", 3, &transport) && pm_format_find("json", &format));
 	assert_non_null(pm_version());
 	assert_non_null(pm_strerror(PM_E_MEMORY));
@@ -719,9 +915,12 @@ static int unload(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[COUNT(entries) + 1] = { cmocka_unit_test(what_only_answers_asks_for_no_memory) };
+	struct CMUnitTest tests[COUNT(entries) + 1] = {
+		cmocka_unit_test(what_only_answers_asks_for_no_memory),
+	};
 
 	for (size_t i = 0; i < COUNT(entries); i++)
-		tests[i + 1] = (struct CMUnitTest){ entries[i].name, entry_holds, NULL, NULL, (void *)&entries[i] };
+		tests[i + 1] = (struct CMUnitTest){ entries[i].name, entry_holds, NULL, NULL,
+						    (void *)&entries[i] };
 	return cmocka_run_group_tests_name("entries", tests, load, unload);
 }

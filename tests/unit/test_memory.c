@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Short memory: the first, the second, the third ... allocation of a whole run fails. There must be
- * an error code or a right result, no crash, and nothing left allocated. The entry points one by one
- * are in test_entries.c.
+ * an error code or a right result, no crash, and nothing left allocated. The entry points one by
+ * one are in test_entries.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
