@@ -393,14 +393,17 @@ static inline enum read_result take_packet(struct reader *reader)
 	if (!interface)
 		return pm_reader_damaged(reader, "interface %u has not been described", id);
 	if (reader->block_type == BLOCK_PACKET_SIMPLE) {
-		/* It knows no time, and what is held only from its size and the snap length. */
+		/*
+		 * It knows no time but that at which its interface's begins, and what is held only
+		 * from its size and the snap length.
+		 */
 		frame->wire = u32(reader, h + 8);
 		frame->held = (uint32_t)(reader->block_size - head - 4);
 		if (frame->held > frame->wire)
 			frame->held = frame->wire;
 		if (frame->held > interface->snaplen)
 			frame->held = interface->snaplen;
-		frame->time_ns = 0;
+		frame->time_ns = time_of(interface, 0);
 	} else {
 		frame->held = u32(reader, h + 20);
 		frame->wire = u32(reader, h + 24);
