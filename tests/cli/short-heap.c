@@ -30,12 +30,15 @@ SHOWN int posix_memalign(void **ret_block, size_t alignment, size_t size);
 static atomic_ulong made, fails_at;
 static atomic_bool for_good;
 static const char *spares; /* NULL: none */
+static int count_fd = -1;  /* opened while the program may still open files */
 
 /* Before main, when the loader is through: what that needs is not the program's. */
 __attribute__((constructor)) static void begin(void)
 {
-	const char *text = getenv("PORTMETER_HEAP_FAILS");
+	const char *text = getenv("PORTMETER_HEAP_FAILS"), *path = getenv("PORTMETER_HEAP_COUNT");
 
+	if (path)
+		count_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	spares = getenv("PORTMETER_HEAP_SPARES");
 	atomic_store(&made, 0);
 	atomic_store(&for_good, getenv("PORTMETER_HEAP_FOR_GOOD") != NULL);
@@ -44,13 +47,11 @@ __attribute__((constructor)) static void begin(void)
 
 __attribute__((destructor)) static void end(void)
 {
-	const char *path = getenv("PORTMETER_HEAP_COUNT");
 	char text[32];
 	int n = snprintf(text, sizeof text, "%lu\n", atomic_load(&made));
-	int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : -1;
 
-	if (fd >= 0 && write(fd, text, (size_t)n) == n)
-		close(fd);
+	if (count_fd >= 0 && write(count_fd, text, (size_t)n) == n)
+		close(count_fd);
 }
 
 static bool is_spared(const void *caller)
