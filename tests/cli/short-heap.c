@@ -2,8 +2,9 @@
 /*
  * To be preloaded: the allocation with number PORTMETER_HEAP_FAILS fails, of the whole program
  * with its libraries; with PORTMETER_HEAP_FOR_GOOD, all later ones too. Those made by a library
- * whose path holds a word of PORTMETER_HEAP_SPARES never do. At the end the number of allocations is written
- * to PORTMETER_HEAP_COUNT, a file. glibc only: what is called instead has names of its own there.
+ * whose path holds a word of PORTMETER_HEAP_SPARES never do. At the end the number of allocations
+ * is written to PORTMETER_HEAP_COUNT, a file. glibc only: what is called instead has names of its
+ * own there.
  */
 #include <dlfcn.h>
 #include <errno.h>
