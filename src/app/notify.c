@@ -106,6 +106,8 @@ static void tell(const char *text, int flags)
 		return;
 }
 
+static void set_status(const char *format, va_list args) PM_PRINTF(1, 0);
+
 static void set_status(const char *format, va_list args)
 {
 	vsnprintf(manager.status, sizeof manager.status, format, args);

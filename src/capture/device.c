@@ -183,6 +183,17 @@ void pm_device_free(struct device *device)
 	free(device);
 }
 
+/* As NLMSG_DATA and RTA_DATA, which lose const. */
+static const void *message_data(const struct nlmsghdr *head)
+{
+	return (const char *)head + NLMSG_HDRLEN;
+}
+
+static const void *attribute_data(const struct rtattr *attribute)
+{
+	return (const char *)attribute + RTA_LENGTH(0);
+}
+
 static bool ask(struct device *device)
 {
 	struct {
@@ -206,7 +217,7 @@ static void read_stats(const struct rtattr *attribute, struct device_state *stat
 
 	/* Kernels have added to its end; what an old one lacks is 0. */
 	memset(&stats, 0, sizeof stats);
-	memcpy(&stats, RTA_DATA(attribute), size < sizeof stats ? size : sizeof stats);
+	memcpy(&stats, attribute_data(attribute), size < sizeof stats ? size : sizeof stats);
 	/* as tcpdump has it, from libpcap */
 	state->dropped = stats.rx_missed_errors + stats.rx_fifo_errors;
 }
@@ -214,12 +225,12 @@ static void read_stats(const struct rtattr *attribute, struct device_state *stat
 static void read_link(const struct nlmsghdr *head, struct device_state *state)
 {
 	struct ifinfomsg link;
-	const char *at = (const char *)NLMSG_DATA(head) + NLMSG_ALIGN(sizeof link);
+	const char *at = (const char *)message_data(head) + NLMSG_ALIGN(sizeof link);
 	size_t left;
 
 	if (head->nlmsg_len < NLMSG_LENGTH(sizeof link))
 		return;
-	memcpy(&link, NLMSG_DATA(head), sizeof link);
+	memcpy(&link, message_data(head), sizeof link);
 	left = head->nlmsg_len - NLMSG_LENGTH(sizeof link);
 	state->there = true;
 	state->up = (link.ifi_flags & IFF_UP) != 0;
@@ -232,7 +243,7 @@ static void read_link(const struct nlmsghdr *head, struct device_state *state)
 		if (attribute->rta_type == IFLA_IFNAME)
 			snprintf(state->name, sizeof state->name, "%.*s",
 				 (int)RTA_PAYLOAD(attribute),
-				 (const char *)RTA_DATA(attribute));
+				 (const char *)attribute_data(attribute));
 		if (attribute->rta_type == IFLA_STATS64)
 			read_stats(attribute, state);
 		if (step >= left)
@@ -265,7 +276,7 @@ static bool answer(struct device *device, struct device_state *state)
 		else if (head->nlmsg_type == NLMSG_ERROR) {
 			struct nlmsgerr error;
 
-			memcpy(&error, NLMSG_DATA(head), sizeof error.error);
+			memcpy(&error, message_data(head), sizeof error.error);
 			return error.error == -ENODEV;
 		}
 		return true;

@@ -152,6 +152,8 @@ static void close_slow(struct pm_web *web)
 
 /* ---- opening ------------------------------------------------------------------------------- */
 
+static void on_log(void *ctx, const char *format, va_list args) PM_PRINTF(2, 0);
+
 static void on_log(void *ctx, const char *format, va_list args)
 {
 	struct pm_web *web = ctx;

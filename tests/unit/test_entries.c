@@ -785,7 +785,8 @@ static void ask_for_names(void)
 	enum pm_pack pack;
 	enum pm_sync sync;
 
-	assert_true(pm_pack_find("none", &pack) && pm_sync_find("never", &sync));
+	assert_true(pm_pack_find("none", &pack));
+	assert_true(pm_sync_find("never", &sync));
 	assert_true(pm_pack_built(pack));
 	assert_non_null(pm_pack_name(pack));
 	assert_non_null(pm_sync_name(sync));
