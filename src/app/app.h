@@ -190,8 +190,6 @@ void serve_record(struct run *run, struct pm_record *record);
 void serve_wait(struct run *run);
 /* Ends it, before what is asked for health goes. */
 void serve_close(struct run *run);
-/* The monotonic clock. */
-int64_t clock_ns(void);
 
 int run_files(struct run *run);
 int run_live(struct run *run);
@@ -247,6 +245,8 @@ bool reporter_ended(struct reporter *reporter, int wait_ms);
 uint64_t reporter_writing(const struct reporter *reporter);
 /* Finishes, waits for the end and frees. NULL is fine. */
 void reporter_end(struct reporter *reporter);
+/* The monotonic clock. */
+int64_t clock_ns(void);
 /* Starts a thread that gets no signals. An errno or 0. */
 int thread_start(pthread_t *ret_thread, void *(*function)(void *ctx), void *ctx);
 

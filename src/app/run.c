@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "notify.h"
@@ -82,6 +83,14 @@ void run_frame_written(struct run *run, int code, const struct pm_error *err)
 		output_failed(run, err, code);
 	else if (pm_output_full(run->output))
 		output_full(run);
+}
+
+int64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * PM_NS_PER_S + now.tv_nsec;
 }
 
 /* Signals go to the first thread only. */

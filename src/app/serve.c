@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "app.h"
 
@@ -12,14 +11,6 @@
 #define WRITING_NS (INT64_C(5) * PM_NS_PER_S)
 /* Descriptors beside those of connections. */
 #define DESCRIPTORS 128
-
-int64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * PM_NS_PER_S + now.tv_nsec;
-}
 
 /* On the thread that serves. */
 static bool is_healthy(void *ctx, char *ret_why, size_t size)
