@@ -148,7 +148,10 @@ static int base64_digit(char c)
 	return at ? (int)(at - digits) : -1;
 }
 
-/* RFC 4648, section 4; padding may lack. False: it is none, or longer than @max bytes. */
+/*
+ * RFC 4648, section 4; padding may lack. Bits beyond the last byte must be zero (section 3.5): the
+ * same bytes are not to be spelled in several ways. False: it is none, or longer than @max bytes.
+ */
 static bool base64(const char *text, char *ret_bytes, size_t max, size_t *ret_size)
 {
 	uint32_t bits = 0;
@@ -164,7 +167,9 @@ static bool base64(const char *text, char *ret_bytes, size_t max, size_t *ret_si
 	}
 	text += strspn(text, "=");
 	*ret_size = size;
-	return n % 4 != 1 && text[strspn(text, " \t")] == '\0';
+	if (n % 4 == 1 || (n % 4 && bits & ((1u << (8 - n % 4 * 2)) - 1)))
+		return false;
+	return text[strspn(text, " \t")] == '\0';
 }
 
 bool pm_web_credentials_hold(const struct credentials *credentials, const char *authorization)
