@@ -259,6 +259,7 @@ PM_API void pm_allowance_unref(struct pm_allowance *allowance);
  */
 #define PM_TALK_SEEN_BITS_MOST 15
 #define PM_TALK_SEEN_BITS_LEAST 12
+#define PM_TALK_SEEN_WAYS 4 /* places for each, side by side */
 
 struct pm_tally {
 	struct pm_rules *rules; /* in force for all of it; a reference of its own */
@@ -288,7 +289,7 @@ struct pm_tally {
 	struct pm_hash_key key;
 
 	struct pm_talk *talk; /* conversations; NULL: they are not counted */
-	uint64_t *seen;       /* 1 << @seen_bits ends met, in pairs; NULL: no addresses */
+	uint64_t *seen;       /* 1 << @seen_bits ends met; NULL: no addresses */
 	unsigned seen_bits;
 	uint64_t seen_salt;   /* of this interval: what earlier ones met is no longer found */
 	struct pm_endpoints *endpoints; /* NULL: none are counted; see pm_tally_by_endpoint */
@@ -386,12 +387,13 @@ PM_API void pm_tally_no_port(struct pm_tally *tally, enum pm_verdict verdict, ui
 PM_API int pm_tally_talk(struct pm_tally *tally, struct pm_allowance *allowance);
 
 /*
- * Counts what a conversation with @server_port did; @service 0: the port's label for any address.
- * Rows are made by frames alone: what became of a service that has no frame in the interval does
- * not show.
+ * Counts what a conversation with @server_port did, or @times as many; @service 0: the port's label
+ * for any address. Rows are made by frames alone: what became of a service that has no frame in
+ * the interval does not show.
  */
 PM_API void pm_tally_event(struct pm_tally *tally, enum pm_transport transport,
-			   uint16_t server_port, uint16_t service, enum pm_event event);
+			   uint16_t server_port, uint16_t service, enum pm_event event,
+			   uint32_t times);
 
 /* Fetches what it will touch; worth it some events ahead. */
 PM_API void pm_tally_event_fetch(const struct pm_tally *tally, enum pm_transport transport,

@@ -355,11 +355,13 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 {
 	struct pm_tally_entry *entry = &meter->entries[meter->n_items];
 	struct pm_item *item = &meter->items[meter->n_items];
+	struct pm_decision decision;
 
 	if (!is_enough(meter, brief))
 		return false;
+	decision = pm_learner_glance(meter->classes, brief, frame->number);
 	fill_entry(entry, meter->key, brief, frame->bytes, frame->wire);
-	entry->decision = pm_learner_glance(meter->classes, brief, frame->number);
+	entry->decision = decision;
 	item->brief = brief;
 	item->time_ns = frame->time_ns;
 	item->number = frame->number;
@@ -374,7 +376,7 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 			memcpy(head, frame->bytes, frame->held);
 		item->bytes = head;
 	}
-	if (entry->decision.rung == PM_RUNG_N) {
+	if (decision.rung == PM_RUNG_N) {
 		if (pm_side_asks(meter->rules, brief))
 			return false;
 		pm_learner_fetch(meter->asked, brief, entry->src_host, entry->dst_host);
@@ -382,8 +384,8 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 	}
 	pm_tally_frame(meter->tally, pm_brief_ip_version(brief), frame->wire);
 	if (!kept)
-		pm_tally_prefetch(meter->tally, (enum pm_transport)entry->transport,
-				  entry->src_port, entry->dst_port);
+		pm_tally_prefetch(meter->tally, (enum pm_transport)pm_brief_transport(brief),
+				  pm_brief_src_port(brief), pm_brief_dst_port(brief));
 	return true;
 }
 

@@ -43,10 +43,11 @@ struct pm_item {
 	uint64_t number;
 };
 
-/* What a conversation has done, to be counted. */
+/* What a conversation has done, or several in a row, to be counted. */
 struct pm_noted_event {
 	uint16_t port; /* the service's */
 	uint8_t transport, event;
+	uint32_t times;
 };
 
 /* What a packet means that has no brief. */

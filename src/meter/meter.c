@@ -44,7 +44,7 @@ static void on_event(void *ctx, const struct pm_evidence *evidence)
 	if (service == 0)
 		pm_meter_note_event(meter, transport, evidence->server_port, event);
 	else
-		pm_tally_event(meter->told, transport, evidence->server_port, service, event);
+		pm_tally_event(meter->told, transport, evidence->server_port, service, event, 1);
 	if (pm_watch_cares(event, evidence->transport, opener, other))
 		pm_watch_event(meter->watch, meter->rules, evidence);
 }
@@ -52,18 +52,29 @@ static void on_event(void *ctx, const struct pm_evidence *evidence)
 void pm_meter_note_event(struct pm_meter *meter, enum pm_transport transport, uint16_t port,
 			 enum pm_event event)
 {
+	struct pm_noted_event *last = NULL;
+
+	/* of a flood all are alike */
+	if (meter->n_events)
+		last = &meter->events[meter->n_events - 1];
+	if (last && last->port == port && last->transport == transport && last->event == event &&
+	    last->times < UINT32_MAX) {
+		last->times++;
+		return;
+	}
 	if (meter->n_events == AHEAD)
 		pm_meter_count_events(meter);
 	pm_tally_event_fetch(meter->told, transport, port);
 	meter->events[meter->n_events++] =
-		(struct pm_noted_event){ port, (uint8_t)transport, (uint8_t)event };
+		(struct pm_noted_event){ port, (uint8_t)transport, (uint8_t)event, 1 };
 }
 
 void pm_meter_count_events(struct pm_meter *meter)
 {
 	for (size_t i = 0; i < meter->n_events; i++)
 		pm_tally_event(meter->told, (enum pm_transport)meter->events[i].transport,
-			       meter->events[i].port, 0, (enum pm_event)meter->events[i].event);
+			       meter->events[i].port, 0, (enum pm_event)meter->events[i].event,
+			       meter->events[i].times);
 	meter->n_events = 0;
 }
 

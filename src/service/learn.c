@@ -78,16 +78,30 @@ enum opening_state {
 
 /* A handshake: who opened, and whom. */
 struct opening {
-	uint64_t tag;
-	int64_t time_ns;
 	struct pm_address client, server;
-	uint16_t client_port, server_port;
-	uint8_t ip_version, transport, state;
+	uint16_t server_port;
+	uint8_t ip_version;
 	bool turned;     /* the one that opened is the service */
 	uint32_t wire;   /* of the frame that opened, and its number */
-	uint64_t number;
+	uint64_t number, spare[2];
 };
-_Static_assert(sizeof(struct opening) == 72, "there are many");
+_Static_assert(sizeof(struct opening) == 64, "each has a line of the cache");
+
+/* What must be known of a handshake that gives way to another: most are never looked at again. */
+struct opening_head {
+	uint16_t client_port;
+	uint8_t transport, state;
+};
+
+/*
+ * What a handshake is found by, and when it began, of those that stand in its line; a line of the
+ * cache. Tag 0: the place is free.
+ */
+struct opening_line {
+	uint64_t tags[OPENING_WAYS];
+	int64_t times[OPENING_WAYS];
+};
+_Static_assert(sizeof(struct opening_line) == 64, "one look");
 
 /* An opening that may have to be told, unless its place is another's by now. */
 struct waiting {
@@ -140,7 +154,10 @@ struct pm_learner {
 	struct words callers;
 	struct words hosts;     /* addresses; known: WAS_ bits, and the minute */
 	struct words pairs;
-	struct opening *openings;
+	struct opening *openings;           /* OPENINGS */
+	struct opening_head *opening_heads; /* and as many of these */
+	struct opening_line *opening_lines; /* for each OPENING_WAYS of them */
+	void *openings_block, *opening_lines_block; /* in which they stand */
 	struct waiting *waiting; /* in the order of frames */
 	uint32_t n_waiting, n_kept; /* and how many of them the last look has left */
 	int64_t looked_ns; /* when those that nobody has answered were looked for */
@@ -174,6 +191,16 @@ struct ends {
 /* Bytes of a line of the cache. */
 #define LINE (WAYS * sizeof(uint64_t))
 
+/* So many zeroed lines in *@ret_block, to be freed. NULL: memory is short. */
+static void *lines_new(size_t lines, void **ret_block)
+{
+	/* not by aligned_alloc: calloc leaves pages untouched that nobody uses */
+	*ret_block = calloc(lines + 1, LINE);
+	if (!*ret_block)
+		return NULL;
+	return (void *)(((uintptr_t)*ret_block + LINE - 1) / LINE * LINE);
+}
+
 static int words_new(struct words *words, size_t entries, uint8_t bits)
 {
 	uint32_t lines = 1;
@@ -182,12 +209,8 @@ static int words_new(struct words *words, size_t entries, uint8_t bits)
 		lines *= 2;
 	words->lines = lines;
 	words->bits = bits;
-	/* not by aligned_alloc: calloc leaves pages untouched that nobody uses */
-	words->block = calloc((size_t)lines + 1, WAYS * sizeof *words->at);
-	if (!words->block)
-		return PM_E_MEMORY;
-	words->at = (uint64_t *)(((uintptr_t)words->block + LINE - 1) / LINE * LINE);
-	return PM_OK;
+	words->at = lines_new(lines, &words->block);
+	return words->at ? PM_OK : PM_E_MEMORY;
 }
 
 static uint64_t *words_line(const struct words *words, uint64_t hash)
@@ -264,9 +287,9 @@ static void heat_anew(struct pm_learner *learner)
 			mark_server(learner, learner->ports[i].transport, learner->ports[i].port);
 	/* untouched memory stays so until there is something in it */
 	for (size_t i = 0; learner->any_opening && i < OPENINGS; i++)
-		if (learner->openings[i].state != OPENING_FREE)
-			heat(learner, learner->openings[i].transport,
-			     learner->openings[i].client_port);
+		if (learner->opening_heads[i].state != OPENING_FREE)
+			heat(learner, learner->opening_heads[i].transport,
+			     learner->opening_heads[i].client_port);
 	learner->n_hot_before = learner->n_hot;
 	learner->generation++;
 }
@@ -281,14 +304,18 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 		return PM_E_MEMORY;
 	learner->options = *options;
 	learner->key = options->key;
-	learner->openings = calloc(OPENINGS, sizeof *learner->openings);
+	learner->openings = lines_new(OPENINGS, &learner->openings_block);
+	learner->opening_heads = calloc(OPENINGS, sizeof *learner->opening_heads);
+	learner->opening_lines =
+		lines_new(OPENINGS / OPENING_WAYS, &learner->opening_lines_block);
 	learner->waiting = malloc(WAITING_MAX * sizeof *learner->waiting);
 	learner->classes = malloc(PM_PORTS);
 	learner->marks = calloc(PM_PORTS, sizeof *learner->marks);
 	if (words_new(&learner->endpoints, endpoints, 16) < 0 ||
 	    words_new(&learner->callers, CALLERS, 26) < 0 ||
 	    words_new(&learner->pairs, PAIRS, PAIR_BITS) < 0 ||
-	    words_new(&learner->hosts, HOSTS, 18) < 0 || !learner->openings || !learner->waiting ||
+	    words_new(&learner->hosts, HOSTS, 18) < 0 || !learner->openings ||
+	    !learner->opening_heads || !learner->opening_lines || !learner->waiting ||
 	    !learner->classes || !learner->marks) {
 		pm_learner_free(learner);
 		return PM_E_MEMORY;
@@ -315,7 +342,9 @@ void pm_learner_free(struct pm_learner *learner)
 	free(learner->hosts.block);
 	free(learner->ports);
 	free(learner->since);
-	free(learner->openings);
+	free(learner->openings_block);
+	free(learner->opening_heads);
+	free(learner->opening_lines_block);
 	free(learner->waiting);
 	free(learner->pairs.block);
 	free(learner->classes);
@@ -402,14 +431,6 @@ static void learn(struct pm_learner *learner, const struct pm_sight *sight, uint
 	mark_server(learner, transport, port);
 }
 
-/* A handshake that is over. */
-static void opening_drop(struct pm_learner *learner, struct opening *opening)
-{
-	if (opening->state != OPENING_FREE && opening->transport == PM_TRANSPORT_TCP)
-		learner->marks[opening->client_port]--;
-	opening->state = OPENING_FREE;
-}
-
 /* Of one direction: a product alone is that of both, for one pair of hashes in four. */
 static uint64_t opening_tag(uint64_t client, uint64_t server)
 {
@@ -422,15 +443,53 @@ static int64_t since(int64_t now, int64_t then)
 	return (int64_t)((uint64_t)now - (uint64_t)then);
 }
 
-static bool is_over(const struct opening *opening, int64_t time_ns)
+/* The place in @line, a free one included, has nothing that matters at @time_ns. */
+static bool is_over(const struct opening_line *line, int way, int64_t time_ns)
 {
-	return opening->state == OPENING_FREE ||
-	       since(time_ns, opening->time_ns) > HANDSHAKE_LIFE_NS;
+	return line->tags[way] == 0 || since(time_ns, line->times[way]) > HANDSHAKE_LIFE_NS;
 }
 
-static struct opening *opening_line(const struct pm_learner *learner, uint64_t tag)
+static struct opening_line *opening_line(const struct pm_learner *learner, uint64_t tag)
 {
-	return learner->openings + (tag >> 16) % (OPENINGS / OPENING_WAYS) * OPENING_WAYS;
+	return &learner->opening_lines[(tag >> 16) % (OPENINGS / OPENING_WAYS)];
+}
+
+/* What stands at that place of the line. */
+static struct opening *opening_at(const struct pm_learner *learner, const struct opening_line *line,
+				  int way)
+{
+	return &learner->openings[(line - learner->opening_lines) * OPENING_WAYS + way];
+}
+
+static struct opening_head *opening_head(const struct pm_learner *learner,
+					 const struct opening *opening)
+{
+	return &learner->opening_heads[opening - learner->openings];
+}
+
+static bool is_answered(const struct pm_learner *learner, const struct opening *opening)
+{
+	return opening_head(learner, opening)->state == OPENING_ANSWERED;
+}
+
+/* When it began. */
+static int64_t opening_time(const struct pm_learner *learner, const struct opening *opening)
+{
+	size_t at = (size_t)(opening - learner->openings);
+
+	return learner->opening_lines[at / OPENING_WAYS].times[at % OPENING_WAYS];
+}
+
+/* A handshake that is over. */
+static void opening_drop(struct pm_learner *learner, struct opening *opening)
+{
+	size_t at = (size_t)(opening - learner->openings);
+	struct opening_head *head = opening_head(learner, opening);
+
+	if (head->state != OPENING_FREE && head->transport == PM_TRANSPORT_TCP)
+		learner->marks[head->client_port]--;
+	head->state = OPENING_FREE;
+	learner->opening_lines[at / OPENING_WAYS].tags[at % OPENING_WAYS] = 0;
 }
 
 /* NULL: there is none. */
@@ -438,11 +497,19 @@ static struct opening *opening_find(const struct pm_learner *learner, uint64_t c
 				    uint64_t server, int64_t time_ns)
 {
 	uint64_t tag = opening_tag(client, server);
-	struct opening *line = opening_line(learner, tag);
+	const struct opening_line *line = opening_line(learner, tag);
+	unsigned found = 0;
 
+	/* Without a branch for each: in which place it stands nobody can predict. */
+#pragma GCC unroll 4
 	for (int i = 0; i < OPENING_WAYS; i++)
-		if (line[i].tag == tag && !is_over(&line[i], time_ns))
-			return &line[i];
+		found |= (unsigned)(line->tags[i] == tag) << i;
+	for (; found; found &= found - 1) {
+		int way = __builtin_ctz(found);
+
+		if (!is_over(line, way, time_ns))
+			return opening_at(learner, line, way);
+	}
 	return NULL;
 }
 
@@ -502,21 +569,22 @@ static void tell(const struct pm_learner *learner, enum pm_event event,
 
 static void tell_unanswered(struct pm_learner *learner, struct opening *opening)
 {
+	struct opening_head *head = opening_head(learner, opening);
 	struct pm_evidence evidence = {
 		.event = PM_EVENT_UNANSWERED,
 		.ip_version = opening->ip_version,
-		.transport = opening->transport,
-		.client_port = opening->turned ? opening->server_port : opening->client_port,
-		.server_port = opening->turned ? opening->client_port : opening->server_port,
+		.transport = head->transport,
+		.client_port = opening->turned ? opening->server_port : head->client_port,
+		.server_port = opening->turned ? head->client_port : opening->server_port,
 		.client = opening->turned ? opening->server : opening->client,
 		.server = opening->turned ? opening->client : opening->server,
 		.turned = opening->turned,
 		.number = opening->number,
-		.time_ns = opening->time_ns,
+		.time_ns = opening_time(learner, opening),
 		.wire = opening->wire,
 	};
 
-	opening->state = OPENING_TOLD;
+	head->state = OPENING_TOLD;
 	if (learner->options.event)
 		learner->options.event(learner->options.ctx, &evidence);
 }
@@ -565,9 +633,10 @@ static void look(struct pm_learner *learner, int64_t time_ns, bool all)
 		struct waiting waiting = learner->waiting[i];
 		struct opening *opening = &learner->openings[waiting.place];
 
-		if (opening->state != OPENING_ASKED || opening->number != waiting.number)
+		if (learner->opening_heads[waiting.place].state != OPENING_ASKED ||
+		    opening->number != waiting.number)
 			continue;
-		if (all || since(time_ns, opening->time_ns) >= ANSWER_NS)
+		if (all || since(time_ns, opening_time(learner, opening)) >= ANSWER_NS)
 			tell_unanswered(learner, opening);
 		else
 			learner->waiting[kept++] = waiting;
@@ -590,51 +659,69 @@ static void look_again(struct pm_learner *learner, int64_t time_ns)
 		look(learner, time_ns, false);
 }
 
+/* The place for a new one: what is over gives way, or what is furthest from now. */
+static int opening_place(const struct opening_line *line, int64_t time_ns)
+{
+	uint64_t most = 0;
+	int way = 0;
+
+	/* the same here */
+#pragma GCC unroll 4
+	for (int i = 0; i < OPENING_WAYS; i++) {
+		uint64_t apart = pm_time_apart(line->times[i], time_ns);
+
+		apart = is_over(line, i, time_ns) ? UINT64_MAX : apart;
+		way = apart > most ? i : way;
+		most = apart > most ? apart : most;
+	}
+	return way;
+}
+
 /* Keeps in mind that the source has asked the destination. The opening, new or repeated. */
 static struct opening *open(struct pm_learner *learner, const struct pm_sight *sight,
 			    struct ends ends)
 {
-	struct opening *opening = opening_find(learner, ends.src, ends.dst, sight->time_ns), *line;
+	struct opening *opening = opening_find(learner, ends.src, ends.dst, sight->time_ns);
+	uint64_t tag = opening_tag(ends.src, ends.dst);
+	struct opening_line *line = opening_line(learner, tag);
+	struct opening_head *head;
+	int way;
 
 	if (opening)
 		return opening;
 	look_again(learner, sight->time_ns);
-	line = opening = opening_line(learner, opening_tag(ends.src, ends.dst));
-	for (int i = 0; i < OPENING_WAYS && !is_over(opening, sight->time_ns); i++)
-		if (is_over(&line[i], sight->time_ns) ||
-		    pm_time_apart(line[i].time_ns, sight->time_ns) >
-			    pm_time_apart(opening->time_ns, sight->time_ns))
-			opening = &line[i];
-	if (opening->state == OPENING_ASKED) {
+	way = opening_place(line, sight->time_ns);
+	opening = opening_at(learner, line, way);
+	head = opening_head(learner, opening);
+	if (head->state == OPENING_ASKED) {
 		/* nobody has answered it, or there was no room */
-		if (since(sight->time_ns, opening->time_ns) < ANSWER_NS)
+		if (since(sight->time_ns, line->times[way]) < ANSWER_NS)
 			learner->lost.handshakes++;
 		else
 			tell_unanswered(learner, opening);
 	}
 	opening_drop(learner, opening);
 	learner->any_opening = true;
+	line->tags[way] = tag;
+	line->times[way] = sight->time_ns;
 	*opening = (struct opening){
-		.tag = opening_tag(ends.src, ends.dst),
-		.time_ns = sight->time_ns,
 		.client = address_of(pm_brief_ip_version(sight->brief), sight->src),
 		.server = address_of(pm_brief_ip_version(sight->brief), sight->dst),
-		.client_port = pm_brief_src_port(sight->brief),
 		.server_port = pm_brief_dst_port(sight->brief),
 		.ip_version = pm_brief_ip_version(sight->brief),
-		.transport = pm_brief_transport(sight->brief),
-		.state = OPENING_ASKED,
 		.turned = is_turned(learner, sight),
 		.wire = sight->wire,
 		.number = sight->number,
 	};
+	*head = (struct opening_head){ pm_brief_src_port(sight->brief),
+				       pm_brief_transport(sight->brief), OPENING_ASKED };
 	learner->waiting[learner->n_waiting++] = (struct waiting){
 		.number = sight->number,
 		.place = (uint32_t)(opening - learner->openings),
 	};
-	if (opening->transport == PM_TRANSPORT_TCP)
-		learner->marks[opening->client_port]++;
-	heat(learner, pm_brief_transport(sight->brief), pm_brief_src_port(sight->brief));
+	if (head->transport == PM_TRANSPORT_TCP)
+		learner->marks[head->client_port]++;
+	heat(learner, head->transport, head->client_port);
 	tell(learner, PM_EVENT_ATTEMPT, sight, true, opening->turned);
 	return opening;
 }
@@ -737,9 +824,9 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 		opening = opening_find(learner, ends.dst, ends.src, sight->time_ns);
 		if (!opening) /* nobody asked: a scanner's */
 			return PM_SIDE_NONE;
-		if (opening->state != OPENING_ANSWERED)
+		if (!is_answered(learner, opening))
 			tell(learner, PM_EVENT_ANSWER, sight, false, opening->turned);
-		opening->state = OPENING_ANSWERED;
+		opening_head(learner, opening)->state = OPENING_ANSWERED;
 		pair_opened(learner, sight, ends, opening->turned);
 		if (opening->turned)
 			learn(learner, sight, ends.dst, pm_brief_dst_port(sight->brief));
@@ -749,7 +836,7 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 		return opening->turned ? PM_SIDE_DST : PM_SIDE_SRC;
 	case PM_SETUP_RESET:
 		opening = opening_find(learner, ends.dst, ends.src, sight->time_ns);
-		if (opening && opening->state != OPENING_ANSWERED) {
+		if (opening && !is_answered(learner, opening)) {
 			tell(learner, PM_EVENT_REFUSAL, sight, false, opening->turned);
 			opening_drop(learner, opening);
 			return opening->turned ? PM_SIDE_DST : PM_SIDE_SRC;
@@ -772,7 +859,7 @@ static bool confirm(struct pm_learner *learner, const struct pm_sight *sight, st
 	if (!opening)
 		return false;
 	/* Where only one direction is captured, it shows that there was an answer. */
-	if (opening->state != OPENING_ANSWERED && !opening->turned)
+	if (!is_answered(learner, opening) && !opening->turned)
 		learn(learner, sight, ends.dst, pm_brief_dst_port(sight->brief));
 	tell(learner, PM_EVENT_SESSION, sight, true, opening->turned);
 	opening_drop(learner, opening);
@@ -1151,9 +1238,9 @@ static struct pm_end_grounds end_grounds(const struct pm_learner *learner,
 	grounds.served = word && !is_old((uint16_t)*word, now);
 	if (grounds.served && learner->since)
 		grounds.since = learner->since[word - learner->endpoints.at];
-	if (opening && opening->state != OPENING_FREE) {
+	if (opening) {
 		grounds.opened = opening->number;
-		grounds.answered = opening->state == OPENING_ANSWERED;
+		grounds.answered = is_answered(learner, opening);
 		grounds.turned = opening->turned;
 	}
 	word = words_find(&learner->hosts, pm_endpoint_hash(host, 0, 0));
@@ -1222,14 +1309,15 @@ const uint8_t *pm_learner_classes(const struct pm_learner *learner)
 }
 
 /* What a SYN will look through, or its answer, at the handshakes of that. */
-static void fetch_openings(const struct pm_learner *learner, struct ends ends, uint8_t tcp_flags)
+static PM_INLINE void fetch_openings(const struct pm_learner *learner, struct ends ends,
+				     uint8_t tcp_flags)
 {
 	uint64_t tag = tcp_flags & PM_TCP_ACK ? opening_tag(ends.dst, ends.src)
 					      : opening_tag(ends.src, ends.dst);
-	const char *line = (const char *)opening_line(learner, tag);
+	const struct opening_line *line = opening_line(learner, tag);
 
-	for (size_t at = 0; at < OPENING_WAYS * sizeof(struct opening); at += LINE)
-		__builtin_prefetch(line + at, 1);
+	__builtin_prefetch(line, 1);
+	__builtin_prefetch(opening_head(learner, opening_at(learner, line, 0)), 1);
 }
 
 void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t src_host,

@@ -90,8 +90,19 @@ struct tables {
 	uint64_t routers[ROUTERS_SIZE]; /* a bit for each host, by its hash */
 };
 
+/* A link-layer address, its hash, and where it stood last in ROUTERS. */
+struct link_memo {
+	uint64_t hash; /* 0: nothing is known yet */
+	size_t at;
+	uint8_t link[6];
+};
+
+/* Few send most of the frames. */
+#define LINK_MEMOS 8
+
 struct pm_watch {
 	struct pm_watch_options options;
+	struct link_memo memos[LINK_MEMOS];
 	uint64_t events, given_up;
 	struct slot *slots[TABLES_N];
 	struct tables *tables;
@@ -368,12 +379,18 @@ static bool from_service_port(const struct pm_rules *rules, const struct pm_evid
 	return !is_datagram(evidence) || (to < PM_SYSTEM_PORTS && has_label(rules, evidence, to));
 }
 
-static uint64_t link_hash(const struct pm_watch *watch, const uint8_t link[6])
+static struct link_memo *link_memo(struct pm_watch *watch, const uint8_t link[6])
 {
+	struct link_memo *memo = &watch->memos[(link[4] ^ link[5]) % LINK_MEMOS];
 	struct key key = { .table = ROUTERS };
 
+	if (memo->hash && memcmp(memo->link, link, sizeof memo->link) == 0)
+		return memo;
 	memcpy(key.link, link, sizeof key.link);
-	return hash_of(watch, &key);
+	memcpy(memo->link, link, sizeof memo->link);
+	memo->hash = hash_of(watch, &key);
+	memo->at = 0;
+	return memo;
 }
 
 /* Who sent the event's frame stands behind the link-layer address that it bears. */
@@ -381,23 +398,28 @@ static void learn_link(struct pm_watch *watch, const struct pm_evidence *evidenc
 {
 	bool by_server = evidence->event == PM_EVENT_ANSWER || evidence->event == PM_EVENT_REFUSAL;
 	const struct pm_address *address = by_server ? &evidence->server : &evidence->client;
+	struct link_memo *memo = link_memo(watch, evidence->link);
+	struct slot *slot = &watch->slots[ROUTERS][memo->at];
 	uint64_t *hosts;
-	bool fresh;
+	bool fresh = false;
 
-	hosts = &watch->tables->routers[use(watch, ROUTERS, link_hash(watch, evidence->link),
-					    evidence->time_ns, &fresh)];
+	if (slot->hash == memo->hash)
+		*slot = (struct slot){ memo->hash, watch->events, evidence->time_ns };
+	else
+		memo->at = use(watch, ROUTERS, memo->hash, evidence->time_ns, &fresh);
+	hosts = &watch->tables->routers[memo->at];
 	if (fresh)
 		*hosts = 0;
 	*hosts |= UINT64_C(1) << address_hash(watch, address) % 64;
 }
 
-static bool is_router(const struct pm_watch *watch, const uint8_t link[6])
+static bool is_router(struct pm_watch *watch, const uint8_t link[6])
 {
 	uint64_t hosts;
 	unsigned n = 0;
 	size_t at;
 
-	if (!find(watch, ROUTERS, link_hash(watch, link), &at))
+	if (!find(watch, ROUTERS, link_memo(watch, link)->hash, &at))
 		return false;
 	for (hosts = watch->tables->routers[at]; hosts; hosts &= hosts - 1)
 		n++;
@@ -473,26 +495,27 @@ static void report(struct pm_watch *watch, enum pm_anomaly anomaly,
 }
 
 /* Who opened is watched as the client, whatever counts as which. */
-static struct pm_evidence as_opened(const struct pm_evidence *evidence)
+static void turn_back(struct pm_evidence *opened, const struct pm_evidence *evidence)
 {
-	struct pm_evidence opened = *evidence;
-
-	if (evidence->turned) {
-		opened.client = evidence->server;
-		opened.server = evidence->client;
-		opened.client_port = evidence->server_port;
-		opened.server_port = evidence->client_port;
-		opened.turned = false;
-	}
-	return opened;
+	*opened = *evidence;
+	opened->client = evidence->server;
+	opened->server = evidence->client;
+	opened->client_port = evidence->server_port;
+	opened->server_port = evidence->client_port;
+	opened->turned = false;
 }
 
 void pm_watch_event(struct pm_watch *watch, const struct pm_rules *rules,
 		    const struct pm_evidence *told)
 {
-	const struct pm_evidence opened = as_opened(told), *evidence = &opened;
+	const struct pm_evidence *evidence = told;
+	struct pm_evidence opened;
 	struct rate *rate;
 
+	if (told->turned) {
+		turn_back(&opened, told);
+		evidence = &opened;
+	}
 	watch->events++;
 	if (evidence->link_known && evidence->event != PM_EVENT_UNANSWERED)
 		learn_link(watch, evidence);

@@ -31,6 +31,8 @@ struct pm_talk {
 	size_t n_services; /* of a transport, with the one for no label */
 	struct peers *peers;
 	size_t places, n_peers;
+	uint64_t found_for; /* what @found was looked up for last; 0: there is none */
+	struct peers *found;
 	bool full;  /* services had no room: what they missed is not made good by room later */
 };
 
@@ -78,6 +80,7 @@ static void peers_clear(struct pm_talk *talk)
 	pm_allowance_give(talk->allowance, talk->places * sizeof *talk->peers);
 	talk->peers = NULL;
 	talk->places = talk->n_peers = 0;
+	talk->found_for = 0;
 	talk->full = false;
 }
 
@@ -96,8 +99,10 @@ static uint64_t *seen_new(struct pm_allowance *allowance, unsigned *ret_bits)
 		bits = PM_TALK_SEEN_BITS_LEAST;
 	if (!pm_allowance_take(allowance, seen_size(bits)))
 		return NULL;
-	seen = calloc(1, seen_size(bits));
-	if (!seen)
+	seen = aligned_alloc(PM_TALK_SEEN_WAYS * sizeof *seen, seen_size(bits));
+	if (seen)
+		memset(seen, 0, seen_size(bits));
+	else
 		pm_allowance_give(allowance, seen_size(bits));
 	*ret_bits = bits;
 	return seen;
@@ -187,21 +192,22 @@ static bool has_handshake(enum pm_transport transport)
 	return transport != PM_TRANSPORT_UDP && transport != PM_TRANSPORT_UDPLITE;
 }
 
-static void count(struct pm_talk_count *cell, enum pm_transport transport, enum pm_event event)
+static void count(struct pm_talk_count *cell, enum pm_transport transport, enum pm_event event,
+		  uint32_t times)
 {
 	switch (event) {
 	case PM_EVENT_ATTEMPT:
-		cell->attempts++;
-		cell->sessions += !has_handshake(transport);
+		cell->attempts += times;
+		cell->sessions += has_handshake(transport) ? 0 : times;
 		break;
 	case PM_EVENT_SESSION:
-		cell->sessions++;
+		cell->sessions += times;
 		break;
 	case PM_EVENT_REFUSAL:
-		cell->refused++;
+		cell->refused += times;
 		break;
 	case PM_EVENT_UNANSWERED:
-		cell->unanswered++;
+		cell->unanswered += times;
 		break;
 	default:
 		break;
@@ -209,7 +215,7 @@ static void count(struct pm_talk_count *cell, enum pm_transport transport, enum 
 }
 
 void pm_tally_event(struct pm_tally *tally, enum pm_transport transport, uint16_t server_port,
-		    uint16_t service, enum pm_event event)
+		    uint16_t service, enum pm_event event, uint32_t times)
 {
 	struct pm_talk *talk = tally->talk;
 
@@ -217,9 +223,9 @@ void pm_tally_event(struct pm_tally *tally, enum pm_transport transport, uint16_
 		return;
 	service = service_of(tally, transport, server_port, service);
 	count(cells_use(&talk->ports, (size_t)transport * PM_PORTS + server_port), transport,
-	      event);
+	      event, times);
 	count(cells_use(&talk->services, (size_t)transport * talk->n_services + service), transport,
-	      event);
+	      event, times);
 }
 
 void pm_tally_event_fetch(const struct pm_tally *tally, enum pm_transport transport,
@@ -260,6 +266,7 @@ static bool peers_grow(struct pm_talk *talk)
 	pm_allowance_give(talk->allowance, talk->places * sizeof *table);
 	talk->peers = table;
 	talk->places = places;
+	talk->found_for = 0;
 	return true;
 }
 
@@ -298,14 +305,21 @@ void pm_tally_peer(struct pm_tally *tally, enum pm_transport transport, uint16_t
 		   uint16_t service, enum pm_role role, uint64_t hash)
 {
 	struct pm_talk *talk = tally->talk;
+	uint64_t asked = UINT64_C(1) << 40 | (uint64_t)transport << 32 |
+			 (uint32_t)service_port << 16 | service;
 	struct peers *peers;
 
 	if (!tally->seen)
 		return;
-	service = service_of(tally, transport, service_port, service);
-	peers = service ? peers_use(talk, peers_key(transport, service)) : NULL;
-	if (peers)
-		pm_set_add(&talk->store, &peers->of[role], talk->odd, hash);
+	if (talk->found_for != asked) {
+		service = service_of(tally, transport, service_port, service);
+		peers = service ? peers_use(talk, peers_key(transport, service)) : NULL;
+		if (!peers)
+			return;
+		talk->found = peers;
+		talk->found_for = asked;
+	}
+	pm_set_add(&talk->store, &talk->found->of[role], talk->odd, hash);
 }
 
 size_t pm_talk_size(const struct pm_talk *talk)

@@ -431,20 +431,29 @@ struct ends {
 static inline uint64_t *filter_line(const struct pm_tally *tally, uint64_t end)
 {
 	/* an odd number near 2^64 divided by the golden ratio */
-	return &tally->seen[end * UINT64_C(0x9e3779b97f4a7c15) >> (65 - tally->seen_bits) << 1];
+	uint64_t spread = end * UINT64_C(0x9e3779b97f4a7c15);
+
+	return &tally->seen[spread >> (64 - tally->seen_bits) & ~(uint64_t)(PM_TALK_SEEN_WAYS - 1)];
 }
 
-/* Two places for each. */
+_Static_assert(PM_TALK_SEEN_WAYS == 4, "filter_add and is_met know each of them");
+
+static inline void filter_add(uint64_t *seen, uint64_t end)
+{
+	seen[3] = seen[2];
+	seen[2] = seen[1];
+	seen[1] = seen[0];
+	seen[0] = end;
+}
+
 static inline bool is_met(const struct pm_tally *tally, uint64_t end)
 {
 	uint64_t *seen = filter_line(tally, end);
-	uint64_t a = seen[0] ^ end, b = seen[1] ^ end;
 
-	/* Without a branch for each: in which of both it stands nobody can predict. */
-	if (!(((a | -a) & (b | -b)) >> 63))
+	/* Without a branch for each: in which of them it stands nobody can predict. */
+	if ((seen[0] == end) | (seen[1] == end) | (seen[2] == end) | (seen[3] == end))
 		return true;
-	seen[1] = seen[0];
-	seen[0] = end;
+	filter_add(seen, end);
 	return false;
 }
 

@@ -266,7 +266,7 @@ static void tally_count(struct pm_tally *tally)
 	}
 	pm_tally_frame(tally, 0, 60);
 	pm_tally_no_port(tally, PM_VERDICT_NON_IP, 0, 60);
-	pm_tally_event(tally, PM_TRANSPORT_TCP, 9999, 0, PM_EVENT_SESSION);
+	pm_tally_event(tally, PM_TRANSPORT_TCP, 9999, 0, PM_EVENT_SESSION, 1);
 	pm_tally_anomaly(tally, PM_ANOMALY_UNUSUAL_PORT, &evidence);
 	pm_tally_anomaly(tally, PM_ANOMALY_PORT_SCAN, &evidence);
 }

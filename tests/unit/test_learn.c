@@ -257,6 +257,26 @@ static void what_gives_way_is_told_if_it_was_old_enough(void **state)
 	}
 }
 
+/* Handshakes that are over leave room: none that is older gives way while there is some. */
+static void free_places_are_taken_first(void **state)
+{
+	struct pm_learner_lost lost;
+
+	(void)state;
+	for (unsigned i = 0; i < 8000; i++)
+		ask(1024 + i, 2, START);
+	for (unsigned i = 0; i < 4000; i++)
+		ask(1024 + i, 3, START + SECOND);
+	for (unsigned round = 0; round < 20; round++) {
+		for (unsigned i = 0; i < 4000; i++)
+			show(TCP, PM_SETUP_RESET, 3 + round, 80, 1, 1024 + i, START + SECOND);
+		for (unsigned i = 0; i < 4000; i++)
+			ask(1024 + i, 4 + round, START + SECOND);
+	}
+	pm_learner_lost(f.learner, &lost);
+	assert_true(lost.handshakes < 7000);
+}
+
 static void time_may_jump(void **state)
 {
 	(void)state;
@@ -1318,6 +1338,7 @@ int main(void)
 		CLAIM(answers_refusals_and_repetitions_are_not_told),
 		CLAIM(attempts_are_told_in_their_order_now_and_then),
 		CLAIM(what_gives_way_is_told_if_it_was_old_enough),
+		CLAIM(free_places_are_taken_first),
 		CLAIM(time_may_jump),
 		CLAIM(times_that_jump_to_and_fro_have_all_looked_at_now_and_then),
 		CLAIM(time_may_be_anything),

@@ -277,7 +277,7 @@ static void conversations_count_what_they_have_memory_for(void **state)
 		for (uint64_t i = 1; r == PM_OK && i < 3000; i++) {
 			struct pm_tally *tally = tallies[i % 2];
 
-			pm_tally_event(tally, PM_TRANSPORT_TCP, 80, 0, PM_EVENT_SESSION);
+			pm_tally_event(tally, PM_TRANSPORT_TCP, 80, 0, PM_EVENT_SESSION, 1);
 			pm_tally_peers(tally, PM_TRANSPORT_TCP, 80, 0,
 				       (i % 500 + 1) * UINT64_C(0x9e3779b97f4a7c15), 7);
 		}

@@ -58,13 +58,13 @@ static void talk(struct pm_tally *tally, const struct pm_tally_entry *entry)
 
 	if (entry->decision.side == PM_SIDE_NONE)
 		return;
-	pm_tally_event(tally, transport, server, entry->decision.service, PM_EVENT_ATTEMPT);
+	pm_tally_event(tally, transport, server, entry->decision.service, PM_EVENT_ATTEMPT, 1);
 	if (transport != PM_TRANSPORT_UDP && transport != PM_TRANSPORT_UDPLITE)
 		pm_tally_event(tally, transport, server, entry->decision.service,
-			       client % 2 ? PM_EVENT_SESSION : PM_EVENT_REFUSAL);
+			       client % 2 ? PM_EVENT_SESSION : PM_EVENT_REFUSAL, 1);
 	if (client % 3 == 0)
 		pm_tally_event(tally, transport, server, entry->decision.service,
-			       PM_EVENT_UNANSWERED);
+			       PM_EVENT_UNANSWERED, 1);
 	pm_tally_peers(tally, transport, server, entry->decision.service,
 		       client * UINT64_C(0x9e3779b97f4a7c15), 7);
 }
@@ -390,7 +390,7 @@ static void a_service_knows_its_conversations(void **state)
 	count(tally, PM_TRANSPORT_UDP, 50001, 9000, 60);
 	count(tally, PM_TRANSPORT_UDP, 9000, 50004, 60);
 	/* Of a service and a port without frames here. */
-	pm_tally_event(tally, PM_TRANSPORT_TCP, 53, 0, PM_EVENT_UNANSWERED);
+	pm_tally_event(tally, PM_TRANSPORT_TCP, 53, 0, PM_EVENT_UNANSWERED, 1);
 	record = record_of(tally);
 	assert_true(record->talk);
 	assert_int_equal(record->n_services, 2);

@@ -731,16 +731,21 @@ static void talk_is(struct pm_talk_count count, uint64_t sessions, uint64_t atte
 	assert_int_equal(count.unanswered, unanswered);
 }
 
+/* A letter for each; several of a kind in a row are counted at once. */
 static void events(struct pm_tally *tally, enum pm_transport transport, uint16_t port,
 		   uint16_t service, const char *kinds)
 {
 	static const char letters[] = "aAsru";
+	uint32_t times;
 
-	for (; *kinds; kinds++) {
+	for (; *kinds; kinds += times) {
 		const char *letter = strchr(letters, *kinds);
 
 		assert_non_null(letter);
-		pm_tally_event(tally, transport, port, service, (enum pm_event)(letter - letters));
+		for (times = 1; kinds[times] == *kinds;)
+			times++;
+		pm_tally_event(tally, transport, port, service, (enum pm_event)(letter - letters),
+			       times);
 	}
 }
 
@@ -752,16 +757,16 @@ static void events_count_by_port_and_service(void **state)
 		 udp53 = label(PM_TRANSPORT_UDP, 53), gamma = gamma_id();
 
 	(void)state;
-	events(tally, PM_TRANSPORT_TCP, 80, 0, "aAsaAsaraauu");
+	events(tally, PM_TRANSPORT_TCP, 80, 0, "aAsaAsaraauurrr");
 	events(tally, PM_TRANSPORT_TCP, 53, 0, "as");
 	events(tally, PM_TRANSPORT_TCP, 9000, 0, "aAs"); /* without a label */
 	events(tally, PM_TRANSPORT_TCP, 65535, tcp80, "a");
 	events(tally, PM_TRANSPORT_UDP, 53, 0, "aAau"); /* has no handshake: attempts are sessions */
 	events(tally, PM_TRANSPORT_UDP, 53, gamma, "aaa");
 	events(tally, PM_TRANSPORT_UDPLITE, 53, 0, "a");
-	events(tally, PM_TRANSPORT_SCTP, 80, 0, "aAsar");
+	events(tally, PM_TRANSPORT_SCTP, 80, 0, "aAssar");
 	events(tally, PM_TRANSPORT_DCCP, 0, 0, "au");
-	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_TCP, 80), 2, 5, 1, 2);
+	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_TCP, 80), 2, 5, 4, 2);
 	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_TCP, 53), 1, 1, 0, 0);
 	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_TCP, 9000), 1, 1, 0, 0);
 	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_TCP, 65535), 0, 1, 0, 0);
@@ -770,12 +775,12 @@ static void events_count_by_port_and_service(void **state)
 	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_UDP, 80), 0, 0, 0, 0);
 	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_UDPLITE, 53), 1, 1, 0, 0);
 	talk_is(pm_tally_port_talk(tally, PM_TRANSPORT_DCCP, 0), 0, 1, 0, 1);
-	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_TCP, tcp80), 2, 6, 1, 2);
+	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_TCP, tcp80), 2, 6, 4, 2);
 	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_TCP, tcp53), 1, 1, 0, 0);
 	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_TCP, 0), 1, 1, 0, 0);
 	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_UDP, udp53), 2, 2, 0, 1);
 	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_UDP, gamma), 3, 3, 0, 0);
-	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_SCTP, label(PM_TRANSPORT_SCTP, 80)), 1, 2,
+	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_SCTP, label(PM_TRANSPORT_SCTP, 80)), 2, 2,
 		1, 0);
 	talk_is(pm_tally_service_talk(tally, PM_TRANSPORT_DCCP, 0), 0, 1, 0, 1);
 	/* Rows are made by frames. */

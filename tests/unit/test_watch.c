@@ -722,6 +722,39 @@ static void full_tables_say_what_they_gave_up_and_go_on(void **state)
 	end(&f, PM_ANOMALY_PORT_SCAN, 1, TARGETS + 100000 + TARGETS);
 }
 
+static void set_link(struct fixture *f, unsigned n, uint8_t last)
+{
+	const uint8_t link[6] = { 2, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n, 0, last };
+
+	f->next.link_known = true;
+	memcpy(f->next.link, link, sizeof link);
+}
+
+/* One that was seen before, and whose place a router has had since. */
+static void who_comes_back_inherits_nothing(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	set_link(&f, 0, 0);
+	event(&f, PM_EVENT_SESSION);
+	for (unsigned i = 0; i < 60000; i++) {
+		set_link(&f, i, (uint8_t)(1 + i % 7));
+		for (unsigned n = 0; n < 16; n++) {
+			f.next.client = host(&f, n);
+			event(&f, PM_EVENT_SESSION);
+		}
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		set_link(&f, 1000000, (uint8_t)(i % 2 ? 9 : 0));
+		if (i % 2 == 0)
+			set_link(&f, 0, 0);
+		event(&f, PM_EVENT_ANSWER);
+	}
+	end(&f, PM_ANOMALY_PORT_CONFLICT, 1, 1 + 60000 * 16 + 3);
+}
+
 static void who_takes_the_place_of_another_inherits_nothing(void **state)
 {
 	struct fixture f;
@@ -870,7 +903,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_server_behind_routers_is_no_conflict),
 	cmocka_unit_test(a_machine_with_a_few_addresses_is_no_router),
 	cmocka_unit_test(full_tables_say_what_they_gave_up_and_go_on),
-	cmocka_unit_test(who_takes_the_place_of_another_inherits_nothing),
+	cmocka_unit_test(who_comes_back_inherits_nothing),
+		cmocka_unit_test(who_takes_the_place_of_another_inherits_nothing),
 	cmocka_unit_test(those_who_are_busy_stay),
 	cmocka_unit_test(what_is_long_silent_is_not_given_up),
 	cmocka_unit_test(a_busy_scan_outlives_the_crowd),
