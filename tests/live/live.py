@@ -433,9 +433,9 @@ def pcapng_frames(data):
         at += size
 
 
-def replay(space, interface, path, *options):
+def replay(space, interface, path, *options, patience=120):
     """tcpreplay of a capture; frames sent."""
-    done = command(*space.exec('tcpreplay', '-q', '-i', interface, *(options or ('--topspeed',)), path), timeout=120)
+    done = command(*space.exec('tcpreplay', '-q', '-i', interface, *(options or ('--topspeed',)), path), timeout=patience)
     figures = {}
     for line in done.stdout.splitlines():
         name, _, value = line.partition(':')
