@@ -50,7 +50,10 @@ struct pm_capture {
 int pm_capture_init(struct pm_capture *capture, const struct capture_ops *ops, const char *name,
 		    const struct pm_capture_options *options);
 void pm_capture_notice(const struct pm_capture *capture, const char *format, ...) PM_PRINTF(2, 3);
-/* libpcap's DLT_ number to the LINKTYPE_ number of files, and back. */
+/*
+ * libpcap's DLT_ number to the LINKTYPE_ number of files, and back. Some files have the former, which
+ * libpcap takes for what it means here.
+ */
 uint32_t pm_capture_linktype(int dlt);
 int pm_capture_dlt(uint32_t linktype);
 /* Compiles a filter for @pcap. PM_E_FILTER with @err filled, or 0. */

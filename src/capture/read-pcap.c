@@ -2,7 +2,7 @@
 /* The classic format, pcap-savefile(5): a header of 24 bytes, and records of 16 with the frame. */
 #include <string.h>
 
-#include "reader.h"
+#include "capture-internal.h"
 
 enum {
 	FILE_HEADER = 24,
@@ -211,7 +211,7 @@ enum read_result pm_reader_open_pcap(struct reader *reader)
 	interface = pm_reader_add(reader);
 	if (!interface)
 		return READ_FAILED;
-	linktype = pm_reader_u32(reader, h + 20) & LINKTYPE_MASK;
+	linktype = pm_capture_linktype((int)(pm_reader_u32(reader, h + 20) & LINKTYPE_MASK));
 	if (pm_reader_u32(reader, h + 20) & RESERVED_MASK)
 		return pm_reader_damaged(reader, "its link type has bits that nobody knows, %#x",
 					 pm_reader_u32(reader, h + 20));

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "reader.h"
+#include "capture-internal.h"
 
 enum {
 	BLOCK_HEAD = 8,   /* type, length */
@@ -130,7 +130,7 @@ static enum read_result take_interface(struct reader *reader, const uint8_t *h, 
 	if (!interface)
 		return reader->n_interfaces ? pm_reader_damaged(reader, "there are too many interfaces")
 					    : READ_FAILED;
-	interface->linktype = pm_reader_u16(reader, fixed);
+	interface->linktype = pm_capture_linktype(pm_reader_u16(reader, fixed));
 	interface->snaplen = pm_reader_snaplen(u32(reader, fixed + 4), interface->linktype);
 	set_resolution(interface, 6);
 	while (next_option(reader, &c, &code, &value, &option_size))
