@@ -215,8 +215,9 @@ static PM_INLINE pm_brief pm_packet_quick(const uint8_t *bytes, size_t held, siz
 		return 0;
 	udp = h[9] == 17;
 	total = pm_be16(h + 2);
-	if ((pm_le64(h) & mask) != plain || (!udp && h[9] != 6) || total < least - link ||
-	    total > wire - link)
+	/* one branch, since which of both it is nobody can predict */
+	if (((pm_le64(h) & mask) != plain) | !(udp | (h[9] == 6)) | (total < least - link) |
+	    (total > wire - link))
 		return 0;
 	dst = pm_be32(h + 16);
 	group = (bytes[0] & 1) | (dst >> 28 == 0xe) | (dst == UINT32_MAX);

@@ -234,7 +234,7 @@ struct pm_learner_lost {
 	uint64_t handshakes; /* on their way, and forgotten for want of room */
 };
 
-/* PM_E_MEMORY or 0. Memory is touched as it is used, 4 MiB at most with the default. */
+/* PM_E_MEMORY or 0. Memory is touched as it is used, 5 MiB at most with the default. */
 PM_API int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *rules,
 			  struct pm_learner **ret_learner);
 /* NULL is fine. */

@@ -254,10 +254,10 @@ PM_API void pm_allowance_unref(struct pm_allowance *allowance);
 
 /*
  * Words of the filter of ends that have been met, as a power of two: that of a few tallies is large
- * (256 KiB), those of many are not (32 KiB), so that they leave most of the allowance to the
+ * (512 KiB), those of many are not (32 KiB), so that they leave most of the allowance to the
  * addresses.
  */
-#define PM_TALK_SEEN_BITS_MOST 15
+#define PM_TALK_SEEN_BITS_MOST 16
 #define PM_TALK_SEEN_BITS_LEAST 12
 #define PM_TALK_SEEN_WAYS 4 /* places for each, side by side */
 

@@ -51,8 +51,8 @@ int pm_capture_init(struct pm_capture *capture, const struct capture_ops *ops, c
 		    const struct pm_capture_options *options);
 void pm_capture_notice(const struct pm_capture *capture, const char *format, ...) PM_PRINTF(2, 3);
 /*
- * libpcap's DLT_ number to the LINKTYPE_ number of files, and back. Some files have the former, which
- * libpcap takes for what it means here.
+ * libpcap's DLT_ number to the LINKTYPE_ number of files, and back. Some files have the former,
+ * which libpcap takes for what it means here.
  */
 uint32_t pm_capture_linktype(int dlt);
 int pm_capture_dlt(uint32_t linktype);

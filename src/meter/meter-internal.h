@@ -45,8 +45,7 @@ struct pm_item {
 
 /* What a conversation has done, or several in a row, to be counted. */
 struct pm_noted_event {
-	uint16_t port; /* the service's */
-	uint8_t transport, event;
+	uint32_t what; /* the service's port, 16 bits; its transport, 8; the event and 1 */
 	uint32_t times;
 };
 
@@ -106,7 +105,8 @@ struct pm_meter {
 	size_t n_generals;
 	void (*full)(void *ctx); /* there is no room to note more */
 	void *full_ctx;
-	struct pm_noted_event events[AHEAD]; /* while their counters are being fetched */
+	/* While their counters are being fetched; the first is none, and unlike any. */
+	struct pm_noted_event events[1 + AHEAD];
 	size_t n_events;
 	bool absorbed; /* what its tally holds has been added to another */
 

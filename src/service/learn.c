@@ -6,6 +6,7 @@
  * places for each hash, of which the oldest gives way. A byte for each port of TCP says whether a
  * frame need be shown here at all. See docs/architecture.md.
  */
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,7 +51,7 @@
 enum {
 	ENDPOINTS = 65536,
 	OPENINGS = 16384,
-	WAITING_MAX = 2 * OPENINGS, /* so that half of them at least is free after a look */
+	WAITING_MAX = 4 * OPENINGS, /* so that three quarters at least are free after a look */
 	PAIRS = 65536,
 	CALLERS = 32768,
 	HOSTS = 32768,
@@ -513,12 +514,19 @@ static struct opening *opening_find(const struct pm_learner *learner, uint64_t c
 	return NULL;
 }
 
-static struct pm_address address_of(uint8_t ip_version, const uint8_t *bytes)
+/*
+ * Where it stays, and an IPv4 address as one word with the zeros behind it: what is put together of
+ * smaller pieces than it is read in makes processors wait.
+ */
+static inline void set_address(struct pm_address *address, uint8_t ip_version, const uint8_t *bytes)
 {
-	struct pm_address address = { { 0 } };
+	uint64_t words[2] = { 0, 0 };
 
-	memcpy(address.bytes, bytes, ip_version == 4 ? 4 : 16);
-	return address;
+	if (ip_version == 4)
+		words[0] = htole64(pm_le32(bytes));
+	else
+		memcpy(words, bytes, sizeof words);
+	memcpy(address->bytes, words, sizeof words);
 }
 
 /* @client_is_src: the one that opened sent the frame; @turned: it is the service. */
@@ -555,13 +563,13 @@ static void tell(const struct pm_learner *learner, enum pm_event event,
 		.link_known = sight->link != NULL,
 		.client_port = to ? src_port : dst_port,
 		.server_port = to ? dst_port : src_port,
-		.client = address_of(version, to ? sight->src : sight->dst),
-		.server = address_of(version, to ? sight->dst : sight->src),
 		.turned = turned,
 		.number = sight->number,
 		.time_ns = sight->time_ns,
 		.wire = sight->wire,
 	};
+	set_address(&evidence.client, version, to ? sight->src : sight->dst);
+	set_address(&evidence.server, version, to ? sight->dst : sight->src);
 	if (sight->link)
 		memcpy(evidence.link, sight->link, sizeof evidence.link);
 	learner->options.event(learner->options.ctx, &evidence);
@@ -618,9 +626,13 @@ static inline bool is_strong_port(const struct pm_learner *learner, uint8_t tran
 static bool is_turned(const struct pm_learner *learner, const struct pm_sight *sight)
 {
 	uint8_t transport = pm_brief_transport(sight->brief);
+	uint16_t src_port = pm_brief_src_port(sight->brief);
 	const struct pm_label *labels = learner->rules->labels[transport];
 
-	return labels[pm_brief_src_port(sight->brief)].flags & PM_LABEL_INITIATES &&
+	/* Clients' ports have no label: for most, the byte that the frame has asked is enough. */
+	if (transport == PM_TRANSPORT_TCP && !(class_at(learner, src_port) & ~PM_CLASS_HOT))
+		return false;
+	return labels[src_port].flags & PM_LABEL_INITIATES &&
 	       !is_strong_port(learner, transport, pm_brief_dst_port(sight->brief));
 }
 
@@ -685,13 +697,16 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 	uint64_t tag = opening_tag(ends.src, ends.dst);
 	struct opening_line *line = opening_line(learner, tag);
 	struct opening_head *head;
+	bool turned;
 	int way;
 
 	if (opening)
 		return opening;
-	look_again(learner, sight->time_ns);
 	way = opening_place(line, sight->time_ns);
 	opening = opening_at(learner, line, way);
+	__builtin_prefetch(opening, 1);
+	look_again(learner, sight->time_ns);
+	turned = is_turned(learner, sight);
 	head = opening_head(learner, opening);
 	if (head->state == OPENING_ASKED) {
 		/* nobody has answered it, or there was no room */
@@ -704,15 +719,13 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 	learner->any_opening = true;
 	line->tags[way] = tag;
 	line->times[way] = sight->time_ns;
-	*opening = (struct opening){
-		.client = address_of(pm_brief_ip_version(sight->brief), sight->src),
-		.server = address_of(pm_brief_ip_version(sight->brief), sight->dst),
-		.server_port = pm_brief_dst_port(sight->brief),
-		.ip_version = pm_brief_ip_version(sight->brief),
-		.turned = is_turned(learner, sight),
-		.wire = sight->wire,
-		.number = sight->number,
-	};
+	opening->ip_version = pm_brief_ip_version(sight->brief);
+	set_address(&opening->client, opening->ip_version, sight->src);
+	set_address(&opening->server, opening->ip_version, sight->dst);
+	opening->server_port = pm_brief_dst_port(sight->brief);
+	opening->turned = turned;
+	opening->wire = sight->wire;
+	opening->number = sight->number;
 	*head = (struct opening_head){ pm_brief_src_port(sight->brief),
 				       pm_brief_transport(sight->brief), OPENING_ASKED };
 	learner->waiting[learner->n_waiting++] = (struct waiting){
@@ -722,7 +735,7 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 	if (head->transport == PM_TRANSPORT_TCP)
 		learner->marks[head->client_port]++;
 	heat(learner, head->transport, head->client_port);
-	tell(learner, PM_EVENT_ATTEMPT, sight, true, opening->turned);
+	tell(learner, PM_EVENT_ATTEMPT, sight, true, turned);
 	return opening;
 }
 
@@ -1310,12 +1323,13 @@ const uint8_t *pm_learner_classes(const struct pm_learner *learner)
 
 /* What a SYN will look through, or its answer, at the handshakes of that. */
 static PM_INLINE void fetch_openings(const struct pm_learner *learner, struct ends ends,
-				     uint8_t tcp_flags)
+				     uint16_t src_port, uint8_t tcp_flags)
 {
 	uint64_t tag = tcp_flags & PM_TCP_ACK ? opening_tag(ends.dst, ends.src)
 					      : opening_tag(ends.src, ends.dst);
 	const struct opening_line *line = opening_line(learner, tag);
 
+	__builtin_prefetch(&learner->marks[src_port], 1);
 	__builtin_prefetch(line, 1);
 	__builtin_prefetch(opening_head(learner, opening_at(learner, line, 0)), 1);
 }
@@ -1337,7 +1351,7 @@ void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t
 		else if (class_at(learner, dst_port) & PM_CLASS_HOT)
 			__builtin_prefetch(words_line(&learner->endpoints, ends.dst));
 		if (pm_brief_tcp_flags(brief) & PM_TCP_SYN)
-			fetch_openings(learner, ends, pm_brief_tcp_flags(brief));
+			fetch_openings(learner, ends, src_port, pm_brief_tcp_flags(brief));
 	}
 	if (__atomic_load_n(&learner->flooded, __ATOMIC_RELAXED) ||
 	    is_strong_port(learner, transport, src_port) ||

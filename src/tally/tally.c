@@ -446,10 +446,8 @@ static inline void filter_add(uint64_t *seen, uint64_t end)
 	seen[0] = end;
 }
 
-static inline bool is_met(const struct pm_tally *tally, uint64_t end)
+static inline bool is_met(uint64_t *seen, uint64_t end)
 {
-	uint64_t *seen = filter_line(tally, end);
-
 	/* Without a branch for each: in which of them it stands nobody can predict. */
 	if ((seen[0] == end) | (seen[1] == end) | (seen[2] == end) | (seen[3] == end))
 		return true;
@@ -459,8 +457,12 @@ static inline bool is_met(const struct pm_tally *tally, uint64_t end)
 
 static inline struct ends ends_of(const struct pm_tally_entry *entry, uint64_t salt)
 {
-	bool from = entry->decision.side == PM_SIDE_SRC;
-	uint64_t what = (uint64_t)entry->transport << 17 | (uint64_t)side_port(entry) << 1;
+	/* all bits of a source that serves; which of both does, no branch can predict */
+	uint64_t from = -(uint64_t)(entry->decision.side == PM_SIDE_SRC);
+	uint64_t port = entry->dst_port ^ ((entry->src_port ^ entry->dst_port) & from);
+	uint64_t apart = entry->src_host ^ entry->dst_host;
+	uint64_t server = entry->dst_host ^ (apart & from);
+	uint64_t what = (uint64_t)entry->transport << 17 | port << 1;
 
 	/* Below those rungs there is no label. */
 	if (entry->decision.rung >= PM_RUNG_EPHEMERAL || entry->decision.side == PM_SIDE_BOTH ||
@@ -470,8 +472,7 @@ static inline struct ends ends_of(const struct pm_tally_entry *entry, uint64_t s
 	what *= UINT64_C(0xb504f333f9de6485);
 	what += salt;
 	what += entry->decision.service * UINT64_C(0x93cd3a2c8198e269);
-	return (struct ends){ (from ? entry->dst_host : entry->src_host) ^ what,
-			      (from ? entry->src_host : entry->dst_host) ^ ~what };
+	return (struct ends){ server ^ apart ^ what, server ^ ~what };
 }
 
 static PM_OUT_OF_LINE void meet(struct pm_tally *tally, const struct pm_tally_entry *entry,
@@ -487,19 +488,22 @@ static PM_OUT_OF_LINE void meet(struct pm_tally *tally, const struct pm_tally_en
 static void count_batch(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n)
 {
 	struct ends ends[BATCH];
+	uint64_t *seen[BATCH][PM_ROLE_N];
 
 	for (size_t i = 0; tally->seen && i < n; i++) {
 		ends[i] = ends_of(&entries[i], tally->seen_salt);
-		__builtin_prefetch(filter_line(tally, ends[i].client), 1);
-		__builtin_prefetch(filter_line(tally, ends[i].server), 1);
+		seen[i][PM_ROLE_CLIENT] = filter_line(tally, ends[i].client);
+		seen[i][PM_ROLE_SERVER] = filter_line(tally, ends[i].server);
+		__builtin_prefetch(seen[i][PM_ROLE_CLIENT], 1);
+		__builtin_prefetch(seen[i][PM_ROLE_SERVER], 1);
 	}
 	for (size_t i = 0; i < n; i++)
 		count(tally, &entries[i]);
 	for (size_t i = 0; tally->seen && i < n; i++)
 		if (ends[i].client) {
-			if (!is_met(tally, ends[i].client))
+			if (!is_met(seen[i][PM_ROLE_CLIENT], ends[i].client))
 				meet(tally, &entries[i], PM_ROLE_CLIENT);
-			if (!is_met(tally, ends[i].server))
+			if (!is_met(seen[i][PM_ROLE_SERVER], ends[i].server))
 				meet(tally, &entries[i], PM_ROLE_SERVER);
 		}
 	for (size_t i = 0; tally->scoped && i < n; i++)
