@@ -430,6 +430,14 @@ async function anotherSourceComes() {
 	return page;
 }
 
+async function gravestFirst() {
+	const m = meter(['-r', capture('anomaly-service-port.pcap'), '-r', capture('anomaly-scan.pcap'), '--interval', '1']);
+	const page = await open(m, { hash: '#span=all' });
+	await shows(page, '#tile-notices-sub', /^Port scan, and 1 more$/);
+	assert.deepEqual((await page.locator('#notices strong').allTextContents()).slice(0, 2), ['Port scan', 'Client asks from a service port']);
+	return page;
+}
+
 // ---- looks --------------------------------------------------------------------------------------
 
 async function accessible(page, what, rules = null) {
@@ -562,6 +570,7 @@ const CASES = [
 	['live: records come by themselves, pause holds, a restart is caught up with', livesOn, isRoot ? null : 'only root may capture on lo'],
 	['interfaces are switched, and stand in the link', interfacesAreSwitched],
 	['where another portmeter answers by now, its source is shown', anotherSourceComes],
+	['of several notices, the gravest is named', gravestFirst],
 	['drops, stalls and what was given up are said; what is sent twice counts once', troubleIsSaid],
 	['dark and light, a scan is pointed out, and no complaint of axe-core', darkAndLight],
 	['on a screen 360 wide nothing is cut off', narrow],

@@ -211,6 +211,10 @@ function drawRanking() {
 }
 
 const asks = (facet) => FACETS[facet.code]?.[1] ?? true;
+const ranks = Object.keys(FACETS);
+const rank = (facet) => (ranks.includes(facet.code) ? ranks.indexOf(facet.code) : ranks.length);
+/** What asks for a look first, and of that the gravest. */
+const gravest = (facets) => [...facets].sort((a, b) => asks(b) - asks(a) || rank(a) - rank(b));
 
 function drawTiles() {
 	text($('tile-rate'), perSecond(total()));
@@ -223,15 +227,15 @@ function drawTiles() {
 	text($('tile-drops'), known.length ? count(dropped) : '–');
 	text($('tile-drops-sub'), !view.records ? '' : !known.length ? 'nobody can tell' : dropped ? `${share(dropped, dropped + view.packets)} of all frames` : 'every frame was counted');
 	$('tile-drops').parentElement.classList.toggle('alarm', dropped > 0);
-	const serious = view.facets.filter(asks);
+	const serious = gravest(view.facets.filter(asks));
 	text($('tile-notices'), view.facets.length ? String(view.facets.length) : view.records ? 'none' : '–');
-	text($('tile-notices-sub'), serious.length ? FACETS[serious[0].code]?.[0] ?? serious[0].code : view.facets.length ? 'nothing to worry about' : view.records ? 'nothing odd' : '');
+	const first = serious.length ? FACETS[serious[0].code]?.[0] ?? serious[0].code : '';
+	text($('tile-notices-sub'), first ? (serious.length > 1 ? `${first}, and ${serious.length - 1} more` : first) : view.facets.length ? 'nothing to worry about' : view.records ? 'nothing odd' : '');
 	$('tile-notices').parentElement.classList.toggle('alarm', serious.length > 0);
 }
 
 function drawNotices() {
-	const order = (f) => (asks(f) ? 0 : 1);
-	const list = [...view.facets].sort((a, b) => order(a) - order(b) || b.packets - a.packets);
+	const list = gravest(view.facets);
 	if (!list.length) {
 		$('notices').replaceChildren(make('li', { class: 'calm' }, 'Nothing odd in this time.'));
 		return;

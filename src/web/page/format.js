@@ -105,7 +105,7 @@ export const REASONS = {
 	malformed: ['Malformed', 'contradicts itself before its ports'],
 };
 
-// Facets: a name, whether it asks for a look, what was counted, and what it means.
+// Facets, the gravest first: a name, whether it asks for a look, what was counted, and what it means.
 export const FACETS = {
 	port_scan: ['Port scan', true, 'failed attempt', 'Somebody tries many ports or many hosts in vain.'],
 	port_conflict: ['Two machines answer for one address', true, 'answer',
