@@ -95,6 +95,7 @@ static int failed(int fd, const struct listen_address *address, struct pm_error 
 	if (fd >= 0)
 		close(fd);
 	pm_web_listen_url(address, false, url);
+	url[strlen(url) - 1] = '\0'; /* it is an address here, and no URL */
 	return pm_error_set(err, error == EACCES || error == EPERM ? PM_E_PERMISSION : PM_E_IO,
 			    NULL, 0, 0, "can't listen on %s: %s", url + strlen("http://"),
 			    strerror(error));

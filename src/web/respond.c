@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -194,6 +195,8 @@ static enum MHD_Result answer_summary(const struct request *request)
 	if (!options.one)
 		return send_line(request, MHD_HTTP_NOT_FOUND,
 				 "there is no record yet: the first comes when an interval closes");
+	if (wanted.since_given && options.one->time_ns <= wanted.since_ns)
+		return send_line(request, MHD_HTTP_NOT_FOUND, "there is no later record");
 	return answer_stream(request, &options);
 }
 
@@ -337,6 +340,8 @@ static enum MHD_Result answer_metrics(const struct request *request)
 	return send_text(request, "text/plain; version=0.0.4; charset=utf-8", more, size + n);
 }
 
+#define ETAG_SIZE 32
+
 /* Something that stays the same: asked for again, it need not be sent again. */
 static enum MHD_Result send_file(const struct request *request, const struct page_file *file)
 {
@@ -345,20 +350,26 @@ static enum MHD_Result send_file(const struct request *request, const struct pag
 	const char *listed = header(request, "If-None-Match"),
 		   *accepted = header(request, "Accept-Encoding");
 	bool packed = file->gzip && accepted && pm_web_accepts(accepted, "gzip");
-	bool is_same = listed && pm_web_etag_listed(listed, file->etag);
+	char etag[ETAG_SIZE];
+	bool is_same;
 	union {
 		const unsigned char *in;
 		void *out;
 	} bytes = { .in = packed ? file->gzip : file->plain };
-	struct MHD_Response *response = MHD_create_response_from_buffer(
+	struct MHD_Response *response;
+
+	/* Each of both forms has a tag of its own (RFC 9110, section 8.8.3.3). */
+	snprintf(etag, sizeof etag, "%.*s%s\"", (int)strlen(file->etag) - 1, file->etag,
+		 packed ? "-gzip" : "");
+	is_same = listed && pm_web_etag_listed(listed, etag);
+	response = MHD_create_response_from_buffer(
 		is_same ? 0 : packed ? file->gzip_size
 				     : file->plain_size,
 		bytes.out,
 		MHD_RESPMEM_PERSISTENT);
-
 	if (!response)
 		return MHD_NO;
-	add(response, "ETag", file->etag);
+	add(response, "ETag", etag);
 	add(response, "Vary", "Accept-Encoding");
 	if (packed && !is_same)
 		add(response, "Content-Encoding", "gzip");
@@ -405,11 +416,36 @@ static enum MHD_Result answer_path(const struct request *request)
 
 /* ---- what comes first ---------------------------------------------------------------------- */
 
-static bool has_body(const struct request *request)
-{
-	const char *length = header(request, "Content-Length");
+/* Of headers that no two readers of a request may understand in two ways (RFC 9112, section 11.2). */
+struct framing {
+	unsigned hosts, lengths;
+	bool body;
+};
 
-	return header(request, "Transfer-Encoding") || (length && strcmp(length, "0") != 0);
+static enum MHD_Result note_framing(void *ctx, enum MHD_ValueKind kind, const char *name,
+				    const char *value)
+{
+	struct framing *framing = ctx;
+
+	(void)kind;
+	framing->hosts += strcasecmp(name, "Host") == 0;
+	if (strcasecmp(name, "Content-Length") == 0) {
+		framing->lengths++;
+		framing->body |= !value || strcmp(value, "0") != 0;
+	}
+	framing->body |= strcasecmp(name, "Transfer-Encoding") == 0;
+	return MHD_YES;
+}
+
+/* What is wrong with a request before it is looked at; NULL: nothing. */
+static const char *wrong_framing(const struct request *request)
+{
+	struct framing framing = { .hosts = 0 };
+
+	MHD_get_connection_values(request->connection, MHD_HEADER_KIND, note_framing, &framing);
+	if (framing.body || framing.lengths > 1)
+		return "a request here has no body";
+	return framing.hosts > 1 ? "a request has one Host" : NULL;
 }
 
 /* Whether the host is one that we go by; a browser sends it with every request. */
@@ -458,12 +494,15 @@ enum MHD_Result pm_web_on_request(void *ctx, struct MHD_Connection *connection, 
 {
 	const struct request request = { ctx, connection, url, method, version };
 	struct client *client = pm_web_client(connection);
+	const char *wrong;
 
 	(void)upload;
 	(void)upload_size;
 	if (*state) /* the request is complete */
 		return answer(&request);
 	*state = ctx;
+	if (!client) /* memory was short when it came */
+		return MHD_NO;
 	client->busy = true;
 	client->since_ns = pm_web_clock();
 	/* What is answered before a body has come is the last on its connection. */
@@ -472,9 +511,10 @@ enum MHD_Result pm_web_on_request(void *ctx, struct MHD_Connection *connection, 
 		return send_line(&request, MHD_HTTP_METHOD_NOT_ALLOWED,
 				 "nothing can be changed here: GET, HEAD and OPTIONS only");
 	}
-	if (has_body(&request)) {
+	wrong = wrong_framing(&request);
+	if (wrong) {
 		request.web->counts.requests++;
-		return send_line(&request, MHD_HTTP_BAD_REQUEST, "a request here has no body");
+		return send_line(&request, MHD_HTTP_BAD_REQUEST, wrong);
 	}
 	return MHD_YES;
 }

@@ -75,9 +75,9 @@ static void client_begin(struct pm_web *web, struct MHD_Connection *connection, 
 	struct client *client = calloc(1, sizeof *client);
 
 	*context = client;
-	if (!client || !info)
-		return;
-	client->fd = info->connect_fd;
+	if (!client)
+		return; /* a request there is refused */
+	client->fd = info ? info->connect_fd : -1;
 	client->since_ns = pm_web_clock();
 	client->link = &web->clients;
 	client->next = web->clients;
