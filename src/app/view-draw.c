@@ -554,7 +554,7 @@ static void draw_help(struct canvas *canvas, int line, int lines)
 	static const char *const text[] = {
 		"q, Ctrl-C  end, with the closing counts     ?, h  this help",
 		"Tab, 1-5   the next tab, that tab           i, I  next, previous interface",
-		"p, Space   pause; counting goes on          t     rates, or all since the start",
+		"p, Space   pause; counting goes on          t     rates, or totals",
 		"s, >, <    sort by another column           r     the other way round",
 		"A-Z        sort by the column with that letter; again: the other way round",
 		"/          only rows with that text: name, category, tcp/443, transport",

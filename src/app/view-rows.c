@@ -56,12 +56,11 @@ static const enum view_column tabs[][TAB_COLUMNS] = {
 _Static_assert(sizeof tabs / sizeof *tabs == TAB_N, "columns for every tab");
 
 static const enum view_column ranks[][TAB_COLUMNS] = {
-	[TAB_SERVICES] = { COLUMN_NAME, COLUMN_BYTES, COLUMN_SHARE, COLUMN_PACKETS,
-			   COLUMN_TRANSPORT, COLUMN_TO, COLUMN_FROM, COLUMN_TREND,
-			   COLUMN_PORTS, COLUMN_SESSIONS, COLUMN_CLIENTS, COLUMN_BY,
-			   COLUMN_N },
-	[TAB_PORTS] = { COLUMN_NAME, COLUMN_BYTES, COLUMN_LABEL, COLUMN_PACKETS, COLUMN_TO,
-			COLUMN_FROM, COLUMN_SERVED, COLUMN_TREND, COLUMN_RANGE, COLUMN_SESSIONS,
+	[TAB_SERVICES] = { COLUMN_NAME, COLUMN_BYTES, COLUMN_PORTS, COLUMN_TRANSPORT,
+			   COLUMN_SHARE, COLUMN_PACKETS, COLUMN_TO, COLUMN_FROM, COLUMN_TREND,
+			   COLUMN_SESSIONS, COLUMN_CLIENTS, COLUMN_BY, COLUMN_N },
+	[TAB_PORTS] = { COLUMN_NAME, COLUMN_SERVED, COLUMN_LABEL, COLUMN_BYTES, COLUMN_PACKETS,
+			COLUMN_TO, COLUMN_FROM, COLUMN_TREND, COLUMN_RANGE, COLUMN_SESSIONS,
 			COLUMN_N },
 	[TAB_TRANSPORTS] = { COLUMN_NAME, COLUMN_BYTES, COLUMN_SHARE, COLUMN_PACKETS,
 			     COLUMN_UNKNOWN, COLUMN_TREND, COLUMN_N },
@@ -438,7 +437,8 @@ static void add_figure(struct view *view, bool alarm, const char *text, uint64_t
 
 	if (!notice)
 		return;
-	snprintf(notice->text, sizeof notice->text, "%s: %s", text, view_grouped(packets, count));
+	/* the number first, since a narrow screen cuts the end */
+	snprintf(notice->text, sizeof notice->text, "%s %s", view_grouped(packets, count), text);
 }
 
 static void add_capture(struct view *view, const struct pm_record *record)
@@ -465,14 +465,14 @@ static void add_given_up(struct view *view, const struct pm_record *record)
 		const char *text;
 		uint64_t n;
 	} rows[] = {
-		{ "given up for want of room: fragmented datagrams", up->fragment_datagrams },
-		{ "given up for want of room: waiting fragments", up->fragment_frames },
-		{ "given up for want of room: ports of scoped services", up->service_ports },
-		{ "given up for want of room: learned endpoints", up->endpoints },
-		{ "given up for want of room: handshakes", up->handshakes },
-		{ "given up for want of room: clients and servers of services", up->peers },
-		{ "given up for want of room: watching for anomalies", up->watched },
-		{ "given up for want of room: rows of endpoints", up->by_endpoint },
+		{ "fragmented datagrams given up for want of room", up->fragment_datagrams },
+		{ "waiting fragments given up for want of room", up->fragment_frames },
+		{ "ports of scoped services given up for want of room", up->service_ports },
+		{ "learned endpoints given up for want of room", up->endpoints },
+		{ "handshakes given up for want of room", up->handshakes },
+		{ "services whose addresses were not told apart, for want of room", up->peers },
+		{ "entries of the watch for anomalies given up for want of room", up->watched },
+		{ "rows of endpoints given up for want of room", up->by_endpoint },
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -863,7 +863,8 @@ void view_detail(const struct view_row *row, char text[TEXT_SIZE])
 	name_text(row, text);
 	if (service && row->transport < PM_TRANSPORT_N)
 		append(text, "/%s", pm_transport_name(row->transport));
-	append(text, ":");
+	if (!row->notice || row->notice->counted || *row->notice->detail)
+		append(text, ":");
 	if (!row->notice || row->notice->counted)
 		append_count(text, "", &row->count);
 	if (row->has_ways) {

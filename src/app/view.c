@@ -19,6 +19,8 @@ int view_new(const struct view_options *options, struct view **ret_view)
 	view->page = 1;
 	for (int tab = 0; tab < TAB_N; tab++)
 		view->sort[tab] = (struct view_sort){ COLUMN_BYTES, true };
+	/* else clients' ports, which have as many bytes, stand among those that serve */
+	view->sort[TAB_PORTS].column = COLUMN_SERVED;
 	view->sort[TAB_NOTICES] = (struct view_sort){ COLUMN_N, false };
 	*ret_view = view;
 	return PM_OK;

@@ -416,7 +416,7 @@ static enum MHD_Result answer_path(const struct request *request)
 
 /* ---- what comes first ---------------------------------------------------------------------- */
 
-/* Of headers that no two readers of a request may understand in two ways (RFC 9112, section 11.2). */
+/* Headers that two readers of a request must not understand in two ways: RFC 9112, section 11.2. */
 struct framing {
 	unsigned hosts, lengths;
 	bool body;
