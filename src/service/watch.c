@@ -379,17 +379,24 @@ static bool from_service_port(const struct pm_rules *rules, const struct pm_evid
 	return !is_datagram(evidence) || (to < PM_SYSTEM_PORTS && has_label(rules, evidence, to));
 }
 
-static struct link_memo *link_memo(struct pm_watch *watch, const uint8_t link[6])
+/* Out of line, or its key would be cleared for each look. */
+static PM_OUT_OF_LINE void link_learn(struct pm_watch *watch, struct link_memo *memo,
+				      const uint8_t link[6])
 {
-	struct link_memo *memo = &watch->memos[(link[4] ^ link[5]) % LINK_MEMOS];
 	struct key key = { .table = ROUTERS };
 
-	if (memo->hash && memcmp(memo->link, link, sizeof memo->link) == 0)
-		return memo;
 	memcpy(key.link, link, sizeof key.link);
 	memcpy(memo->link, link, sizeof memo->link);
 	memo->hash = hash_of(watch, &key);
 	memo->at = 0;
+}
+
+static inline struct link_memo *link_memo(struct pm_watch *watch, const uint8_t link[6])
+{
+	struct link_memo *memo = &watch->memos[(link[4] ^ link[5]) % LINK_MEMOS];
+
+	if (!memo->hash || memcmp(memo->link, link, sizeof memo->link) != 0)
+		link_learn(watch, memo, link);
 	return memo;
 }
 
