@@ -514,21 +514,9 @@ function listen() {
 			e.preventDefault();
 		}
 	});
-	// Links within the page leave the address alone, which keeps the view.
-	for (const a of document.querySelectorAll('a[href^="#"]'))
-		a.addEventListener('click', (e) => {
-			const to = $(a.hash.slice(1));
-			e.preventDefault();
-			to.tabIndex = -1;
-			to.focus({ preventScroll: true });
-			to.scrollIntoView();
-		});
 	addEventListener('hashchange', () => {
-		const before = state.source, span = state.span;
-		if (location.hash && document.getElementById(location.hash.slice(1))) return;
+		const before = state.source;
 		readAddress();
-		state.source ??= before;
-		if (!chosenSpan) state.span = view?.latest ? usualSpan(view) : span;
 		controls();
 		if (state.source !== before && sources.some((s) => s.name === state.source)) choose(state.source);
 		else ask();
@@ -538,16 +526,14 @@ function listen() {
 	setInterval(drawStatus, 5000);
 }
 
-// Of a capture file, all; of a wire, the last five minutes.
-const usualSpan = ({ latest }) => (latest.source.kind === 'file' ? null : 300);
-
 worker.onmessage = ({ data }) => {
 	if (data.type === 'view') {
 		if (data.n !== asked) return; // a newer question is on its way
 		view = data;
 		if (!spanFits && !chosenSpan && data.latest !== null) {
 			spanFits = true;
-			const span = usualSpan(data);
+			// Of a capture file, all; of a wire, the last five minutes.
+			const span = data.latest.source.kind === 'file' ? null : 300;
 			if (span !== state.span) {
 				state.span = span;
 				controls();
@@ -562,8 +548,7 @@ worker.onmessage = ({ data }) => {
 		if (data.n === portAsked) map.show(data);
 	} else if (data.type === 'state') {
 		link = data;
-		if (view !== null) draw();
-		else drawStatus();
+		drawStatus();
 		// Where another portmeter answers by now, it may have other sources.
 		if (data.state === 'lost') loadSources();
 	} else if (data.type === 'opened') {

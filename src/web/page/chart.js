@@ -90,10 +90,6 @@ export class Chart {
 	rescale() {
 		const { x, all } = this.view.chart;
 		if (!x.length) return;
-		// Where a step is hardly wider than the line around it, the line would be all that is seen.
-		const least = x.reduce((n, at, i) => (i ? Math.min(n, at - x[i - 1]) : n), Infinity);
-		const line = (least / (x[x.length - 1] - x[0])) * this.plot.width < 3 ? 0 : 0.5;
-		for (const series of this.plot.series.slice(1)) series.width = line;
 		const factor = this.view.unit === 'bits' ? 8 : 1;
 		const top = Math.max(...all.map((v) => v ?? 0), 1) * factor;
 		this.plot.batch(() => {
@@ -109,7 +105,7 @@ export class Chart {
 		return {
 			...this.size(),
 			legend: { show: false },
-			padding: [8, 28, 0, 0],
+			padding: [8, 8, 0, 0],
 			cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, y: false },
 			scales: { x: { time: true, auto: false }, y: { auto: false } },
 			axes: [

@@ -5,7 +5,7 @@ import { AS_B, AS_P, COLUMNS, DST_B, DST_P, History, PORTS, SESSIONS, SRC_B, SRC
 import { rangeOf } from './format.js';
 
 const BANDS = 8; // services with a colour of their own
-const [RANKS, RANKS_MOST] = [5, 8]; // of the ranking: as many as leave less than a fifth to the rest
+const RANKS = 5; // of the ranking
 const TREND = 40; // points of a sparkline
 const RETRY_MS = [1000, 2000, 5000, 10000];
 const KNOWN_IDS = 20000;
@@ -245,28 +245,11 @@ const valueIn = {
 };
 valueIn.unknown = valueIn.service;
 
-// A file has no record of an interval without frames: there, what lacks is silence. On a wire nobody knows.
-const isFile = () => latest?.source.kind === 'file';
-
-// What rates are taken over.
-function secondsOf(buckets, total) {
-	const whole = (total.end - total.start) / 1000;
-	return isFile() && buckets.length && whole > total.seconds ? whole : total.seconds;
-}
-
 function course(buckets, row, unit, points = TREND) {
 	const bins = new Float64Array(Math.min(points, buckets.length));
 	const seconds = new Float64Array(bins.length);
-	const begin = buckets[0]?.start, whole = buckets.length ? buckets[buckets.length - 1].end - begin : 0;
-	const gappy = isFile() && whole / 1000 > 1.5 * buckets.reduce((n, b) => n + b.seconds, 0);
-	if (gappy) seconds.fill(whole / 1000 / bins.length);
 	buckets.forEach((bucket, i) => {
-		const part = gappy ? (bucket.start - begin) / whole : i / buckets.length;
-		const n = Math.min(bins.length - 1, Math.floor(part * bins.length));
-		if (gappy) {
-			bins[n] += valueIn[row.kind](bucket, row, unit);
-			return;
-		}
+		const n = Math.floor((i * bins.length) / buckets.length);
 		bins[n] += valueIn[row.kind](bucket, row, unit);
 		seconds[n] += bucket.seconds;
 	});
@@ -298,16 +281,14 @@ function chart(buckets, total, unit) {
 	const x = [], rates = keys.map(() => []), named = [], unknown = [], noPort = [], all = [];
 	const gap = (at) => {
 		x.push(at / 1000);
-		for (const list of [...rates, named, unknown, noPort, all]) list.push(isFile() ? 0 : null);
+		for (const list of [...rates, named, unknown, noPort, all]) list.push(null);
 	};
 	let last = null;
-	// The last interval of a file ends with its last frame, which may be any moment after its first.
-	const least = isFile() ? buckets.reduce((n, b) => Math.max(n, b.records ? b.seconds / b.records : 0), 0) : 0;
 	for (const bucket of buckets) {
 		if (!(bucket.seconds > 0)) continue; // a rate of no time is none
 		if (last !== null && bucket.start > last.end + Math.max(50, (bucket.end - bucket.start) / 2)) gap(last.end);
 		x.push(bucket.start / 1000);
-		const rate = (value) => value / Math.max(bucket.seconds, least);
+		const rate = (value) => value / bucket.seconds;
 		let shown = 0;
 		keys.forEach((key, n) => {
 			const value = key === null ? 0 : bucket.services.get(key)?.[unit] ?? 0;
@@ -409,12 +390,8 @@ function ranking(total, services, unit) {
 	const portless = [...total.no_port.values()].reduce((n, row) => n + row[unit], 0);
 	if (portless) list.push({ kind: 'no_port', key: 'no_port', ports: [], value: portless });
 	list.sort((a, b) => b.value - a.value);
-	let n = RANKS - 1;
-	let left = list.slice(n).reduce((sum, row) => sum + row.value, 0);
-	const most = ask.table.rows < 50 ? RANKS : RANKS_MOST; // a phone has no room for more
-	while (n < most - 1 && left > total[unit] / 5) left -= list[n++]?.value ?? left;
-	if (list.length <= n + 1) return list;
-	const rest = list.splice(n);
+	if (list.length <= RANKS) return list;
+	const rest = list.splice(RANKS - 1);
 	return [...list, { kind: 'rest', key: 'rest', ports: [], all: rest.length, value: rest.reduce((n, row) => n + row.value, 0) }];
 }
 
@@ -430,7 +407,7 @@ function answer() {
 	const view = {
 		type: 'view', n: ask.n, unit: ask.unit, source, latest, gaps,
 		from: buckets.length ? total.start : null, to: buckets.length ? total.end : null,
-		seconds: secondsOf(buckets, total), records: total.records, packets: total.packets, bytes: total.bytes,
+		seconds: total.seconds, records: total.records, packets: total.packets, bytes: total.bytes,
 		ip4: total.ip4, ip6: total.ip6, late: total.late, merged: total.merged, cut: total.cut,
 		capture: total.capture, output: total.output, given_up: total.given_up,
 		transports: [...total.transports.entries()].map(([transport, row]) => ({ transport, ...row })).sort((a, b) => b[unit] - a[unit]),
