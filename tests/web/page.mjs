@@ -285,6 +285,42 @@ async function mapNamesPorts() {
 	return page;
 }
 
+// The page's own links go to a heading, and leave the view and its address as they are.
+async function linksKeepTheView() {
+	const m = meter(['-r', capture('services.pcapng'), '--interval', '1']);
+	const page = await open(m, { hash: '#tab=ports&unit=packets&pin=514&search=udp&span=9' });
+	await drawn(page);
+	await page.locator('#pause').click();
+	await shows(page, '#status-text', /^Paused at/);
+	const seen = async () => [page.url(), await content(page, '#status-text'), await content(page, '#range'), await content(page, '#pin'), await content(page, '#rows'),
+		await page.locator('#search').inputValue(), await page.locator('[aria-pressed=true]:not(#table *)').allTextContents()];
+	const before = await seen();
+	const focused = () => page.evaluate(() => document.activeElement.id);
+	for (const heading of ['health-heading', 'notices-heading', 'table-heading']) {
+		const link = page.locator(`a[href="#${heading}"]`);
+		await link.focus();
+		await link.click();
+		assert.equal(await focused(), heading);
+		assert.ok(await page.locator(`#${heading}`).evaluate((h) => h.getBoundingClientRect().top >= document.querySelector('.top').offsetHeight), `${heading} is seen`);
+		await sleep(200);
+		assert.deepEqual(await seen(), before);
+	}
+	// By keyboard, and as an address.
+	await page.locator('.skip').press('Enter');
+	assert.equal(await focused(), 'table-heading');
+	for (const hash of ['health-heading', 'nothing', '']) {
+		await page.evaluate((to) => (location.hash = to), hash);
+		await until(`#${hash} is put right`, () => page.url() === before[0]);
+		assert.deepEqual(await seen(), before);
+	}
+	// A view without a source and a span is of the same source, and of the time that is usual for it.
+	await after(page, () => page.evaluate(() => (location.hash = 'tab=services')));
+	await shows(page, '#range', /18 intervals/);
+	await shows(page, '#answer-of', /^services\.pcapng, all of/);
+	assert.match(page.url(), /source=.*services\.pcapng/);
+	return page;
+}
+
 async function historyIsScrubbed() {
 	const m = meter(['-r', capture('services.pcapng'), '--interval', '1']);
 	const page = await open(m);
@@ -566,6 +602,7 @@ const CASES = [
 	['with --by endpoint, the addresses are those of /api', endpointsAreThere],
 	['tables are sorted, searched and turned over', sortsAndSearches],
 	['the map names a port under the pointer and by keyboard, and pins it; a link keeps the view', mapNamesPorts],
+	['the page’s own links keep the view', linksKeepTheView],
 	['the slider and a stroke over the chart show a time of the past', historyIsScrubbed],
 	['live: records come by themselves, pause holds, a restart is caught up with', livesOn, isRoot ? null : 'only root may capture on lo'],
 	['interfaces are switched, and stand in the link', interfacesAreSwitched],

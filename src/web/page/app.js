@@ -26,14 +26,25 @@ let scrubbing = false;
 
 // ---- the address --------------------------------------------------------------------------------
 
+const KEYS = ['source', 'unit', 'span', 'end', 'tab', 'sort', 'search', 'page', 'map', 'over', 'pin'];
+
+// Whether what stands behind the # is a view, and not a place on the page or something else.
+function addressIsView() {
+	const hash = location.hash.slice(1);
+	return $(hash) === null && [...new URLSearchParams(hash).keys()].some((key) => KEYS.includes(key));
+}
+
+// Of a capture file, all; of a wire, the last five minutes.
+const usualSpan = (latest) => (latest?.source.kind === 'live' ? 300 : null);
+
 function readAddress() {
 	const query = new URLSearchParams(location.hash.slice(1));
 	const one = (name, allowed, otherwise) => (allowed.includes(query.get(name)) ? query.get(name) : otherwise);
-	state.source = query.get('source');
+	state.source = query.get('source') ?? state.source;
 	state.unit = one('unit', ['bits', 'packets'], 'bits');
 	const span = query.get('span');
 	chosenSpan = span === 'all' || Number(span) > 0;
-	state.span = Number(span) > 0 ? Number(span) : null;
+	state.span = Number(span) > 0 ? Number(span) : span === 'all' ? null : usualSpan(view?.latest);
 	state.end = query.get('end') && Number.isFinite(Number(query.get('end'))) ? Number(query.get('end')) * 1000 : null;
 	state.tab = one('tab', Object.keys(KINDS), 'services');
 	[state.sort, state.falling] = (query.get('sort') ?? 'rate.falling').split('.').map((v, i) => (i ? v !== 'rising' : v));
@@ -516,11 +527,32 @@ function listen() {
 	});
 	addEventListener('hashchange', () => {
 		const before = state.source;
+		if (!addressIsView()) {
+			writeAddress();
+			return;
+		}
 		readAddress();
+		state.hold = false;
 		controls();
-		if (state.source !== before && sources.some((s) => s.name === state.source)) choose(state.source);
-		else ask();
+		if (state.source !== before && sources.some((s) => s.name === state.source)) {
+			choose(state.source, true);
+			$('source').value = state.source;
+			return;
+		}
+		state.source = before; // no such source
+		writeAddress();
+		ask();
 	});
+	// The address is the view's: a link to a part of the page goes there without it.
+	for (const link of document.querySelectorAll('a[href^="#"]')) {
+		link.addEventListener('click', (e) => {
+			if (e.ctrlKey || e.metaKey || e.shiftKey || e.altKey) return;
+			e.preventDefault();
+			const heading = $(link.hash.slice(1));
+			heading.focus({ preventScroll: true });
+			heading.scrollIntoView({ block: 'start' });
+		});
+	}
 	document.addEventListener('visibilitychange', () => (document.hidden ? worker.postMessage({ type: 'rest' }) : ask()));
 	small.addEventListener('change', ask);
 	setInterval(drawStatus, 5000);
@@ -532,8 +564,7 @@ worker.onmessage = ({ data }) => {
 		view = data;
 		if (!spanFits && !chosenSpan && data.latest !== null) {
 			spanFits = true;
-			// Of a capture file, all; of a wire, the last five minutes.
-			const span = data.latest.source.kind === 'file' ? null : 300;
+			const span = usualSpan(data.latest);
 			if (span !== state.span) {
 				state.span = span;
 				controls();
