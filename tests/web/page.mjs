@@ -466,6 +466,56 @@ async function anotherSourceComes() {
 	return page;
 }
 
+// A capture: frames of UDP to port 53, 1,000 bytes each, at these seconds.
+function writeCapture(name, seconds) {
+	const frame = Buffer.alloc(1000);
+	Buffer.from('020000000002020000000001' + '0800' + '450003da00000000401100000a0000010a000002' + '9c40003503c60000', 'hex').copy(frame);
+	const head = Buffer.alloc(24);
+	[0xa1b2c3d4, 0x00040002, 0, 0, 65535, 1].forEach((value, i) => head.writeUInt32LE(value, 4 * i));
+	const parts = [head];
+	for (const at of seconds) {
+		const about = Buffer.alloc(16);
+		[1767225600 + Math.floor(at), Math.round((at % 1) * 1e6), frame.length, frame.length].forEach((value, i) => about.writeUInt32LE(value, 4 * i));
+		parts.push(about, frame);
+	}
+	const file = path.join(scratch, name);
+	writeFileSync(file, Buffer.concat(parts));
+	return file;
+}
+
+// How many of the plot's columns of pixels have a colour that is neither grey nor the ground's.
+const coloured = (page) => page.evaluate(() => {
+	const canvas = document.querySelector('#chart canvas'), over = document.querySelector('#chart .u-over');
+	const [outer, inner] = [canvas.getBoundingClientRect(), over.getBoundingClientRect()];
+	const { width, height, data } = canvas.getContext('2d').getImageData(inner.left - outer.left, inner.top - outer.top, inner.width, inner.height);
+	let n = 0;
+	for (let x = 0; x < width; x++) {
+		for (let y = 0; y < height; y++) {
+			const rgb = [0, 1, 2].map((c) => data[(y * width + x) * 4 + c]);
+			if (data[(y * width + x) * 4 + 3] > 250 && Math.max(...rgb) - Math.min(...rgb) > 80) {
+				n++;
+				break;
+			}
+		}
+	}
+	return n;
+});
+
+const BURSTS = Array.from({ length: 60 * 80 }, (_, i) => 60 * Math.floor(i / 80) + (i % 80) / 80);
+
+async function narrowStepsAreSeen() {
+	const m = meter(['-r', writeCapture('bursts.pcap', BURSTS), '--interval', '1']);
+	const page = await open(m, { viewport: { width: 1440, height: 900 } });
+	await shows(page, '#range', /60 intervals/);
+	await until('each burst has its column', async () => { const n = await coloured(page); return n >= 60 && n <= 120; });
+	await page.setViewportSize({ width: 700, height: 900 });
+	await until('and on a narrower page', async () => { const n = await coloured(page); return n >= 60 && n <= 120; });
+	// Of a shorter time, the steps are as wide as they are.
+	await after(page, () => page.locator('[data-span="60"]').click());
+	await shows(page, '#range', /2 intervals/);
+	return page;
+}
+
 async function gravestFirst() {
 	const m = meter(['-r', capture('anomaly-service-port.pcap'), '-r', capture('anomaly-scan.pcap'), '--interval', '1']);
 	const page = await open(m, { hash: '#span=all' });
@@ -607,6 +657,7 @@ const CASES = [
 	['live: records come by themselves, pause holds, a restart is caught up with', livesOn, isRoot ? null : 'only root may capture on lo'],
 	['interfaces are switched, and stand in the link', interfacesAreSwitched],
 	['where another portmeter answers by now, its source is shown', anotherSourceComes],
+	['steps narrower than a pixel are drawn', narrowStepsAreSeen],
 	['of several notices, the gravest is named', gravestFirst],
 	['drops, stalls and what was given up are said; what is sent twice counts once', troubleIsSaid],
 	['dark and light, a scan is pointed out, and no complaint of axe-core', darkAndLight],
