@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The page's other thread: listens to the event stream, keeps the history, adds up what is asked for.
 // A record of all ports is 30 MB of JSON: read here, it does not hold up what the reader sees.
-import { AS_B, AS_P, COLUMNS, DST_B, DST_P, History, PORTS, SESSIONS, SRC_B, SRC_P, TRANSPORTS, find, sum } from './history.js';
+import { AS_B, AS_P, COLUMNS, DST_B, DST_P, History, PORTS, SESSIONS, SRC_B, SRC_P, TRANSPORTS, course, find, secondsOf, sum } from './history.js';
 import { rangeOf } from './format.js';
 
 const BANDS = 8; // services with a colour of their own
@@ -245,16 +245,10 @@ const valueIn = {
 };
 valueIn.unknown = valueIn.service;
 
-function course(buckets, row, unit, points = TREND) {
-	const bins = new Float64Array(Math.min(points, buckets.length));
-	const seconds = new Float64Array(bins.length);
-	buckets.forEach((bucket, i) => {
-		const n = Math.floor((i * bins.length) / buckets.length);
-		bins[n] += valueIn[row.kind](bucket, row, unit);
-		seconds[n] += bucket.seconds;
-	});
-	return Array.from(bins, (value, n) => (seconds[n] > 0 ? value / seconds[n] : 0));
-}
+// A file has all of its time; of a wire, records may lack.
+const isWhole = () => latest?.source.kind === 'file';
+
+const trend = (buckets, row, unit, points = TREND) => course(buckets, (bucket) => valueIn[row.kind](bucket, row, unit), points, isWhole());
 
 // A service keeps its colour as long as it is among the first; who comes takes what has become free.
 // They are given anew when the reader looks at another time, and when there is twice as much to go by.
@@ -279,16 +273,18 @@ function bands(total, unit) {
 function chart(buckets, total, unit) {
 	const keys = bands(total, unit);
 	const x = [], rates = keys.map(() => []), named = [], unknown = [], noPort = [], all = [];
+	const whole = isWhole();
 	const gap = (at) => {
 		x.push(at / 1000);
-		for (const list of [...rates, named, unknown, noPort, all]) list.push(null);
+		for (const list of [...rates, named, unknown, noPort, all]) list.push(whole ? 0 : null);
 	};
 	let last = null;
 	for (const bucket of buckets) {
-		if (!(bucket.seconds > 0)) continue; // a rate of no time is none
-		if (last !== null && bucket.start > last.end + Math.max(50, (bucket.end - bucket.start) / 2)) gap(last.end);
+		const seconds = secondsOf(bucket, whole);
+		if (!(seconds > 0)) continue; // a rate of no time is none
+		if (last !== null && bucket.start > last.end + (whole ? 0 : Math.max(50, (bucket.end - bucket.start) / 2))) gap(last.end);
 		x.push(bucket.start / 1000);
-		const rate = (value) => value / bucket.seconds;
+		const rate = (value) => value / seconds;
 		let shown = 0;
 		keys.forEach((key, n) => {
 			const value = key === null ? 0 : bucket.services.get(key)?.[unit] ?? 0;
@@ -330,7 +326,7 @@ function portDetail(buckets, total, port, unit) {
 	const rows = [];
 	for (let t = 0; t < TRANSPORTS.length; t++) {
 		const row = portRow(total, t * PORTS + port);
-		if (row.src.packets + row.dst.packets > 0) rows.push({ ...row, trend: course(buckets, row, unit, 120) });
+		if (row.src.packets + row.dst.packets > 0) rows.push({ ...row, trend: trend(buckets, row, unit, 120) });
 	}
 	return { port, range: rangeOf(port), rows };
 }
@@ -339,7 +335,7 @@ function pinned(buckets, total, services, unit) {
 	if (ask.pin === null) return null;
 	if (ask.pin.port !== undefined) return { kind: 'port', ...portDetail(buckets, total, ask.pin.port, unit) };
 	const row = services.find((r) => r.key === ask.pin.service);
-	return row ? { kind: 'service', ...row, trend: course(buckets, row, unit, 120) } : { kind: 'service', key: ask.pin.service, gone: true };
+	return row ? { kind: 'service', ...row, trend: trend(buckets, row, unit, 120) } : { kind: 'service', key: ask.pin.service, gone: true };
 }
 
 // ---- answers ------------------------------------------------------------------------------------
@@ -380,7 +376,7 @@ function table(buckets, total, services, unit) {
 		all = rows.length;
 		part = page(held(sorted(matching(rows, search), sort, falling, by), (row) => row.key));
 	}
-	const rows = part.shown.map((row) => ({ ...row, trend: course(buckets, row, unit) }));
+	const rows = part.shown.map((row) => ({ ...row, trend: trend(buckets, row, unit) }));
 	return { tab, ...part, shown: undefined, rows, all };
 }
 
@@ -407,7 +403,7 @@ function answer() {
 	const view = {
 		type: 'view', n: ask.n, unit: ask.unit, source, latest, gaps,
 		from: buckets.length ? total.start : null, to: buckets.length ? total.end : null,
-		seconds: total.seconds, records: total.records, packets: total.packets, bytes: total.bytes,
+		seconds: secondsOf(total, isWhole()), records: total.records, packets: total.packets, bytes: total.bytes,
 		ip4: total.ip4, ip6: total.ip6, late: total.late, merged: total.merged, cut: total.cut,
 		capture: total.capture, output: total.output, given_up: total.given_up,
 		transports: [...total.transports.entries()].map(([transport, row]) => ({ transport, ...row })).sort((a, b) => b[unit] - a[unit]),
