@@ -402,6 +402,55 @@ async function livesOn() {
 	return page;
 }
 
+// Hidden, the page lets its connection go; shown again, it has all that came meanwhile.
+async function restsWhileHidden() {
+	const m = meter(LIVE);
+	await until('it captures', () => /listening on lo/.test(m.said));
+	const asked = [], done = [];
+	const page = await open(m, { hash: '#span=all', before: async (p) => {
+		p.on('request', (r) => r.url().includes('/api/events') && asked.push(r.url()));
+		for (const event of ['requestfinished', 'requestfailed']) p.on(event, (r) => r.url().includes('/api/events') && done.push(r.url()));
+		await p.addInitScript(() => {
+			let hidden = false;
+			Object.defineProperty(document, 'hidden', { get: () => hidden });
+			globalThis.hide = (on) => {
+				hidden = on;
+				document.dispatchEvent(new Event('visibilitychange'));
+			};
+			// Half a second instead of half a minute.
+			const post = Worker.prototype.postMessage;
+			Worker.prototype.postMessage = function (data, ...more) {
+				return post.call(this, data.type === 'rest' ? { ...data, after: data.after / 60 } : data, ...more);
+			};
+		});
+	} });
+	await send(47000, 10);
+	await until('the first come', async () => (await content(page, '#tile-volume')).includes('packets') && (await packetsOf(page)) === 10);
+	const before = asked.length;
+	assert.deepEqual(done.slice(before - 1), []);
+	// Not for a moment.
+	await page.evaluate(() => globalThis.hide(true));
+	await page.evaluate(() => globalThis.hide(false));
+	await sleep(800);
+	assert.equal(done.length, before - 1);
+	await page.evaluate(() => globalThis.hide(true));
+	await until('the stream is closed', () => done.length === before);
+	await send(47001, 20);
+	await sleep(2500);
+	assert.equal(asked.length, before, 'hidden, it asks for nothing');
+	await page.evaluate(() => globalThis.hide(false));
+	await until('what came meanwhile', async () => (await packetsOf(page)) === 30);
+	assert.equal(asked.length, before + 1);
+	assert.match(decodeURIComponent(asked.at(-1)), /since=20\d\d-\d\d-\d\dT/);
+	await send(47000, 5);
+	await until('it goes on', async () => (await packetsOf(page)) === 35);
+	await shows(page, '#status-text', /^Live/);
+	const records = (await m.json('/api/summaries')).length;
+	assert.ok(Math.abs(Number(/(\d+) intervals/.exec(await content(page, '#range'))[1]) - records) <= 1, 'each record once');
+	assert.ok(!(await content(page, '#health')).includes('may be missing'));
+	return page;
+}
+
 // A stream that breaks off after each event, of a sensor in trouble: sent again and again, it counts once.
 async function troubleIsSaid() {
 	const m = meter(['-r', capture('services.pcapng'), '--interval', '0']);
@@ -658,6 +707,7 @@ const CASES = [
 	['the page’s own links keep the view', linksKeepTheView],
 	['the slider and a stroke over the chart show a time of the past', historyIsScrubbed],
 	['live: records come by themselves, pause holds, a restart is caught up with', livesOn, isRoot ? null : 'only root may capture on lo'],
+	['hidden, the page lets its connection go, and catches up when it is shown', restsWhileHidden, isRoot ? null : 'only root may capture on lo'],
 	['interfaces are switched, and stand in the link', interfacesAreSwitched],
 	['where another portmeter answers by now, its source is shown', anotherSourceComes],
 	['steps narrower than a pixel are drawn', narrowStepsAreSeen],

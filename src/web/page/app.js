@@ -7,6 +7,7 @@ import { Chart } from './chart.js';
 import { PortMap } from './portmap.js';
 import { KINDS, Table, evidence } from './table.js';
 
+const REST_MS = 30000; // hidden for so long, the page lets go of its connection
 const small = matchMedia('(max-width: 640px)');
 const worker = new Worker('/page/worker.js', { type: 'module' });
 
@@ -78,6 +79,7 @@ function writeAddress() {
 // ---- asking -------------------------------------------------------------------------------------
 
 function ask() {
+	if (document.hidden) return; // asked when it is seen
 	worker.postMessage({
 		type: 'ask', n: ++asked, span: state.span, end: state.end, unit: state.unit, pin: state.pin,
 		map: { transport: state.transport, side: state.side },
@@ -553,7 +555,9 @@ function listen() {
 			heading.scrollIntoView({ block: 'start' });
 		});
 	}
-	document.addEventListener('visibilitychange', () => (document.hidden ? worker.postMessage({ type: 'rest' }) : ask()));
+	const seen = () => (document.hidden ? worker.postMessage({ type: 'rest', after: REST_MS }) : ask());
+	document.addEventListener('visibilitychange', seen);
+	if (document.hidden) seen();
 	small.addEventListener('change', ask);
 	setInterval(drawStatus, 5000);
 }

@@ -8,7 +8,7 @@ const BANDS = 8; // services with a colour of their own
 const RANKS = 5; // of the ranking
 const TREND = 40; // points of a sparkline
 const RETRY_MS = [1000, 2000, 5000, 10000];
-const KNOWN_IDS = 20000;
+const KNOWN_IDS = 50000; // more than the program's history holds, as a rule
 
 const history = new History();
 let source = null; // what the stream is of: null, all
@@ -25,6 +25,8 @@ let gaps = 0;
 let slots = [];
 let slotsOf = ''; // the time shown that they were given for
 let slotsAt = 0; // how many records there were then
+let resting = null; // while nobody looks: { after, timer, asleep }
+let resumed = false; // the next record comes after a rest
 
 const say = (state, more = {}) => postMessage({ type: 'state', state, ...more });
 
@@ -43,8 +45,9 @@ function connect(name, fresh) {
 		tries = 0;
 	}
 	say('connecting');
-	// All there is. Lost on the way, the browser asks for what came after the last event it has.
-	const query = new URLSearchParams({ since: '0' });
+	// All there is, and after a rest what came meanwhile. Files are read in any order: all of them again, and what is
+	// known is left out. Lost on the way, the browser asks for what came after the last event it has.
+	const query = new URLSearchParams({ since: resumed && latest?.source.kind === 'live' ? latest.time_text : '0' });
 	if (source !== null) query.set('source', source);
 	const mine = new EventSource(`/api/events?${query}`);
 	stream = mine;
@@ -72,6 +75,27 @@ function connect(name, fresh) {
 	};
 }
 
+// A browser has six connections to a host for all its tabs: a page that nobody looks at gives up its own after a while.
+function rest(after) {
+	if (resting) clearTimeout(resting.timer);
+	resting = { after, asleep: false, timer: setTimeout(() => {
+		resting.asleep = true;
+		clearTimeout(retry);
+		stream?.close();
+		stream = null;
+	}, after) };
+}
+
+function wake() {
+	if (resting === null) return;
+	clearTimeout(resting.timer);
+	const { asleep } = resting;
+	resting = null;
+	if (!asleep) return;
+	resumed = latest !== null;
+	connect(source, false);
+}
+
 function take(text) {
 	let record;
 	try {
@@ -82,13 +106,16 @@ function take(text) {
 		if (ids.has(id)) return;
 		ids.add(id);
 		if (ids.size > KNOWN_IDS) ids.delete(ids.values().next().value);
+		// Of what came during a rest nobody says that it is not whole, but its numbers.
+		if (resumed && latest?.source.kind === 'live' && (record.run !== latest.run || record.seq > latest.seq + 1)) gaps++;
+		resumed = false;
 		history.add(record);
 	} catch (error) {
 		say('unreadable', { reason: error.message });
 		return;
 	}
 	latest = {
-		time: Date.parse(record.time), sensor: record.sensor, run: record.run, source: record.source, rules: record.rules,
+		time: Date.parse(record.time), time_text: record.time, sensor: record.sensor, run: record.run, source: record.source, rules: record.rules,
 		seconds: record.interval.seconds, partial: record.interval.partial, seq: record.seq, arrived: Date.now(),
 		threads: record.capture.threads,
 	};
@@ -425,15 +452,19 @@ function answer() {
 
 onmessage = ({ data }) => {
 	if (data.type === 'source') {
+		resumed = false;
 		connect(data.source, true);
+		if (resting) rest(resting.after);
 		later();
 	} else if (data.type === 'ask') {
+		wake();
 		ask = data;
 		clearTimeout(due);
 		due = null;
 		answer();
 	} else if (data.type === 'rest') {
-		ask = null; // nobody looks; records are kept all the same
+		ask = null; // nobody looks; for a while records are kept all the same
+		rest(data.after);
 	} else if (data.type === 'port') {
 		// The sums of the last answer are still there.
 		if (answered !== null) postMessage({ type: 'port', n: data.n, ...portDetail([], answered, data.port, 'bytes') });
