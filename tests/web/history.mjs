@@ -2,7 +2,7 @@
 // What the page holds of the past: bounded, and its sums exact however much of it is joined. TAP.
 import assert from 'node:assert/strict';
 import { AS_B, COLUMNS, DST_P, History, SRC_P, course, find, portKey, secondsOf, sum } from '../../src/web/page/history.js';
-import { between, clock, duration, rate, scaled, share } from '../../src/web/page/format.js';
+import { between, clock, duration, rate, scaled, serviceOver, share, zone } from '../../src/web/page/format.js';
 
 const both = (packets, bytes) => ({ packets, bytes });
 const START = Date.UTC(2026, 0, 1);
@@ -126,6 +126,9 @@ function writesNumbers() {
 	assert.deepEqual([0.25, 1, 10, 119, 120, 3600, 90000, 200000].map(duration), ['250 ms', '1 s', '10 s', '119 s', '2 min', '60 min', '25 h', '2 d 7 h']);
 	assert.match(between(START, START + 3 * 86400000), /^20\d\d-(\d\d-\d\d) .* – 20\d\d-(?!\1)/);
 	assert.match(between(START, START + 1000), /^20\d\d-\d\d-\d\d [\d:]{8} – [\d:]{8}$/);
+	assert.equal(serviceOver('http/tcp'), 'http over tcp');
+	assert.equal(serviceOver('a/b/c/udp'), 'a/b/c over udp');
+	assert.match(zone(START), /^[A-Z]+([+-]\d+(:\d\d)?)?$/);
 	assert.match(clock(START, true), /^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d$/);
 }
 

@@ -243,6 +243,10 @@ async function mapNamesPorts() {
 	const by = await spot(page, 443);
 	await page.mouse.move(by.x + 4, by.y + 2);
 	await shows(page, '#map-tip', /^Port 443 system.*tcp · https/s);
+	const client = (await m.json('/api/summaries')).flatMap((r) => r.ports).find((p) => p.port > 49152 && p.as_service.packets === 0 && p.service === null).port;
+	const there = await spot(page, client);
+	await page.mouse.move(there.x, there.y);
+	await shows(page, '#map-tip', new RegExp(`^Port ${client} dynamic.* · a client’s port · to `, 's'));
 	await page.mouse.move(at.x + 80, at.y + 80);
 	await shows(page, '#map-tip', /^Port \d+ user\s*no traffic in this time/);
 	await page.mouse.move(at.x, at.y);
@@ -451,6 +455,14 @@ async function restsWhileHidden() {
 	return page;
 }
 
+async function waitsForTheFirst() {
+	const m = meter(['-i', 'lo', '--interval', '3600', 'udp', 'portrange', '47000-47001']);
+	await until('it captures', () => /listening on lo/.test(m.said));
+	const page = await open(m);
+	await shows(page, '#ranking', /^No record yet: the first comes when an interval ends\.$/);
+	return page;
+}
+
 // A stream that breaks off after each event, of a sensor in trouble: sent again and again, it counts once.
 async function troubleIsSaid() {
 	const m = meter(['-r', capture('services.pcapng'), '--interval', '0']);
@@ -656,15 +668,21 @@ async function keyboardAlone() {
 async function namesAreText() {
 	const rules = path.join(scratch, 'odd.rules');
 	writeFileSync(rules, '<img/src=x/onerror=alert(1)> 80/tcp\n');
-	const file = path.join(scratch, '<b onclick=alert(2)>.pcapng');
+	const file = path.join(scratch, '<b onclick=alert(2)>\u202e.pcapng');
 	copyFileSync(capture('services.pcapng'), file);
 	const m = meter(['-R', rules, '-r', file, '--interval', '0']);
 	const page = await open(m);
 	await drawn(page);
 	assert.ok((await page.locator('#table tbody button.name b').allTextContents()).includes('<img/src=x/onerror=alert(1)>'));
 	assert.match(await page.title(), /^unnamed ports/);
-	assert.match(await content(page, '#source'), /<b onclick=alert\(2\)>\.pcapng$/);
+	assert.match(await content(page, '#source'), /<b onclick=alert\(2\)>\u202e\.pcapng$/);
 	assert.equal(await page.locator('main img, main b[onclick]').count(), 0);
+	// A mark that turns the direction of writing stays within its name.
+	assert.match(await content(page, '#answer-of bdi'), /\u202e\.pcapng$/);
+	for (const name of ['#answer-of bdi', '#ranking .who strong', '#table .name b', '#legend b']) {
+		assert.equal(await page.locator(name).first().evaluate((e) => getComputedStyle(e).unicodeBidi), 'isolate', name);
+	}
+	assert.match(await content(page, '#range'), / UTC · 1 interval$/);
 	return page;
 }
 
@@ -707,6 +725,7 @@ const CASES = [
 	['the page’s own links keep the view', linksKeepTheView],
 	['the slider and a stroke over the chart show a time of the past', historyIsScrubbed],
 	['live: records come by themselves, pause holds, a restart is caught up with', livesOn, isRoot ? null : 'only root may capture on lo'],
+	['before the first record, it is said when it comes', waitsForTheFirst, isRoot ? null : 'only root may capture on lo'],
 	['hidden, the page lets its connection go, and catches up when it is shown', restsWhileHidden, isRoot ? null : 'only root may capture on lo'],
 	['interfaces are switched, and stand in the link', interfacesAreSwitched],
 	['where another portmeter answers by now, its source is shown', anotherSourceComes],

@@ -2,7 +2,7 @@
 // The live page: asks the worker for a view of the time shown, and draws what it answers.
 // What the reader has chosen is in the address behind the #, so a link keeps it.
 import { $, fill, make, spark, text } from './view.js';
-import { FACETS, GIVEN_UP, REASONS, RUNGS, between, clock, count, duration, plural, rate, share, volume } from './format.js';
+import { FACETS, GIVEN_UP, REASONS, RUNGS, between, clock, count, duration, plural, rate, serviceOver, share, volume, zone } from './format.js';
 import { Chart } from './chart.js';
 import { PortMap } from './portmap.js';
 import { KINDS, Table, evidence } from './table.js';
@@ -331,6 +331,7 @@ function drawHealth() {
 	fill($('health'), rows, () => make('div', {}, make('dt'), make('dd')), (node, [name, value, look]) => {
 		text(node.firstChild, name);
 		text(node.lastChild, value);
+		node.lastChild.className = /^[\d,.]+( [a-z]+)*$|^not known$/.test(value) ? 'figure' : '';
 		node.className = look ? 'look' : '';
 	});
 }
@@ -354,7 +355,7 @@ function portPin(detail) {
 }
 
 function servicePin(row) {
-	if (row.gone) return [make('p', { class: 'pin-head' }, make('strong', {}, row.key.replace('/', ' over '))), make('p', {}, 'No traffic in this time.')];
+	if (row.gone) return [make('p', { class: 'pin-head' }, make('strong', {}, serviceOver(row.key))), make('p', {}, 'No traffic in this time.')];
 	const name = row.kind === 'unknown' ? 'unnamed ports' : row.service;
 	return [
 		make('p', { class: 'pin-head' }, make('strong', {}, name), make('span', {}, [row.transport, row.category].filter(Boolean).join(' · '))),
@@ -393,9 +394,12 @@ function pinnedPorts() {
 
 function drawTime() {
 	const { extent } = view;
-	const range = view.from === null ? '' : `${between(view.from, view.to)} · ${plural(view.records, 'interval')}`;
+	const range = view.from === null ? '' : `${between(view.from, view.to)} ${zone(view.to)} · ${plural(view.records, 'interval')}`;
 	text($('range'), range);
-	text($('answer-of'), view.from === null ? '' : `${shortName(state.source ?? '')}, ${state.span === null ? 'all of' : 'the last'} ${duration((view.to - view.from) / 1000)}`);
+	const of = $('answer-of');
+	if (!of.firstChild) of.append(make('bdi'), make('span'));
+	text(of.firstChild, view.from === null ? '' : shortName(state.source ?? ''));
+	text(of.lastChild, view.from === null ? '' : `, ${state.span === null ? 'all of' : 'the last'} ${duration((view.to - view.from) / 1000)}`);
 	const scrub = $('scrub');
 	if (extent.first !== null && !scrubbing) {
 		scrub.min = Math.floor(extent.first / 1000);
@@ -583,6 +587,7 @@ worker.onmessage = ({ data }) => {
 		if (data.n === portAsked) map.show(data);
 	} else if (data.type === 'state') {
 		link = data;
+		draw(); // what is said instead of figures, too
 		drawStatus();
 		// Where another portmeter answers by now, it may have other sources.
 		if (data.state === 'lost') loadSources();

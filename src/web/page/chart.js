@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Traffic over time, stacked by service. Each step is an interval: its rate holds from its start to its end.
 import { $, colour, fill, make, text } from './view.js';
-import { between, clock, rate, scaled, share } from './format.js';
+import { between, clock, rate, scaled, serviceOver, share } from './format.js';
 
 /* global uPlot */
 
@@ -196,7 +196,7 @@ export class Chart {
 			chip.style.background = `var(${layer.colour})`;
 			text(name, layer.key.includes('/') ? layer.key.slice(0, layer.key.lastIndexOf('/')) : layer.name);
 			text(figure, at === null ? share(weight(layer), whole) : rate(layer.values[at], view.unit));
-			button.title = layer.key.includes('/') ? layer.key.replace('/', ' over ') : layer.name;
+			button.title = layer.key.includes('/') ? serviceOver(layer.key) : layer.name;
 			button.disabled = !layer.key.includes('/') && layer.key !== 'unknown';
 			button.onclick = () => this.onPin(layer.key);
 		});
