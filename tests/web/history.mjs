@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What the page holds of the past: bounded, and its sums exact however much of it is joined. TAP.
 import assert from 'node:assert/strict';
-import { AS_B, COLUMNS, DST_P, History, SRC_P, find, portKey, sum } from '../../src/web/page/history.js';
-import { between, clock, duration, rate, scaled, share } from '../../src/web/page/format.js';
+import { AS_B, COLUMNS, DST_P, History, SRC_P, course, find, portKey, secondsOf, sum } from '../../src/web/page/history.js';
+import { between, clock, duration, rate, scaled, serviceOver, share, zone } from '../../src/web/page/format.js';
 
 const both = (packets, bytes) => ({ packets, bytes });
 const START = Date.UTC(2026, 0, 1);
@@ -83,6 +83,28 @@ function selectsATime() {
 	assert.equal(find(bucket.ports, portKey('udp', 80)), -1);
 }
 
+// Of a file, a time without records was silent; of a wire, nobody knows.
+function silenceCounts() {
+	const history = new History(64 * 2 ** 20, 4);
+	for (const n of [0, 6, 12, 18]) history.add(record(n, [[80, 60]]));
+	const total = sum(history.buckets);
+	assert.equal(total.bytes, 4 * 60 * 160);
+	assert.equal(secondsOf(total, true), 190);
+	assert.equal(secondsOf(total, false), 40);
+	assert.equal(secondsOf({ start: 5, end: 5, seconds: 0 }, true), 0);
+	const packets = (bucket) => bucket.packets;
+	assert.deepEqual(course(history.buckets, packets, 40, false), [12, 12, 12, 12]);
+	assert.deepEqual(course(history.buckets, packets, 40, true), Array.from({ length: 19 }, (_, i) => (i % 6 ? 0 : 12)));
+	const coarse = course(history.buckets, packets, 7, true);
+	assert.ok(Math.abs(coarse.reduce((n, v) => n + v, 0) * (190 / 7) - 480) < 1e-6, 'nothing is lost between steps');
+	// Joined, the silence within is still there.
+	for (let n = 19; n < 60; n++) history.add(record(n, [[80, 60]]));
+	assert.ok(history.buckets[0].level > 0);
+	const joined = course(history.buckets, packets, 40, true);
+	assert.ok(Math.abs(joined.reduce((n, v) => n + v, 0) * (600 / joined.length) - 45 * 120) < 1e-6);
+	assert.deepEqual(course([], packets, 40, true), []);
+}
+
 function namesFollowTheRules() {
 	const history = new History();
 	history.add(record(0, [[80, 1]]));
@@ -104,6 +126,9 @@ function writesNumbers() {
 	assert.deepEqual([0.25, 1, 10, 119, 120, 3600, 90000, 200000].map(duration), ['250 ms', '1 s', '10 s', '119 s', '2 min', '60 min', '25 h', '2 d 7 h']);
 	assert.match(between(START, START + 3 * 86400000), /^20\d\d-(\d\d-\d\d) .* – 20\d\d-(?!\1)/);
 	assert.match(between(START, START + 1000), /^20\d\d-\d\d-\d\d [\d:]{8} – [\d:]{8}$/);
+	assert.equal(serviceOver('http/tcp'), 'http over tcp');
+	assert.equal(serviceOver('a/b/c/udp'), 'a/b/c over udp');
+	assert.match(zone(START), /^[A-Z]+([+-]\d+(:\d\d)?)?$/);
 	assert.match(clock(START, true), /^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d$/);
 }
 
@@ -111,6 +136,7 @@ const CASES = [
 	['old buckets are joined, and the sums stay exact', joinsAndKeeps],
 	['large records stay within the bytes', staysWithinBytes],
 	['a time of the past is what lies in it', selectsATime],
+	['of a file, silence counts', silenceCounts],
 	['the newest record says how a port is called', namesFollowTheRules],
 	['numbers are written with three digits, shares never round to none or all', writesNumbers],
 ];

@@ -106,7 +106,7 @@ function close(what, shown, true_) {
 }
 
 function sums(records) {
-	const total = { packets: 0, bytes: 0, seconds: 0, services: new Map(), ports: new Map(), transports: new Map(), portless: new Map(), facets: new Map(), unknown: { packets: 0, bytes: 0 } };
+	const total = { packets: 0, bytes: 0, seconds: (Date.parse(records.at(-1).interval.end) - Date.parse(records[0].interval.start)) / 1000, services: new Map(), ports: new Map(), transports: new Map(), portless: new Map(), facets: new Map(), unknown: { packets: 0, bytes: 0 } };
 	const put = (map, key, row) => {
 		const there = map.get(key) ?? { packets: 0, bytes: 0 };
 		there.packets += row.packets;
@@ -116,7 +116,6 @@ function sums(records) {
 	for (const r of records) {
 		total.packets += r.totals.packets;
 		total.bytes += r.totals.bytes;
-		total.seconds += r.interval.seconds;
 		total.unknown.packets += r.unknown.packets;
 		total.unknown.bytes += r.unknown.bytes;
 		for (const s of r.services) put(total.services, `${s.service}/${s.transport}`, s);
@@ -244,6 +243,10 @@ async function mapNamesPorts() {
 	const by = await spot(page, 443);
 	await page.mouse.move(by.x + 4, by.y + 2);
 	await shows(page, '#map-tip', /^Port 443 system.*tcp · https/s);
+	const client = (await m.json('/api/summaries')).flatMap((r) => r.ports).find((p) => p.port > 49152 && p.as_service.packets === 0 && p.service === null).port;
+	const there = await spot(page, client);
+	await page.mouse.move(there.x, there.y);
+	await shows(page, '#map-tip', new RegExp(`^Port ${client} dynamic.* · a client’s port · to `, 's'));
 	await page.mouse.move(at.x + 80, at.y + 80);
 	await shows(page, '#map-tip', /^Port \d+ user\s*no traffic in this time/);
 	await page.mouse.move(at.x, at.y);
@@ -282,6 +285,42 @@ async function mapNamesPorts() {
 	await page.locator('#table button.name', { hasText: 'http' }).first().click();
 	await shows(page, '#pin', /http.*Side known by.*learned 87 %, handshake 13 %/s);
 	assert.equal(await page.locator('#table tr.pinned').count(), 1);
+	return page;
+}
+
+// The page's own links go to a heading, and leave the view and its address as they are.
+async function linksKeepTheView() {
+	const m = meter(['-r', capture('services.pcapng'), '--interval', '1']);
+	const page = await open(m, { hash: '#tab=ports&unit=packets&pin=514&search=udp&span=9' });
+	await drawn(page);
+	await page.locator('#pause').click();
+	await shows(page, '#status-text', /^Paused at/);
+	const seen = async () => [page.url(), await content(page, '#status-text'), await content(page, '#range'), await content(page, '#pin'), await content(page, '#rows'),
+		await page.locator('#search').inputValue(), await page.locator('[aria-pressed=true]:not(#table *)').allTextContents()];
+	const before = await seen();
+	const focused = () => page.evaluate(() => document.activeElement.id);
+	for (const heading of ['health-heading', 'notices-heading', 'table-heading']) {
+		const link = page.locator(`a[href="#${heading}"]`);
+		await link.focus();
+		await link.click();
+		assert.equal(await focused(), heading);
+		assert.ok(await page.locator(`#${heading}`).evaluate((h) => h.getBoundingClientRect().top >= document.querySelector('.top').offsetHeight), `${heading} is seen`);
+		await sleep(200);
+		assert.deepEqual(await seen(), before);
+	}
+	// By keyboard, and as an address.
+	await page.locator('.skip').press('Enter');
+	assert.equal(await focused(), 'table-heading');
+	for (const hash of ['health-heading', 'nothing', '']) {
+		await page.evaluate((to) => (location.hash = to), hash);
+		await until(`#${hash} is put right`, () => page.url() === before[0]);
+		assert.deepEqual(await seen(), before);
+	}
+	// A view without a source and a span is of the same source, and of the time that is usual for it.
+	await after(page, () => page.evaluate(() => (location.hash = 'tab=services')));
+	await shows(page, '#range', /18 intervals/);
+	await shows(page, '#answer-of', /^services\.pcapng, all of/);
+	assert.match(page.url(), /source=.*services\.pcapng/);
 	return page;
 }
 
@@ -367,6 +406,63 @@ async function livesOn() {
 	return page;
 }
 
+// Hidden, the page lets its connection go; shown again, it has all that came meanwhile.
+async function restsWhileHidden() {
+	const m = meter(LIVE);
+	await until('it captures', () => /listening on lo/.test(m.said));
+	const asked = [], done = [];
+	const page = await open(m, { hash: '#span=all', before: async (p) => {
+		p.on('request', (r) => r.url().includes('/api/events') && asked.push(r.url()));
+		for (const event of ['requestfinished', 'requestfailed']) p.on(event, (r) => r.url().includes('/api/events') && done.push(r.url()));
+		await p.addInitScript(() => {
+			let hidden = false;
+			Object.defineProperty(document, 'hidden', { get: () => hidden });
+			globalThis.hide = (on) => {
+				hidden = on;
+				document.dispatchEvent(new Event('visibilitychange'));
+			};
+			// Half a second instead of half a minute.
+			const post = Worker.prototype.postMessage;
+			Worker.prototype.postMessage = function (data, ...more) {
+				return post.call(this, data.type === 'rest' ? { ...data, after: data.after / 60 } : data, ...more);
+			};
+		});
+	} });
+	await send(47000, 10);
+	await until('the first come', async () => (await content(page, '#tile-volume')).includes('packets') && (await packetsOf(page)) === 10);
+	const before = asked.length;
+	assert.deepEqual(done.slice(before - 1), []);
+	// Not for a moment.
+	await page.evaluate(() => globalThis.hide(true));
+	await page.evaluate(() => globalThis.hide(false));
+	await sleep(800);
+	assert.equal(done.length, before - 1);
+	await page.evaluate(() => globalThis.hide(true));
+	await until('the stream is closed', () => done.length === before);
+	await send(47001, 20);
+	await sleep(2500);
+	assert.equal(asked.length, before, 'hidden, it asks for nothing');
+	await page.evaluate(() => globalThis.hide(false));
+	await until('what came meanwhile', async () => (await packetsOf(page)) === 30);
+	assert.equal(asked.length, before + 1);
+	assert.match(decodeURIComponent(asked.at(-1)), /since=20\d\d-\d\d-\d\dT/);
+	await send(47000, 5);
+	await until('it goes on', async () => (await packetsOf(page)) === 35);
+	await shows(page, '#status-text', /^Live/);
+	const records = (await m.json('/api/summaries')).length;
+	assert.ok(Math.abs(Number(/(\d+) intervals/.exec(await content(page, '#range'))[1]) - records) <= 1, 'each record once');
+	assert.ok(!(await content(page, '#health')).includes('may be missing'));
+	return page;
+}
+
+async function waitsForTheFirst() {
+	const m = meter(['-i', 'lo', '--interval', '3600', 'udp', 'portrange', '47000-47001']);
+	await until('it captures', () => /listening on lo/.test(m.said));
+	const page = await open(m);
+	await shows(page, '#ranking', /^No record yet: the first comes when an interval ends\.$/);
+	return page;
+}
+
 // A stream that breaks off after each event, of a sensor in trouble: sent again and again, it counts once.
 async function troubleIsSaid() {
 	const m = meter(['-r', capture('services.pcapng'), '--interval', '0']);
@@ -427,6 +523,60 @@ async function anotherSourceComes() {
 	await shows(page, '#source', /^many-ports\.pcap$/);
 	await shows(page, '#status-text', /All of the capture has been read/);
 	await shows(page, '#tile-volume', / 1,040 packets$/);
+	return page;
+}
+
+// A capture: frames of UDP to port 53, 1,000 bytes each, at these seconds.
+function writeCapture(name, seconds) {
+	const frame = Buffer.alloc(1000);
+	Buffer.from('020000000002020000000001' + '0800' + '450003da00000000401100000a0000010a000002' + '9c40003503c60000', 'hex').copy(frame);
+	const head = Buffer.alloc(24);
+	[0xa1b2c3d4, 0x00040002, 0, 0, 65535, 1].forEach((value, i) => head.writeUInt32LE(value, 4 * i));
+	const parts = [head];
+	for (const at of seconds) {
+		const about = Buffer.alloc(16);
+		[1767225600 + Math.floor(at), Math.round((at % 1) * 1e6), frame.length, frame.length].forEach((value, i) => about.writeUInt32LE(value, 4 * i));
+		parts.push(about, frame);
+	}
+	const file = path.join(scratch, name);
+	writeFileSync(file, Buffer.concat(parts));
+	return file;
+}
+
+// How many of the plot's columns of pixels have a colour that is neither grey nor the ground's.
+const coloured = (page) => page.evaluate(() => {
+	const canvas = document.querySelector('#chart canvas'), over = document.querySelector('#chart .u-over');
+	const [outer, inner] = [canvas.getBoundingClientRect(), over.getBoundingClientRect()];
+	const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+	copy.drawImage(canvas, 0, 0);
+	const { width, height, data } = copy.getImageData(inner.left - outer.left, inner.top - outer.top, inner.width, inner.height);
+	let n = 0;
+	for (let x = 0; x < width; x++) {
+		for (let y = 0; y < height; y++) {
+			const rgb = [0, 1, 2].map((c) => data[(y * width + x) * 4 + c]);
+			if (data[(y * width + x) * 4 + 3] > 250 && Math.max(...rgb) - Math.min(...rgb) > 80) {
+				n++;
+				break;
+			}
+		}
+	}
+	return n;
+});
+
+const BURSTS = Array.from({ length: 60 * 80 }, (_, i) => 60 * Math.floor(i / 80) + (i % 80) / 80);
+
+async function narrowStepsAreSeen() {
+	const m = meter(['-r', writeCapture('bursts.pcap', BURSTS), '--interval', '1']);
+	const page = await open(m, { viewport: { width: 1440, height: 900 } });
+	await shows(page, '#range', /60 intervals/);
+	// Silence is a part of a file's time: 4.8 MB in 3,541 s.
+	close('the rate', shownRate(await content(page, '#tile-rate')), (BURSTS.length * 8000) / 3540.988);
+	await until('each burst has its column', async () => { const n = await coloured(page); return n >= 60 && n <= 120; });
+	await page.setViewportSize({ width: 700, height: 900 });
+	await until('and on a narrower page', async () => { const n = await coloured(page); return n >= 60 && n <= 120; });
+	// Of a shorter time, the steps are as wide as they are.
+	await after(page, () => page.locator('[data-span="60"]').click());
+	await shows(page, '#range', /2 intervals/);
 	return page;
 }
 
@@ -518,15 +668,21 @@ async function keyboardAlone() {
 async function namesAreText() {
 	const rules = path.join(scratch, 'odd.rules');
 	writeFileSync(rules, '<img/src=x/onerror=alert(1)> 80/tcp\n');
-	const file = path.join(scratch, '<b onclick=alert(2)>.pcapng');
+	const file = path.join(scratch, '<b onclick=alert(2)>\u202e.pcapng');
 	copyFileSync(capture('services.pcapng'), file);
 	const m = meter(['-R', rules, '-r', file, '--interval', '0']);
 	const page = await open(m);
 	await drawn(page);
 	assert.ok((await page.locator('#table tbody button.name b').allTextContents()).includes('<img/src=x/onerror=alert(1)>'));
 	assert.match(await page.title(), /^unnamed ports/);
-	assert.match(await content(page, '#source'), /<b onclick=alert\(2\)>\.pcapng$/);
+	assert.match(await content(page, '#source'), /<b onclick=alert\(2\)>\u202e\.pcapng$/);
 	assert.equal(await page.locator('main img, main b[onclick]').count(), 0);
+	// A mark that turns the direction of writing stays within its name.
+	assert.match(await content(page, '#answer-of bdi'), /\u202e\.pcapng$/);
+	for (const name of ['#answer-of bdi', '#ranking .who strong', '#table .name b', '#legend b']) {
+		assert.equal(await page.locator(name).first().evaluate((e) => getComputedStyle(e).unicodeBidi), 'isolate', name);
+	}
+	assert.match(await content(page, '#range'), / UTC · 1 interval$/);
 	return page;
 }
 
@@ -566,10 +722,14 @@ const CASES = [
 	['with --by endpoint, the addresses are those of /api', endpointsAreThere],
 	['tables are sorted, searched and turned over', sortsAndSearches],
 	['the map names a port under the pointer and by keyboard, and pins it; a link keeps the view', mapNamesPorts],
+	['the page’s own links keep the view', linksKeepTheView],
 	['the slider and a stroke over the chart show a time of the past', historyIsScrubbed],
 	['live: records come by themselves, pause holds, a restart is caught up with', livesOn, isRoot ? null : 'only root may capture on lo'],
+	['before the first record, it is said when it comes', waitsForTheFirst, isRoot ? null : 'only root may capture on lo'],
+	['hidden, the page lets its connection go, and catches up when it is shown', restsWhileHidden, isRoot ? null : 'only root may capture on lo'],
 	['interfaces are switched, and stand in the link', interfacesAreSwitched],
 	['where another portmeter answers by now, its source is shown', anotherSourceComes],
+	['steps narrower than a pixel are drawn', narrowStepsAreSeen],
 	['of several notices, the gravest is named', gravestFirst],
 	['drops, stalls and what was given up are said; what is sent twice counts once', troubleIsSaid],
 	['dark and light, a scan is pointed out, and no complaint of axe-core', darkAndLight],

@@ -2,11 +2,12 @@
 // The live page: asks the worker for a view of the time shown, and draws what it answers.
 // What the reader has chosen is in the address behind the #, so a link keeps it.
 import { $, fill, make, spark, text } from './view.js';
-import { FACETS, GIVEN_UP, REASONS, RUNGS, between, clock, count, duration, plural, rate, share, volume } from './format.js';
+import { FACETS, GIVEN_UP, REASONS, RUNGS, between, clock, count, duration, plural, rate, serviceOver, share, volume, zone } from './format.js';
 import { Chart } from './chart.js';
 import { PortMap } from './portmap.js';
 import { KINDS, Table, evidence } from './table.js';
 
+const REST_MS = 30000; // hidden for so long, the page lets go of its connection
 const small = matchMedia('(max-width: 640px)');
 const worker = new Worker('/page/worker.js', { type: 'module' });
 
@@ -26,14 +27,25 @@ let scrubbing = false;
 
 // ---- the address --------------------------------------------------------------------------------
 
+const KEYS = ['source', 'unit', 'span', 'end', 'tab', 'sort', 'search', 'page', 'map', 'over', 'pin'];
+
+// Whether what stands behind the # is a view, and not a place on the page or something else.
+function addressIsView() {
+	const hash = location.hash.slice(1);
+	return $(hash) === null && [...new URLSearchParams(hash).keys()].some((key) => KEYS.includes(key));
+}
+
+// Of a capture file, all; of a wire, the last five minutes.
+const usualSpan = (latest) => (latest?.source.kind === 'live' ? 300 : null);
+
 function readAddress() {
 	const query = new URLSearchParams(location.hash.slice(1));
 	const one = (name, allowed, otherwise) => (allowed.includes(query.get(name)) ? query.get(name) : otherwise);
-	state.source = query.get('source');
+	state.source = query.get('source') ?? state.source;
 	state.unit = one('unit', ['bits', 'packets'], 'bits');
 	const span = query.get('span');
 	chosenSpan = span === 'all' || Number(span) > 0;
-	state.span = Number(span) > 0 ? Number(span) : null;
+	state.span = Number(span) > 0 ? Number(span) : span === 'all' ? null : usualSpan(view?.latest);
 	state.end = query.get('end') && Number.isFinite(Number(query.get('end'))) ? Number(query.get('end')) * 1000 : null;
 	state.tab = one('tab', Object.keys(KINDS), 'services');
 	[state.sort, state.falling] = (query.get('sort') ?? 'rate.falling').split('.').map((v, i) => (i ? v !== 'rising' : v));
@@ -67,6 +79,7 @@ function writeAddress() {
 // ---- asking -------------------------------------------------------------------------------------
 
 function ask() {
+	if (document.hidden) return; // asked when it is seen
 	worker.postMessage({
 		type: 'ask', n: ++asked, span: state.span, end: state.end, unit: state.unit, pin: state.pin,
 		map: { transport: state.transport, side: state.side },
@@ -318,6 +331,7 @@ function drawHealth() {
 	fill($('health'), rows, () => make('div', {}, make('dt'), make('dd')), (node, [name, value, look]) => {
 		text(node.firstChild, name);
 		text(node.lastChild, value);
+		node.lastChild.className = /^[\d,.]+( [a-z]+)*$|^not known$/.test(value) ? 'figure' : '';
 		node.className = look ? 'look' : '';
 	});
 }
@@ -341,7 +355,7 @@ function portPin(detail) {
 }
 
 function servicePin(row) {
-	if (row.gone) return [make('p', { class: 'pin-head' }, make('strong', {}, row.key.replace('/', ' over '))), make('p', {}, 'No traffic in this time.')];
+	if (row.gone) return [make('p', { class: 'pin-head' }, make('strong', {}, serviceOver(row.key))), make('p', {}, 'No traffic in this time.')];
 	const name = row.kind === 'unknown' ? 'unnamed ports' : row.service;
 	return [
 		make('p', { class: 'pin-head' }, make('strong', {}, name), make('span', {}, [row.transport, row.category].filter(Boolean).join(' · '))),
@@ -380,9 +394,12 @@ function pinnedPorts() {
 
 function drawTime() {
 	const { extent } = view;
-	const range = view.from === null ? '' : `${between(view.from, view.to)} · ${plural(view.records, 'interval')}`;
+	const range = view.from === null ? '' : `${between(view.from, view.to)} ${zone(view.to)} · ${plural(view.records, 'interval')}`;
 	text($('range'), range);
-	text($('answer-of'), view.from === null ? '' : `${shortName(state.source ?? '')}, ${state.span === null ? 'all of' : 'the last'} ${duration((view.to - view.from) / 1000)}`);
+	const of = $('answer-of');
+	if (!of.firstChild) of.append(make('bdi'), make('span'));
+	text(of.firstChild, view.from === null ? '' : shortName(state.source ?? ''));
+	text(of.lastChild, view.from === null ? '' : `, ${state.span === null ? 'all of' : 'the last'} ${duration((view.to - view.from) / 1000)}`);
 	const scrub = $('scrub');
 	if (extent.first !== null && !scrubbing) {
 		scrub.min = Math.floor(extent.first / 1000);
@@ -516,12 +533,35 @@ function listen() {
 	});
 	addEventListener('hashchange', () => {
 		const before = state.source;
+		if (!addressIsView()) {
+			writeAddress();
+			return;
+		}
 		readAddress();
+		state.hold = false;
 		controls();
-		if (state.source !== before && sources.some((s) => s.name === state.source)) choose(state.source);
-		else ask();
+		if (state.source !== before && sources.some((s) => s.name === state.source)) {
+			choose(state.source, true);
+			$('source').value = state.source;
+			return;
+		}
+		state.source = before; // no such source
+		writeAddress();
+		ask();
 	});
-	document.addEventListener('visibilitychange', () => (document.hidden ? worker.postMessage({ type: 'rest' }) : ask()));
+	// The address is the view's: a link to a part of the page goes there without it.
+	for (const link of document.querySelectorAll('a[href^="#"]')) {
+		link.addEventListener('click', (e) => {
+			if (e.ctrlKey || e.metaKey || e.shiftKey || e.altKey) return;
+			e.preventDefault();
+			const heading = $(link.hash.slice(1));
+			heading.focus({ preventScroll: true });
+			heading.scrollIntoView({ block: 'start' });
+		});
+	}
+	const seen = () => (document.hidden ? worker.postMessage({ type: 'rest', after: REST_MS }) : ask());
+	document.addEventListener('visibilitychange', seen);
+	if (document.hidden) seen();
 	small.addEventListener('change', ask);
 	setInterval(drawStatus, 5000);
 }
@@ -532,8 +572,7 @@ worker.onmessage = ({ data }) => {
 		view = data;
 		if (!spanFits && !chosenSpan && data.latest !== null) {
 			spanFits = true;
-			// Of a capture file, all; of a wire, the last five minutes.
-			const span = data.latest.source.kind === 'file' ? null : 300;
+			const span = usualSpan(data.latest);
 			if (span !== state.span) {
 				state.span = span;
 				controls();
@@ -548,6 +587,7 @@ worker.onmessage = ({ data }) => {
 		if (data.n === portAsked) map.show(data);
 	} else if (data.type === 'state') {
 		link = data;
+		draw(); // what is said instead of figures, too
 		drawStatus();
 		// Where another portmeter answers by now, it may have other sources.
 		if (data.state === 'lost') loadSources();

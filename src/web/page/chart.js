@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Traffic over time, stacked by service. Each step is an interval: its rate holds from its start to its end.
 import { $, colour, fill, make, text } from './view.js';
-import { between, clock, rate, scaled, share } from './format.js';
+import { between, clock, rate, scaled, serviceOver, share } from './format.js';
 
 /* global uPlot */
 
@@ -15,6 +15,22 @@ function times(splits) {
 		if (step >= 60) return at.slice(0, 5);
 		return step >= 1 ? at : `${at.slice(6)}.${String(Math.round(v * 1000) % 1000).padStart(3, '0')}`;
 	});
+}
+
+const AXIS = 74, RIGHT = 28; // px: room for the figures of y, and for half a label of x
+const STROKED = 3; // px: narrower steps have no line around them, it would cover them
+
+// Of the steps in each of @n columns the highest, as its number: narrower than a pixel, it would not be seen.
+function columns({ x, all }, n) {
+	const from = x[0], width = (x[x.length - 1] - from) / n;
+	const list = new Array(n).fill(null);
+	for (let i = 0; i + 1 < x.length; i++) {
+		const last = Math.min(n - 1, Math.ceil((x[i + 1] - from) / width - 1e-6) - 1);
+		for (let c = Math.min(last, Math.floor((x[i] - from) / width + 1e-6)); c <= last; c++) {
+			if (c >= 0 && (list[c] === null || (all[i] ?? -1) > (all[list[c]] ?? -1))) list[c] = i;
+		}
+	}
+	return { x: list.map((_, c) => from + c * width), steps: list };
 }
 
 export class Chart {
@@ -33,7 +49,9 @@ export class Chart {
 	}
 
 	resize() {
-		if (this.plot) this.plot.setSize(this.size());
+		if (!this.plot) return;
+		this.plot.setSize(this.size());
+		this.draw();
 	}
 
 	rebuild() {
@@ -56,8 +74,24 @@ export class Chart {
 	update(view, names) {
 		this.view = view;
 		this.names = names;
-		const layers = (this.list = this.layers(view));
+		this.list = this.layers(view);
+		this.draw();
 		const { x } = view.chart;
+		const first = view.ranking[0];
+		const label = x.length ? `Traffic over time by service, ${between(view.from, view.to)}. ${first ? `Most: ${names(first)}, ${share(first.value, this.total(view))}.` : ''} The table has the figures.` : 'No traffic yet.';
+		if (this.frame.getAttribute('aria-label') !== label) this.frame.setAttribute('aria-label', label);
+		this.legend();
+	}
+
+	// What is drawn of the steps: each, or of those that are narrower than a pixel the highest.
+	draw() {
+		const { view, list: layers } = this;
+		const { x } = view.chart;
+		const width = Math.max(50, Math.floor(this.size().width - AXIS - RIGHT));
+		const whole = x.length ? x[x.length - 1] - x[0] : 0;
+		let narrowest = whole > 0 ? width : 0;
+		for (let i = 0; i + 1 < x.length; i++) if (x[i + 1] > x[i]) narrowest = Math.min(narrowest, ((x[i + 1] - x[i]) / whole) * width);
+		this.columns = whole > 0 && narrowest < 1 ? columns(view.chart, width) : null;
 		const stacks = [];
 		let below = x.map(() => 0);
 		for (const { values } of layers) {
@@ -66,21 +100,23 @@ export class Chart {
 		}
 		const factor = view.unit === 'bits' ? 8 : 1;
 		// The highest is drawn first, the others over it.
-		const data = [x, ...stacks.reverse().map((s) => s.map((v) => (v === null ? null : v * factor)))];
-		const shape = `${layers.length}/${view.unit}/${document.documentElement.dataset.theme}/${matchMedia('(prefers-color-scheme: dark)').matches}`;
+		let data = [x, ...stacks.reverse().map((s) => s.map((v) => (v === null ? null : v * factor)))];
+		if (this.columns) {
+			// The last column reaches to its end, too.
+			const steps = [...this.columns.steps, this.columns.steps[width - 1]];
+			data = [[...this.columns.x, x[x.length - 1]], ...data.slice(1).map((s) => steps.map((i) => (i === null ? null : s[i])))];
+		}
+		const stroked = narrowest >= STROKED;
+		const shape = `${layers.length}/${stroked}/${view.unit}/${document.documentElement.dataset.theme}/${matchMedia('(prefers-color-scheme: dark)').matches}`;
 		if (this.shape !== shape || !this.plot) {
 			this.plot?.destroy();
 			this.shape = shape;
-			this.plot = new uPlot(this.options([...layers].reverse(), view.unit), data, this.frame);
+			this.plot = new uPlot(this.options([...layers].reverse(), view.unit, stroked), data, this.frame);
 		} else {
 			this.plot.setData(data, false);
 			this.rescale();
 		}
 		this.rescale();
-		const first = view.ranking[0];
-		const label = x.length ? `Traffic over time by service, ${between(view.from, view.to)}. ${first ? `Most: ${names(first)}, ${share(first.value, this.total(view))}.` : ''} The table has the figures.` : 'No traffic yet.';
-		if (this.frame.getAttribute('aria-label') !== label) this.frame.setAttribute('aria-label', label);
-		this.legend();
 	}
 
 	total(view) {
@@ -98,25 +134,26 @@ export class Chart {
 		});
 	}
 
-	options(layers, unit) {
+	options(layers, unit, stroked) {
 		const ink = colour('--muted'), line = colour('--line');
 		const font = `12px ${getComputedStyle(document.body).fontFamily}`;
 		const axis = { stroke: ink, font, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 } };
 		return {
 			...this.size(),
 			legend: { show: false },
-			padding: [8, 8, 0, 0],
+			padding: [8, RIGHT, 0, 0],
 			cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, y: false },
 			scales: { x: { time: true, auto: false }, y: { auto: false } },
 			axes: [
 				{ ...axis, grid: { show: false }, space: 92, size: 26,
 					values: (_, splits) => times(splits) },
-				{ ...axis, size: 74, space: 36, ticks: { show: false },
+				{ ...axis, size: AXIS, space: 36, ticks: { show: false },
 					values: (_, splits) => splits.map((v) => { const { text: t, prefix } = scaled(v); return v === 0 ? '0' : `${t.replace(/\.0+$|(\.\d)0$/, '$1')} ${prefix}${unit === 'bits' ? 'bit/s' : 'pkt/s'}`; }) },
 			],
 			series: [{}, ...layers.map((layer) => ({
-				label: layer.name, fill: colour(layer.colour), stroke: colour('--card'), width: 0.5, points: { show: false }, spanGaps: false,
-				paths: uPlot.paths.stepped({ align: 1 }),
+				label: layer.name, fill: colour(layer.colour), stroke: stroked ? colour('--card') : null, width: stroked ? 0.5 : 0, points: { show: false }, spanGaps: false,
+				// A gap begins where its first mark stands, or the step before it would be gone.
+				paths: uPlot.paths.stepped({ align: 1, alignGaps: 1 }),
 			}))],
 			hooks: {
 				setCursor: [(u) => {
@@ -133,9 +170,15 @@ export class Chart {
 		};
 	}
 
-	// The step that a time lies in.
+	// The step that is drawn where a time is.
 	stepAt(seconds) {
 		const { x } = this.view.chart;
+		if (this.columns) {
+			const { x: starts, steps } = this.columns;
+			const at = Math.floor(((seconds - starts[0]) / (x[x.length - 1] - starts[0])) * starts.length);
+			const step = steps[Math.min(starts.length - 1, Math.max(0, at))];
+			if (step !== null) return step;
+		}
 		let i = x.length - 1;
 		while (i > 0 && x[i] > seconds) i--;
 		return i;
@@ -153,7 +196,7 @@ export class Chart {
 			chip.style.background = `var(${layer.colour})`;
 			text(name, layer.key.includes('/') ? layer.key.slice(0, layer.key.lastIndexOf('/')) : layer.name);
 			text(figure, at === null ? share(weight(layer), whole) : rate(layer.values[at], view.unit));
-			button.title = layer.key.includes('/') ? layer.key.replace('/', ' over ') : layer.name;
+			button.title = layer.key.includes('/') ? serviceOver(layer.key) : layer.name;
 			button.disabled = !layer.key.includes('/') && layer.key !== 'unknown';
 			button.onclick = () => this.onPin(layer.key);
 		});

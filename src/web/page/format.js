@@ -59,6 +59,14 @@ export function between(from, to) {
 	return first.slice(0, 10) === last.slice(0, 10) ? `${first} – ${last.slice(11)}` : `${first} – ${last}`;
 }
 
+// The name of the time zone, which all times on the page are of: UTC, GMT+2, CET.
+export function zone(ms) {
+	return new Intl.DateTimeFormat('en-GB', { timeZoneName: 'short' }).formatToParts(ms).find((part) => part.type === 'timeZoneName').value;
+}
+
+// A service's key in words; names have slashes, too.
+export const serviceOver = (key) => key.replace(/\/([^/]*)$/, ' over $1');
+
 export function duration(seconds) {
 	if (!Number.isFinite(seconds)) return '–';
 	if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;

@@ -281,6 +281,44 @@ export function find({ keys }, key) {
 	return keys[low] === key ? low : -1;
 }
 
+// The seconds that a rate is of. Where all of the time was watched, as in a capture file, intervals
+// without a frame make no record, and count; else a time without a record is one that nobody knows of.
+export function secondsOf({ start, end, seconds }, whole) {
+	return whole && end > start ? (end - start) / 1000 : seconds;
+}
+
+// The course of @valueOf(bucket) over time, as rates of at most @points steps; @whole as above: silence is zero.
+export function course(buckets, valueOf, points, whole) {
+	const from = buckets.length ? buckets[0].start : 0;
+	const to = buckets.reduce((latest, b) => Math.max(latest, b.end), from);
+	if (!whole || !(to > from)) {
+		const bins = new Float64Array(Math.min(points, buckets.length));
+		const seconds = new Float64Array(bins.length);
+		buckets.forEach((bucket, i) => {
+			const n = Math.floor((i * bins.length) / buckets.length);
+			bins[n] += valueOf(bucket);
+			seconds[n] += bucket.seconds;
+		});
+		return Array.from(bins, (value, n) => (seconds[n] > 0 ? value / seconds[n] : 0));
+	}
+	const first = buckets.reduce((earliest, b) => Math.min(earliest, b.start), from);
+	const narrowest = buckets.reduce((least, b) => (b.end > b.start ? Math.min(least, b.end - b.start) : least), to - first);
+	const bins = new Float64Array(Math.max(1, Math.min(points, Math.round((to - first) / narrowest))));
+	const width = (to - first) / bins.length;
+	for (const bucket of buckets) {
+		const value = valueOf(bucket);
+		if (!value) continue;
+		const last = Math.min(bins.length - 1, Math.max(0, Math.ceil((bucket.end - first) / width) - 1));
+		const at = Math.min(last, Math.floor((bucket.start - first) / width));
+		// What lies in several steps is spread over them.
+		for (let n = at; n <= last; n++) {
+			const part = bucket.end > bucket.start ? (Math.min(bucket.end, first + (n + 1) * width) - Math.max(bucket.start, first + n * width)) / (bucket.end - bucket.start) : 1 / (last - at + 1);
+			bins[n] += value * part;
+		}
+	}
+	return Array.from(bins, (value) => (value * 1000) / width);
+}
+
 // ---- the history --------------------------------------------------------------------------------
 
 export class History {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // All 65,536 ports as a field of 256 rows: each lit by its traffic, on a logarithmic scale.
-import { $, colour, text } from './view.js';
+import { $, colour, make, text } from './view.js';
 import { rangeOf, rate } from './format.js';
 
 const SIDE = 256;
@@ -220,11 +220,12 @@ export class PortMap {
 		const rows = detail?.port === port ? detail.rows : [];
 		const lines = rows.map((row) => {
 			const pick = (c) => (this.unit === 'bits' ? c.bytes : c.packets) / this.seconds;
-			return `${row.transport} · ${row.service ?? 'no name'} · to ${rate(pick(row.dst), this.unit)} · from ${rate(pick(row.src), this.unit)}`;
+			const client = row.as.packets ? '' : row.service === null ? 'a client’s port' : ', here a client’s port';
+			return [`${row.transport} · `, make('bdi', {}, row.service ?? (client ? '' : 'no name')), `${client} · to ${rate(pick(row.dst), this.unit)} · from ${rate(pick(row.src), this.unit)}`];
 		});
 		const head = `Port ${port}`;
 		const quiet = !lines.length && !(this.lit[port] > 0);
-		const body = lines.length ? lines.join('\n') : quiet ? 'no traffic in this time' : '…';
+		const body = make('span', {}, ...(lines.length ? lines.flatMap((line, i) => (i ? ['\n', ...line] : line)) : [quiet ? 'no traffic in this time' : '…']));
 		text(tip, '');
 		const strong = document.createElement('strong');
 		strong.textContent = head;
@@ -232,7 +233,7 @@ export class PortMap {
 		range.textContent = ` ${rangeOf(port)}`;
 		tip.append(strong, range, document.createElement('br'), body);
 		this.canvas.setAttribute('aria-valuenow', port);
-		this.canvas.setAttribute('aria-valuetext', `${head}, ${rangeOf(port)}: ${body.replace(/\n/g, '; ').replace(/ · /g, ', ')}`);
+		this.canvas.setAttribute('aria-valuetext', `${head}, ${rangeOf(port)}: ${body.textContent.replace(/\n/g, '; ').replace(/ · /g, ', ')}`);
 	}
 
 	key(event) {

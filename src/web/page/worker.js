@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 // The page's other thread: listens to the event stream, keeps the history, adds up what is asked for.
 // A record of all ports is 30 MB of JSON: read here, it does not hold up what the reader sees.
-import { AS_B, AS_P, COLUMNS, DST_B, DST_P, History, PORTS, SESSIONS, SRC_B, SRC_P, TRANSPORTS, find, sum } from './history.js';
+import { AS_B, AS_P, COLUMNS, DST_B, DST_P, History, PORTS, SESSIONS, SRC_B, SRC_P, TRANSPORTS, course, find, secondsOf, sum } from './history.js';
 import { rangeOf } from './format.js';
 
 const BANDS = 8; // services with a colour of their own
 const RANKS = 5; // of the ranking
 const TREND = 40; // points of a sparkline
 const RETRY_MS = [1000, 2000, 5000, 10000];
-const KNOWN_IDS = 20000;
+const KNOWN_IDS = 50000; // more than the program's history holds, as a rule
 
 const history = new History();
 let source = null; // what the stream is of: null, all
@@ -25,6 +25,8 @@ let gaps = 0;
 let slots = [];
 let slotsOf = ''; // the time shown that they were given for
 let slotsAt = 0; // how many records there were then
+let resting = null; // while nobody looks: { after, timer, asleep }
+let resumed = false; // the next record comes after a rest
 
 const say = (state, more = {}) => postMessage({ type: 'state', state, ...more });
 
@@ -43,8 +45,9 @@ function connect(name, fresh) {
 		tries = 0;
 	}
 	say('connecting');
-	// All there is. Lost on the way, the browser asks for what came after the last event it has.
-	const query = new URLSearchParams({ since: '0' });
+	// All there is, and after a rest what came meanwhile. Files are read in any order: all of them again, and what is
+	// known is left out. Lost on the way, the browser asks for what came after the last event it has.
+	const query = new URLSearchParams({ since: resumed && latest?.source.kind === 'live' ? latest.time_text : '0' });
 	if (source !== null) query.set('source', source);
 	const mine = new EventSource(`/api/events?${query}`);
 	stream = mine;
@@ -72,6 +75,27 @@ function connect(name, fresh) {
 	};
 }
 
+// A browser has six connections to a host for all its tabs: a page that nobody looks at gives up its own after a while.
+function rest(after) {
+	if (resting) clearTimeout(resting.timer);
+	resting = { after, asleep: false, timer: setTimeout(() => {
+		resting.asleep = true;
+		clearTimeout(retry);
+		stream?.close();
+		stream = null;
+	}, after) };
+}
+
+function wake() {
+	if (resting === null) return;
+	clearTimeout(resting.timer);
+	const { asleep } = resting;
+	resting = null;
+	if (!asleep) return;
+	resumed = latest !== null;
+	connect(source, false);
+}
+
 function take(text) {
 	let record;
 	try {
@@ -82,13 +106,16 @@ function take(text) {
 		if (ids.has(id)) return;
 		ids.add(id);
 		if (ids.size > KNOWN_IDS) ids.delete(ids.values().next().value);
+		// Of what came during a rest nobody says that it is not whole, but its numbers.
+		if (resumed && latest?.source.kind === 'live' && (record.run !== latest.run || record.seq > latest.seq + 1)) gaps++;
+		resumed = false;
 		history.add(record);
 	} catch (error) {
 		say('unreadable', { reason: error.message });
 		return;
 	}
 	latest = {
-		time: Date.parse(record.time), sensor: record.sensor, run: record.run, source: record.source, rules: record.rules,
+		time: Date.parse(record.time), time_text: record.time, sensor: record.sensor, run: record.run, source: record.source, rules: record.rules,
 		seconds: record.interval.seconds, partial: record.interval.partial, seq: record.seq, arrived: Date.now(),
 		threads: record.capture.threads,
 	};
@@ -245,16 +272,10 @@ const valueIn = {
 };
 valueIn.unknown = valueIn.service;
 
-function course(buckets, row, unit, points = TREND) {
-	const bins = new Float64Array(Math.min(points, buckets.length));
-	const seconds = new Float64Array(bins.length);
-	buckets.forEach((bucket, i) => {
-		const n = Math.floor((i * bins.length) / buckets.length);
-		bins[n] += valueIn[row.kind](bucket, row, unit);
-		seconds[n] += bucket.seconds;
-	});
-	return Array.from(bins, (value, n) => (seconds[n] > 0 ? value / seconds[n] : 0));
-}
+// A file has all of its time; of a wire, records may lack.
+const isWhole = () => latest?.source.kind === 'file';
+
+const trend = (buckets, row, unit, points = TREND) => course(buckets, (bucket) => valueIn[row.kind](bucket, row, unit), points, isWhole());
 
 // A service keeps its colour as long as it is among the first; who comes takes what has become free.
 // They are given anew when the reader looks at another time, and when there is twice as much to go by.
@@ -279,16 +300,18 @@ function bands(total, unit) {
 function chart(buckets, total, unit) {
 	const keys = bands(total, unit);
 	const x = [], rates = keys.map(() => []), named = [], unknown = [], noPort = [], all = [];
+	const whole = isWhole();
 	const gap = (at) => {
 		x.push(at / 1000);
-		for (const list of [...rates, named, unknown, noPort, all]) list.push(null);
+		for (const list of [...rates, named, unknown, noPort, all]) list.push(whole ? 0 : null);
 	};
 	let last = null;
 	for (const bucket of buckets) {
-		if (!(bucket.seconds > 0)) continue; // a rate of no time is none
-		if (last !== null && bucket.start > last.end + Math.max(50, (bucket.end - bucket.start) / 2)) gap(last.end);
+		const seconds = secondsOf(bucket, whole);
+		if (!(seconds > 0)) continue; // a rate of no time is none
+		if (last !== null && bucket.start > last.end + (whole ? 0 : Math.max(50, (bucket.end - bucket.start) / 2))) gap(last.end);
 		x.push(bucket.start / 1000);
-		const rate = (value) => value / bucket.seconds;
+		const rate = (value) => value / seconds;
 		let shown = 0;
 		keys.forEach((key, n) => {
 			const value = key === null ? 0 : bucket.services.get(key)?.[unit] ?? 0;
@@ -330,7 +353,7 @@ function portDetail(buckets, total, port, unit) {
 	const rows = [];
 	for (let t = 0; t < TRANSPORTS.length; t++) {
 		const row = portRow(total, t * PORTS + port);
-		if (row.src.packets + row.dst.packets > 0) rows.push({ ...row, trend: course(buckets, row, unit, 120) });
+		if (row.src.packets + row.dst.packets > 0) rows.push({ ...row, trend: trend(buckets, row, unit, 120) });
 	}
 	return { port, range: rangeOf(port), rows };
 }
@@ -339,7 +362,7 @@ function pinned(buckets, total, services, unit) {
 	if (ask.pin === null) return null;
 	if (ask.pin.port !== undefined) return { kind: 'port', ...portDetail(buckets, total, ask.pin.port, unit) };
 	const row = services.find((r) => r.key === ask.pin.service);
-	return row ? { kind: 'service', ...row, trend: course(buckets, row, unit, 120) } : { kind: 'service', key: ask.pin.service, gone: true };
+	return row ? { kind: 'service', ...row, trend: trend(buckets, row, unit, 120) } : { kind: 'service', key: ask.pin.service, gone: true };
 }
 
 // ---- answers ------------------------------------------------------------------------------------
@@ -380,7 +403,7 @@ function table(buckets, total, services, unit) {
 		all = rows.length;
 		part = page(held(sorted(matching(rows, search), sort, falling, by), (row) => row.key));
 	}
-	const rows = part.shown.map((row) => ({ ...row, trend: course(buckets, row, unit) }));
+	const rows = part.shown.map((row) => ({ ...row, trend: trend(buckets, row, unit) }));
 	return { tab, ...part, shown: undefined, rows, all };
 }
 
@@ -407,7 +430,7 @@ function answer() {
 	const view = {
 		type: 'view', n: ask.n, unit: ask.unit, source, latest, gaps,
 		from: buckets.length ? total.start : null, to: buckets.length ? total.end : null,
-		seconds: total.seconds, records: total.records, packets: total.packets, bytes: total.bytes,
+		seconds: secondsOf(total, isWhole()), records: total.records, packets: total.packets, bytes: total.bytes,
 		ip4: total.ip4, ip6: total.ip6, late: total.late, merged: total.merged, cut: total.cut,
 		capture: total.capture, output: total.output, given_up: total.given_up,
 		transports: [...total.transports.entries()].map(([transport, row]) => ({ transport, ...row })).sort((a, b) => b[unit] - a[unit]),
@@ -429,15 +452,19 @@ function answer() {
 
 onmessage = ({ data }) => {
 	if (data.type === 'source') {
+		resumed = false;
 		connect(data.source, true);
+		if (resting) rest(resting.after);
 		later();
 	} else if (data.type === 'ask') {
+		wake();
 		ask = data;
 		clearTimeout(due);
 		due = null;
 		answer();
 	} else if (data.type === 'rest') {
-		ask = null; // nobody looks; records are kept all the same
+		ask = null; // nobody looks; for a while records are kept all the same
+		rest(data.after);
 	} else if (data.type === 'port') {
 		// The sums of the last answer are still there.
 		if (answered !== null) postMessage({ type: 'port', n: data.n, ...portDetail([], answered, data.port, 'bytes') });
