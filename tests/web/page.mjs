@@ -152,6 +152,7 @@ async function numbersAreTheApis() {
 	assert.deepEqual(order, [...order].sort((a, b) => b - a), 'the busiest first');
 	assert.equal(await content(page, '#ranking li:first-child strong'), named[0].name);
 	const ranks = await page.locator('#ranking .how').allTextContents();
+	assert.equal(ranks.length, 8, 'rows until the rest is small, as far as there is room');
 	close('what the ranking shows, in all', ranks.reduce((n, text) => n + shownRate(text), 0), (total.bytes * 8) / total.seconds);
 
 	await after(page, () => page.locator('[data-tab=ports]').click());

@@ -5,7 +5,7 @@ import { AS_B, AS_P, COLUMNS, DST_B, DST_P, History, PORTS, SESSIONS, SRC_B, SRC
 import { rangeOf } from './format.js';
 
 const BANDS = 8; // services with a colour of their own
-const RANKS = 5; // of the ranking
+const [RANKS, RANKS_MOST] = [5, 8]; // of the ranking: as many as leave less than a fifth to the rest
 const TREND = 40; // points of a sparkline
 const RETRY_MS = [1000, 2000, 5000, 10000];
 const KNOWN_IDS = 50000; // more than the program's history holds, as a rule
@@ -413,8 +413,12 @@ function ranking(total, services, unit) {
 	const portless = [...total.no_port.values()].reduce((n, row) => n + row[unit], 0);
 	if (portless) list.push({ kind: 'no_port', key: 'no_port', ports: [], value: portless });
 	list.sort((a, b) => b.value - a.value);
-	if (list.length <= RANKS) return list;
-	const rest = list.splice(RANKS - 1);
+	let n = RANKS - 1;
+	let left = list.slice(n).reduce((sum, row) => sum + row.value, 0);
+	const most = ask.table.rows < 50 ? RANKS : RANKS_MOST; // a phone has no room for more
+	while (n < most - 1 && n < list.length && left > total[unit] / 5) left -= list[n++].value;
+	if (list.length <= n + 1) return list;
+	const rest = list.splice(n);
 	return [...list, { kind: 'rest', key: 'rest', ports: [], all: rest.length, value: rest.reduce((n, row) => n + row.value, 0) }];
 }
 
