@@ -158,7 +158,7 @@ struct pm_learner {
 	struct opening *openings;           /* OPENINGS */
 	struct opening_head *opening_heads; /* and as many of these */
 	struct opening_line *opening_lines; /* for each OPENING_WAYS of them */
-	void *openings_block, *opening_lines_block; /* in which they stand */
+	void *openings_block;               /* in which all of these stand */
 	struct waiting *waiting; /* in the order of frames */
 	uint32_t n_waiting, n_kept; /* and how many of them the last look has left */
 	int64_t looked_ns; /* when those that nobody has answered were looked for */
@@ -295,6 +295,20 @@ static void heat_anew(struct pm_learner *learner)
 	learner->generation++;
 }
 
+/* In one block, so that all of it is large enough to be left untouched until it is used. */
+static void openings_new(struct pm_learner *learner)
+{
+	const size_t heads = OPENINGS * sizeof *learner->opening_heads / LINE;
+
+	learner->openings =
+		lines_new(OPENINGS + OPENINGS / OPENING_WAYS + heads, &learner->openings_block);
+	if (!learner->openings)
+		return;
+	learner->opening_lines = (struct opening_line *)(void *)(learner->openings + OPENINGS);
+	learner->opening_heads =
+		(struct opening_head *)(void *)(learner->opening_lines + OPENINGS / OPENING_WAYS);
+}
+
 int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *rules,
 		   struct pm_learner **ret_learner)
 {
@@ -305,18 +319,14 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 		return PM_E_MEMORY;
 	learner->options = *options;
 	learner->key = options->key;
-	learner->openings = lines_new(OPENINGS, &learner->openings_block);
-	learner->opening_heads = calloc(OPENINGS, sizeof *learner->opening_heads);
-	learner->opening_lines =
-		lines_new(OPENINGS / OPENING_WAYS, &learner->opening_lines_block);
+	openings_new(learner);
 	learner->waiting = malloc(WAITING_MAX * sizeof *learner->waiting);
 	learner->classes = malloc(PM_PORTS);
 	learner->marks = calloc(PM_PORTS, sizeof *learner->marks);
 	if (words_new(&learner->endpoints, endpoints, 16) < 0 ||
 	    words_new(&learner->callers, CALLERS, 26) < 0 ||
 	    words_new(&learner->pairs, PAIRS, PAIR_BITS) < 0 ||
-	    words_new(&learner->hosts, HOSTS, 18) < 0 || !learner->openings ||
-	    !learner->opening_heads || !learner->opening_lines || !learner->waiting ||
+	    words_new(&learner->hosts, HOSTS, 18) < 0 || !learner->openings || !learner->waiting ||
 	    !learner->classes || !learner->marks) {
 		pm_learner_free(learner);
 		return PM_E_MEMORY;
@@ -344,8 +354,6 @@ void pm_learner_free(struct pm_learner *learner)
 	free(learner->ports);
 	free(learner->since);
 	free(learner->openings_block);
-	free(learner->opening_heads);
-	free(learner->opening_lines_block);
 	free(learner->waiting);
 	free(learner->pairs.block);
 	free(learner->classes);

@@ -89,6 +89,31 @@ static size_t seen_size(unsigned bits)
 	return sizeof(uint64_t) << bits;
 }
 
+/*
+ * Zeroed, with the places for one end beside each other in a line of the cache. No aligned_alloc:
+ * calloc has the pages that nobody uses never touched. What it gave stands in the word before.
+ */
+static uint64_t *filter_new(size_t size)
+{
+	const size_t line = PM_TALK_SEEN_WAYS * sizeof(uint64_t);
+	void *block = calloc(1, size + sizeof block + line);
+	uintptr_t at = ((uintptr_t)block + sizeof block + line - 1) / line * line;
+
+	if (!block)
+		return NULL;
+	memcpy((void *)(at - sizeof block), &block, sizeof block);
+	return (uint64_t *)at;
+}
+
+static void filter_free(uint64_t *seen)
+{
+	void *block = NULL;
+
+	if (seen)
+		memcpy(&block, (const char *)seen - sizeof block, sizeof block);
+	free(block);
+}
+
 /* NULL: the allowance has none left for it, or memory is short. */
 static uint64_t *seen_new(struct pm_allowance *allowance, unsigned *ret_bits)
 {
@@ -99,10 +124,8 @@ static uint64_t *seen_new(struct pm_allowance *allowance, unsigned *ret_bits)
 		bits = PM_TALK_SEEN_BITS_LEAST;
 	if (!pm_allowance_take(allowance, seen_size(bits)))
 		return NULL;
-	seen = aligned_alloc(PM_TALK_SEEN_WAYS * sizeof *seen, seen_size(bits));
-	if (seen)
-		memset(seen, 0, seen_size(bits));
-	else
+	seen = filter_new(seen_size(bits));
+	if (!seen)
 		pm_allowance_give(allowance, seen_size(bits));
 	*ret_bits = bits;
 	return seen;
@@ -115,7 +138,7 @@ void pm_talk_free(struct pm_talk *talk, uint64_t *seen, unsigned seen_bits)
 	peers_clear(talk);
 	if (seen)
 		pm_allowance_give(talk->allowance, seen_size(seen_bits));
-	free(seen);
+	filter_free(seen);
 	cells_free(&talk->ports);
 	cells_free(&talk->services);
 	pm_allowance_unref(talk->allowance);
