@@ -159,23 +159,32 @@ static size_t set_places(const struct pm_set *set)
 	return set->block ? (size_t)1 << (set->bits - VALUE_BITS) : 0;
 }
 
+static size_t value_home(const struct pm_set *set, uint64_t odd, uint64_t value)
+{
+	return (value * odd) >> (64 - (set->bits - VALUE_BITS));
+}
+
 /* The value's place, or the free one where it belongs; a quarter of the places is always free. */
 static uint64_t *value_place(const struct pm_set *set, uint64_t odd, uint64_t value)
 {
 	uint64_t *values = set->block;
-	size_t places = set_places(set), at = (value * odd) >> (64 - (set->bits - VALUE_BITS));
+	size_t places = set_places(set), at = value_home(set, odd, value);
 
 	while (values[at] && values[at] != value)
 		at = (at + 1) & (places - 1);
 	return &values[at];
 }
 
+static uint8_t *register_of(const struct pm_set *set, uint64_t hash)
+{
+	return (uint8_t *)set->block + (hash >> (64 - REGISTER_BITS));
+}
+
 static void register_add(struct pm_set *set, uint64_t hash)
 {
-	uint8_t *registers = set->block;
 	uint64_t rest = hash << REGISTER_BITS;
 	uint8_t rank = (uint8_t)(rest ? __builtin_clzll(rest) + 1 : RANK_MAX);
-	uint8_t *at = &registers[hash >> (64 - REGISTER_BITS)];
+	uint8_t *at = register_of(set, hash);
 
 	if (rank > *at)
 		*at = rank;
@@ -238,6 +247,16 @@ static void value_add(struct pm_store *store, struct pm_set *set, uint64_t odd, 
 	}
 	*place = value;
 	set->n++;
+}
+
+void pm_set_fetch(const struct pm_set *set, uint64_t odd, uint64_t hash)
+{
+	if (!set->block)
+		return;
+	if (set->kind == PM_SET_ESTIMATE)
+		__builtin_prefetch(register_of(set, hash), 1);
+	else
+		__builtin_prefetch((uint64_t *)set->block + value_home(set, odd, hash), 1);
 }
 
 void pm_set_add(struct pm_store *store, struct pm_set *set, uint64_t odd, uint64_t hash)

@@ -31,8 +31,6 @@ struct pm_talk {
 	size_t n_services; /* of a transport, with the one for no label */
 	struct peers *peers;
 	size_t places, n_peers;
-	uint64_t found_for; /* what @found was looked up for last; 0: there is none */
-	struct peers *found;
 	bool full;  /* services had no room: what they missed is not made good by room later */
 };
 
@@ -80,7 +78,6 @@ static void peers_clear(struct pm_talk *talk)
 	pm_allowance_give(talk->allowance, talk->places * sizeof *talk->peers);
 	talk->peers = NULL;
 	talk->places = talk->n_peers = 0;
-	talk->found_for = 0;
 	talk->full = false;
 }
 
@@ -259,15 +256,22 @@ void pm_tally_event_fetch(const struct pm_tally *tally, enum pm_transport transp
 			&tally->talk->ports.cells[(size_t)transport * PM_PORTS + server_port], 1);
 }
 
+/* Where it is looked for first. */
+static struct peers *peers_home(const struct pm_talk *talk, struct peers *table, size_t places,
+				uint32_t key)
+{
+	return &table[(size_t)((key * talk->odd) >> 32) & (places - 1)];
+}
+
 /* Its place in the table, or the free one where it belongs. */
 static struct peers *peers_place(const struct pm_talk *talk, struct peers *table, size_t places,
 				 uint32_t key)
 {
-	size_t at = (size_t)((key * talk->odd) >> 32) & (places - 1);
+	struct peers *at = peers_home(talk, table, places, key);
 
-	while (table[at].key && table[at].key != key)
-		at = (at + 1) & (places - 1);
-	return &table[at];
+	while (at->key && at->key != key)
+		at = at + 1 < table + places ? at + 1 : table;
+	return at;
 }
 
 static bool peers_grow(struct pm_talk *talk)
@@ -289,7 +293,6 @@ static bool peers_grow(struct pm_talk *talk)
 	pm_allowance_give(talk->allowance, talk->places * sizeof *table);
 	talk->peers = table;
 	talk->places = places;
-	talk->found_for = 0;
 	return true;
 }
 
@@ -324,25 +327,66 @@ static struct peers *peers_use(struct pm_talk *talk, uint32_t key)
 	return peers;
 }
 
+/* Where a meeting is noted. */
+struct place {
+	uint32_t key; /* of the peers; 0: it has no label */
+	struct peers *peers; /* NULL: it is not noted */
+};
+
+/* Finds the peers of all; what will be touched there is being fetched. */
+static void find_all(struct pm_talk *talk, const struct pm_meeting *meetings, size_t n,
+		     struct place *places)
+{
+	struct peers *peers = NULL;
+	uint32_t key = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (places[i].key != key)
+			peers = places[i].key ? peers_use(talk, places[i].key) : NULL;
+		key = places[i].key;
+		places[i].peers = peers;
+		if (peers)
+			pm_set_fetch(&peers->of[meetings[i].role], talk->odd, meetings[i].hash);
+	}
+}
+
+void pm_talk_meet(struct pm_tally *tally, const struct pm_meeting *meetings, size_t n)
+{
+	struct pm_talk *talk = tally->talk;
+	struct peers *table = talk->peers;
+	struct place places[PM_MEETINGS_MAX];
+
+	/* Each step for all of them, so that memory is waited for once and not for each. */
+	for (size_t i = 0; i < n; i++) {
+		const struct pm_meeting *m = &meetings[i];
+		enum pm_transport transport = (enum pm_transport)m->transport;
+		uint16_t service = service_of(tally, transport, m->port, m->service);
+
+		places[i].key = service ? peers_key(transport, service) : 0;
+		if (table)
+			__builtin_prefetch(peers_home(talk, table, talk->places, places[i].key), 1);
+	}
+	find_all(talk, meetings, n, places);
+	/* A table that has grown stands elsewhere; by now it has all of them, or is full. */
+	if (talk->peers != table)
+		find_all(talk, meetings, n, places);
+	for (size_t i = 0; i < n; i++)
+		if (places[i].peers)
+			pm_set_add(&talk->store, &places[i].peers->of[meetings[i].role], talk->odd,
+				   meetings[i].hash);
+}
+
 void pm_tally_peer(struct pm_tally *tally, enum pm_transport transport, uint16_t service_port,
 		   uint16_t service, enum pm_role role, uint64_t hash)
 {
-	struct pm_talk *talk = tally->talk;
-	uint64_t asked = UINT64_C(1) << 40 | (uint64_t)transport << 32 |
-			 (uint32_t)service_port << 16 | service;
-	struct peers *peers;
+	const struct pm_meeting meeting = { .hash = hash,
+					    .port = service_port,
+					    .service = service,
+					    .transport = (uint8_t)transport,
+					    .role = (uint8_t)role };
 
-	if (!tally->seen)
-		return;
-	if (talk->found_for != asked) {
-		service = service_of(tally, transport, service_port, service);
-		peers = service ? peers_use(talk, peers_key(transport, service)) : NULL;
-		if (!peers)
-			return;
-		talk->found = peers;
-		talk->found_for = asked;
-	}
-	pm_set_add(&talk->store, &talk->found->of[role], talk->odd, hash);
+	if (tally->seen)
+		pm_talk_meet(tally, &meeting, 1);
 }
 
 size_t pm_talk_size(const struct pm_talk *talk)

@@ -43,6 +43,8 @@ struct pm_set {
 	uint8_t kind;  /* enum pm_set_kind */
 };
 
+/* Fetches what pm_set_add of the same will touch; worth it some sets ahead. */
+void pm_set_fetch(const struct pm_set *set, uint64_t odd, uint64_t hash);
 /* @odd, any odd number that nobody knows, places values; the same for all calls of a set. */
 void pm_set_add(struct pm_store *store, struct pm_set *set, uint64_t odd, uint64_t hash);
 /* Adds the values of @from, a set of another store and with an odd number of its own. */
@@ -55,6 +57,15 @@ void pm_talk_free(struct pm_talk *talk, uint64_t *seen, unsigned seen_bits);
 void pm_talk_clear(struct pm_tally *tally);
 /* Makes an empty one fit for @rules. PM_E_MEMORY: it is fit for the old ones still. */
 int pm_talk_follow(struct pm_tally *tally, const struct pm_rules *rules);
+/* An end of a frame, as pm_tally_peer takes it. */
+struct pm_meeting {
+	uint64_t hash;
+	uint16_t port, service;
+	uint8_t transport, role;
+};
+#define PM_MEETINGS_MAX 64
+/* Counts up to so many; of a tally that has a filter of ends. */
+void pm_talk_meet(struct pm_tally *tally, const struct pm_meeting *meetings, size_t n);
 /* How much there is to merge. */
 size_t pm_talk_size(const struct pm_talk *talk);
 void pm_talk_merge(struct pm_tally *into, const struct pm_tally *from);

@@ -475,20 +475,27 @@ static inline struct ends ends_of(const struct pm_tally_entry *entry, uint64_t s
 	return (struct ends){ server ^ apart ^ what, server ^ ~what };
 }
 
-static PM_OUT_OF_LINE void meet(struct pm_tally *tally, const struct pm_tally_entry *entry,
-				enum pm_role role)
+static inline struct pm_meeting meeting(const struct pm_tally_entry *entry, enum pm_role role)
 {
 	bool src = (entry->decision.side == PM_SIDE_SRC) == (role == PM_ROLE_SERVER);
 
-	pm_tally_peer(tally, (enum pm_transport)entry->transport, side_port(entry),
-		      entry->decision.service, role,
-		      pm_endpoint_hash(src ? entry->src_host : entry->dst_host, 0, 0));
+	return (struct pm_meeting){
+		.hash = pm_endpoint_hash(src ? entry->src_host : entry->dst_host, 0, 0),
+		.port = side_port(entry),
+		.service = entry->decision.service,
+		.transport = entry->transport,
+		.role = (uint8_t)role,
+	};
 }
+
+_Static_assert(PM_MEETINGS_MAX >= PM_ROLE_N * BATCH, "all ends of a batch may be new");
 
 static void count_batch(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n)
 {
 	struct ends ends[BATCH];
 	uint64_t *seen[BATCH][PM_ROLE_N];
+	struct pm_meeting met[BATCH * PM_ROLE_N];
+	size_t n_met = 0;
 
 	for (size_t i = 0; tally->seen && i < n; i++) {
 		ends[i] = ends_of(&entries[i], tally->seen_salt);
@@ -502,10 +509,12 @@ static void count_batch(struct pm_tally *tally, const struct pm_tally_entry *ent
 	for (size_t i = 0; tally->seen && i < n; i++)
 		if (ends[i].client) {
 			if (!is_met(seen[i][PM_ROLE_CLIENT], ends[i].client))
-				meet(tally, &entries[i], PM_ROLE_CLIENT);
+				met[n_met++] = meeting(&entries[i], PM_ROLE_CLIENT);
 			if (!is_met(seen[i][PM_ROLE_SERVER], ends[i].server))
-				meet(tally, &entries[i], PM_ROLE_SERVER);
+				met[n_met++] = meeting(&entries[i], PM_ROLE_SERVER);
 		}
+	if (n_met)
+		pm_talk_meet(tally, met, n_met);
 	for (size_t i = 0; tally->scoped && i < n; i++)
 		note_scoped(tally, &entries[i]);
 }

@@ -1045,6 +1045,47 @@ static void conversations_follow_other_rules(void **state)
 	pm_allowance_unref(allowance);
 }
 
+/* So many services in one batch that what is known of them moves while it is looked for. */
+static void addresses_of_many_services_at_once_are_those_of_one_by_one(void **state)
+{
+	enum { SERVICES = 500, LINE = 32, CLIENTS = 3, SERVERS = 2 };
+	struct pm_allowance *allowance = allowance_new(PM_ALLOWANCE_BYTES);
+	static struct pm_tally_entry entries[SERVICES * CLIENTS];
+	char *text = calloc(SERVICES, LINE);
+	struct pm_tally *tally = NULL;
+	struct pm_rules *many;
+
+	(void)state;
+	assert_non_null(text);
+	for (int i = 0, at = 0; i < SERVICES; i++)
+		at += snprintf(text + at, LINE, "s%d %d/tcp\n", i, i + 1);
+	many = traffic_rules(text, 1);
+	free(text);
+	assert_non_null(many);
+	assert_int_equal(pm_tally_new(many, &tally), PM_OK);
+	assert_int_equal(pm_tally_talk(tally, allowance), PM_OK);
+	for (unsigned i = 0; i < COUNT(entries); i++)
+		entries[i] = (struct pm_tally_entry){
+			.src_port = 50000,
+			.dst_port = (uint16_t)(1 + i % SERVICES),
+			.decision = { 0, PM_SIDE_DST, PM_RUNG_KNOWN },
+			.wire = 60,
+			.transport = PM_TRANSPORT_TCP,
+			.src_host = hash_of(1 + i / SERVICES),
+			.dst_host = hash_of(100 + i / SERVICES % SERVERS),
+		};
+	pm_tally_ports(tally, entries, COUNT(entries));
+	for (unsigned port = 1; port <= SERVICES; port++) {
+		uint16_t id = (uint16_t)pm_rules_label(many, PM_TRANSPORT_TCP, (uint16_t)port);
+
+		assert_int_equal(number_of(tally, PM_TRANSPORT_TCP, id, PM_ROLE_CLIENT), CLIENTS);
+		assert_int_equal(number_of(tally, PM_TRANSPORT_TCP, id, PM_ROLE_SERVER), SERVERS);
+	}
+	pm_tally_free(tally);
+	pm_allowance_unref(allowance);
+	pm_rules_unref(many);
+}
+
 /* A port scan of thousands of services must not take more than it may, and must say so. */
 static void addresses_without_room_are_given_up_and_said_to_be(void **state)
 {
@@ -1322,6 +1363,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(conversations_of_merged_tallies_are_those_of_all),
 	cmocka_unit_test(an_absorbed_part_that_is_larger_is_traded),
 	cmocka_unit_test(conversations_follow_other_rules),
+	cmocka_unit_test(addresses_of_many_services_at_once_are_those_of_one_by_one),
 	cmocka_unit_test(addresses_without_room_are_given_up_and_said_to_be),
 	cmocka_unit_test(anomalies_count_by_facet_with_their_first_as_example),
 	cmocka_unit_test(a_service_on_an_unusual_port_has_sessions_and_traffic),
