@@ -274,7 +274,7 @@ int main(int argc, char **argv)
 		fputs("usage: least-loop sides|pairs|ends FILE\n", stderr);
 		return 2;
 	}
-	/* As many labels as the registry has, and those of the services that make-captures knows. */
+	/* As many labels as the registry has, and those of services that make-captures knows. */
 	for (unsigned port = 1; port < 49152; port++) {
 		bool registered = port % 8 == 0 || port == 3389;
 
