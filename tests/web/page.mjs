@@ -582,9 +582,17 @@ async function narrowStepsAreSeen() {
 }
 
 async function gravestFirst() {
-	const m = meter(['-r', capture('anomaly-service-port.pcap'), '-r', capture('anomaly-scan.pcap'), '--interval', '1']);
+	const m = meter(['-r', capture('anomaly-service-port.pcap'), '-r', capture('anomaly-scan.pcap'), '-r', capture('zero-ports.pcap'), '--interval', '1']);
 	const page = await open(m, { hash: '#span=all' });
-	await shows(page, '#tile-notices-sub', /^Port scan, and 1 more$/);
+	await shows(page, '#tile-notices-sub', /^Port scan from 192\.0\.2\.1, and \d+\u00a0more$/);
+	const [many, more] = [await content(page, '#tile-notices'), /(\d+)\u00a0more/.exec(await content(page, '#tile-notices-sub'))[1]];
+	assert.equal(Number(many), Number(more) + 1, 'the one that is named and the others');
+	assert.equal(await page.locator('#notices li').count(), Number(many));
+	for (const width of [1440, 1024, 390]) {
+		await page.setViewportSize({ width, height: 800 });
+		const room = await page.evaluate(() => [...document.querySelectorAll('.tile dd')].filter((dd) => dd.scrollWidth > dd.clientWidth).map((dd) => dd.textContent));
+		assert.deepEqual(room, [], `what a tile says is not cut off, ${width} wide`);
+	}
 	assert.deepEqual((await page.locator('#notices strong').allTextContents()).slice(0, 2), ['Port scan', 'Client asks from a service port']);
 	return page;
 }

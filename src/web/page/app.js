@@ -229,6 +229,13 @@ const rank = (facet) => (ranks.includes(facet.code) ? ranks.indexOf(facet.code) 
 /** What asks for a look first, and of that the gravest. */
 const gravest = (facets) => [...facets].sort((a, b) => asks(b) - asks(a) || rank(a) - rank(b));
 
+// One notice, and how many there are beside it. Who scans is what a reader asks first.
+function shortly({ code, example }, more) {
+	const name = FACETS[code]?.[0] ?? code;
+	const from = code === 'port_scan' && example ? ` from ${example.client.address}` : '';
+	return `${name}${from}${more ? `, and ${more}\u00a0more` : ''}`;
+}
+
 function drawTiles() {
 	text($('tile-rate'), perSecond(total()));
 	text($('tile-volume'), `${volume(view.bytes, 'bits')} · ${count(view.packets)} packets`);
@@ -242,8 +249,7 @@ function drawTiles() {
 	$('tile-drops').parentElement.classList.toggle('alarm', dropped > 0);
 	const serious = gravest(view.facets.filter(asks));
 	text($('tile-notices'), view.facets.length ? String(view.facets.length) : view.records ? 'none' : '–');
-	const first = serious.length ? FACETS[serious[0].code]?.[0] ?? serious[0].code : '';
-	text($('tile-notices-sub'), first ? (serious.length > 1 ? `${first}, and ${serious.length - 1} more` : first) : view.facets.length ? 'nothing to worry about' : view.records ? 'nothing odd' : '');
+	text($('tile-notices-sub'), serious.length ? shortly(serious[0], view.facets.length - 1) : view.facets.length ? 'nothing to worry about' : view.records ? 'nothing odd' : '');
 	$('tile-notices').parentElement.classList.toggle('alarm', serious.length > 0);
 }
 
