@@ -643,6 +643,10 @@ async function narrow() {
 	const out = await page.evaluate(() => [...document.querySelectorAll('#table td, #table th, button, select, h2, .tile')].filter((e) => e.offsetParent && e.getBoundingClientRect().right > 360.5).map((e) => e.outerHTML.slice(0, 80)));
 	assert.deepEqual(out, []);
 	assert.deepEqual(await cutOff(page), []);
+	// Who uses the wire is answered as on a large screen, and with the notices it fits on this one.
+	assert.equal(await page.locator('#ranking li').count(), 8);
+	const answer = await page.locator('.answer').boundingBox();
+	assert.ok(answer.y + answer.height <= 740, `the answer ends ${answer.y + answer.height} down`);
 	const first = (await rowsOnPage(page))[0];
 	assert.equal(first.name, 'http');
 	assert.ok(await page.locator('#table tbody tr:first-child .port').isVisible());
