@@ -460,7 +460,8 @@ async function waitsForTheFirst() {
 	const m = meter(['-i', 'lo', '--interval', '3600', 'udp', 'portrange', '47000-47001']);
 	await until('it captures', () => /listening on lo/.test(m.said));
 	const page = await open(m);
-	await shows(page, '#ranking', /^No record yet: the first comes when an interval ends\.$/);
+	await shows(page, '#ranking', /^No record yet: the first comes when an interval ends, by default within 10 s\.$/);
+	assert.deepEqual(await page.locator('.tile dd').allTextContents(), ['–', '', '–', '', '–', '', '–', ''], 'no figure where nothing has been counted');
 	return page;
 }
 

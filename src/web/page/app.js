@@ -198,8 +198,9 @@ function portOf(entry) {
 function nothing() {
 	if (view.records) return 'Nothing is on the wire in this time.';
 	if (view.extent.buckets) return 'No record is of this time.';
-	if (link.state === 'connecting' || sources.some((s) => s.name === state.source && s.records)) return 'Reading what there is …';
-	return 'No record yet: the first comes when an interval ends.';
+	const source = sources.find((s) => s.name === state.source);
+	if (link.state === 'connecting' || source?.records) return 'Reading what there is …';
+	return `No record yet: the first comes when an interval ends${source?.kind === 'live' ? ', by default within 10 s' : ''}.`;
 }
 
 function drawRanking() {
@@ -238,8 +239,8 @@ function shortly({ code, example }, more) {
 
 function drawTiles() {
 	text($('tile-rate'), perSecond(total()));
-	text($('tile-volume'), `${volume(view.bytes, 'bits')} · ${count(view.packets)} packets`);
-	text($('tile-services'), `${count(view.services)} · ${count(view.ports)}`);
+	text($('tile-volume'), view.records ? `${volume(view.bytes, 'bits')} · ${count(view.packets)} packets` : '');
+	text($('tile-services'), view.records ? `${count(view.services)} · ${count(view.ports)}` : '–');
 	text($('tile-unnamed'), view.cut ? `rows of ${plural(view.cut, 'port')} were cut` : !view.records ? '' : `${share(view.unknown[units()], total())} on unnamed ports`);
 	const { dropped_kernel: kernel, dropped_interface: device } = view.capture;
 	const known = [kernel, device].filter((v) => v !== null && v !== undefined);
