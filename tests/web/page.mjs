@@ -460,7 +460,8 @@ async function waitsForTheFirst() {
 	const m = meter(['-i', 'lo', '--interval', '3600', 'udp', 'portrange', '47000-47001']);
 	await until('it captures', () => /listening on lo/.test(m.said));
 	const page = await open(m);
-	await shows(page, '#ranking', /^No record yet: the first comes when an interval ends\.$/);
+	await shows(page, '#ranking', /^No record yet: the first comes when an interval ends, by default within 10 s\.$/);
+	assert.deepEqual(await page.locator('.tile dd').allTextContents(), ['–', '', '–', '', '–', '', '–', ''], 'no figure where nothing has been counted');
 	return page;
 }
 
@@ -582,9 +583,17 @@ async function narrowStepsAreSeen() {
 }
 
 async function gravestFirst() {
-	const m = meter(['-r', capture('anomaly-service-port.pcap'), '-r', capture('anomaly-scan.pcap'), '--interval', '1']);
+	const m = meter(['-r', capture('anomaly-service-port.pcap'), '-r', capture('anomaly-scan.pcap'), '-r', capture('zero-ports.pcap'), '--interval', '1']);
 	const page = await open(m, { hash: '#span=all' });
-	await shows(page, '#tile-notices-sub', /^Port scan, and 1 more$/);
+	await shows(page, '#tile-notices-sub', /^Port scan from 192\.0\.2\.1, and \d+\u00a0more$/);
+	const [many, more] = [await content(page, '#tile-notices'), /(\d+)\u00a0more/.exec(await content(page, '#tile-notices-sub'))[1]];
+	assert.equal(Number(many), Number(more) + 1, 'the one that is named and the others');
+	assert.equal(await page.locator('#notices li').count(), Number(many));
+	for (const width of [1440, 1024, 390]) {
+		await page.setViewportSize({ width, height: 800 });
+		const room = await page.evaluate(() => [...document.querySelectorAll('.tile dd')].filter((dd) => dd.scrollWidth > dd.clientWidth).map((dd) => dd.textContent));
+		assert.deepEqual(room, [], `what a tile says is not cut off, ${width} wide`);
+	}
 	assert.deepEqual((await page.locator('#notices strong').allTextContents()).slice(0, 2), ['Port scan', 'Client asks from a service port']);
 	return page;
 }
@@ -635,6 +644,10 @@ async function narrow() {
 	const out = await page.evaluate(() => [...document.querySelectorAll('#table td, #table th, button, select, h2, .tile')].filter((e) => e.offsetParent && e.getBoundingClientRect().right > 360.5).map((e) => e.outerHTML.slice(0, 80)));
 	assert.deepEqual(out, []);
 	assert.deepEqual(await cutOff(page), []);
+	// Who uses the wire is answered as on a large screen, and with the notices it fits on this one.
+	assert.equal(await page.locator('#ranking li').count(), 8);
+	const answer = await page.locator('.answer').boundingBox();
+	assert.ok(answer.y + answer.height <= 740, `the answer ends ${answer.y + answer.height} down`);
 	const first = (await rowsOnPage(page))[0];
 	assert.equal(first.name, 'http');
 	assert.ok(await page.locator('#table tbody tr:first-child .port').isVisible());

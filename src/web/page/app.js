@@ -198,8 +198,9 @@ function portOf(entry) {
 function nothing() {
 	if (view.records) return 'Nothing is on the wire in this time.';
 	if (view.extent.buckets) return 'No record is of this time.';
-	if (link.state === 'connecting' || sources.some((s) => s.name === state.source && s.records)) return 'Reading what there is …';
-	return 'No record yet: the first comes when an interval ends.';
+	const source = sources.find((s) => s.name === state.source);
+	if (link.state === 'connecting' || source?.records) return 'Reading what there is …';
+	return `No record yet: the first comes when an interval ends${source?.kind === 'live' ? ', by default within 10 s' : ''}.`;
 }
 
 function drawRanking() {
@@ -229,10 +230,17 @@ const rank = (facet) => (ranks.includes(facet.code) ? ranks.indexOf(facet.code) 
 /** What asks for a look first, and of that the gravest. */
 const gravest = (facets) => [...facets].sort((a, b) => asks(b) - asks(a) || rank(a) - rank(b));
 
+// One notice, and how many there are beside it. Who scans is what a reader asks first.
+function shortly({ code, example }, more) {
+	const name = FACETS[code]?.[0] ?? code;
+	const from = code === 'port_scan' && example ? ` from ${example.client.address}` : '';
+	return `${name}${from}${more ? `, and ${more}\u00a0more` : ''}`;
+}
+
 function drawTiles() {
 	text($('tile-rate'), perSecond(total()));
-	text($('tile-volume'), `${volume(view.bytes, 'bits')} · ${count(view.packets)} packets`);
-	text($('tile-services'), `${count(view.services)} · ${count(view.ports)}`);
+	text($('tile-volume'), view.records ? `${volume(view.bytes, 'bits')} · ${count(view.packets)} packets` : '');
+	text($('tile-services'), view.records ? `${count(view.services)} · ${count(view.ports)}` : '–');
 	text($('tile-unnamed'), view.cut ? `rows of ${plural(view.cut, 'port')} were cut` : !view.records ? '' : `${share(view.unknown[units()], total())} on unnamed ports`);
 	const { dropped_kernel: kernel, dropped_interface: device } = view.capture;
 	const known = [kernel, device].filter((v) => v !== null && v !== undefined);
@@ -242,8 +250,7 @@ function drawTiles() {
 	$('tile-drops').parentElement.classList.toggle('alarm', dropped > 0);
 	const serious = gravest(view.facets.filter(asks));
 	text($('tile-notices'), view.facets.length ? String(view.facets.length) : view.records ? 'none' : '–');
-	const first = serious.length ? FACETS[serious[0].code]?.[0] ?? serious[0].code : '';
-	text($('tile-notices-sub'), first ? (serious.length > 1 ? `${first}, and ${serious.length - 1} more` : first) : view.facets.length ? 'nothing to worry about' : view.records ? 'nothing odd' : '');
+	text($('tile-notices-sub'), serious.length ? shortly(serious[0], view.facets.length - 1) : view.facets.length ? 'nothing to worry about' : view.records ? 'nothing odd' : '');
 	$('tile-notices').parentElement.classList.toggle('alarm', serious.length > 0);
 }
 

@@ -415,8 +415,7 @@ function ranking(total, services, unit) {
 	list.sort((a, b) => b.value - a.value);
 	let n = RANKS - 1;
 	let left = list.slice(n).reduce((sum, row) => sum + row.value, 0);
-	const most = ask.table.rows < 50 ? RANKS : RANKS_MOST; // a phone has no room for more
-	while (n < most - 1 && n < list.length && left > total[unit] / 5) left -= list[n++].value;
+	while (n < RANKS_MOST - 1 && n < list.length && left > total[unit] / 5) left -= list[n++].value;
 	if (list.length <= n + 1) return list;
 	const rest = list.splice(n);
 	return [...list, { kind: 'rest', key: 'rest', ports: [], all: rest.length, value: rest.reduce((n, row) => n + row.value, 0) }];
