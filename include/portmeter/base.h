@@ -196,6 +196,12 @@ static inline bool pm_cursor_limit(struct pm_cursor *c, size_t n)
 	return true;
 }
 
+/* Size of the UTF-8 sequence that @bytes begin with (RFC 3629); 0 when it is none. */
+PM_API size_t pm_utf8_sequence(const char *bytes);
+/* A copy, to be freed, in which each byte that is not UTF-8 is U+FFFD; NULL: memory is short. */
+PM_API char *pm_utf8_repaired(const char *text);
+#define PM_UTF8_REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+
 /*
  * Keyed hash (SipHash-1-3, Aumasson and Bernstein) for tables whose keys come from
  * the network: without the key nobody can aim at one bucket.

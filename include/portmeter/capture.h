@@ -199,7 +199,7 @@ struct pm_capture_counts {
 PM_API void pm_capture_count(struct pm_capture *capture, size_t source,
 			     struct pm_capture_counts *ret_counts);
 
-/* One series of records; facts for it, borrowed from the capture. */
+/* One series of records; facts for it, borrowed from the capture. Its name is UTF-8. */
 struct pm_capture_source {
 	const char *name; /* interface, or first path; of a file with several interfaces, theirs */
 	const char *link;   /* "EN10MB"; NULL: its files differ in it */

@@ -12,6 +12,7 @@
 
 static const char beyond[] = "further interfaces";
 
+/* Its name is UTF-8, as all who show it, compare it or are asked for it need it. */
 static struct source *add(struct pm_capture *capture, const char *name)
 {
 	struct source *source, **more;
@@ -23,7 +24,7 @@ static struct source *add(struct pm_capture *capture, const char *name)
 	source = calloc(1, sizeof *source);
 	if (!source)
 		return NULL;
-	source->name = strdup(name);
+	source->name = pm_utf8_repaired(name);
 	if (!source->name) {
 		free(source);
 		return NULL;
@@ -128,25 +129,32 @@ static bool name_taken(const struct pm_capture *capture, const char *name)
 }
 
 /* What the records are to call it: as the file does, and so that each has a name of its own. */
-static void name_of(const struct pm_capture *capture, const struct interface *interface, size_t id,
-		    char *text, size_t size)
+static int name_of(const struct pm_capture *capture, const struct interface *interface, size_t id,
+		   char *text, size_t size)
 {
 	size_t length;
 
-	if (interface->name)
-		snprintf(text, size, "%s", interface->name);
-	else
+	if (interface->name) {
+		char *name = pm_utf8_repaired(interface->name);
+
+		if (!name)
+			return PM_E_MEMORY;
+		snprintf(text, size, "%s", name);
+		free(name);
+	} else {
 		snprintf(text, size, "interface %zu", id);
+	}
 	length = strlen(text);
 	for (size_t n = 2; name_taken(capture, text); n++)
 		snprintf(text + length, size - length, " #%zu", n);
+	return PM_OK;
 }
 
 int pm_source_of_interface(struct pm_capture *capture, const struct interface *interface, size_t id,
 			   size_t *ret_source)
 {
 	struct source *source = NULL;
-	char name[512];
+	char name[1024]; /* as in the file, at most 255 bytes, each of which may become three */
 	int r;
 
 	for (*ret_source = 0; *ret_source < capture->n_sources; (*ret_source)++)
@@ -156,7 +164,9 @@ int pm_source_of_interface(struct pm_capture *capture, const struct interface *i
 		*ret_source = PM_SOURCES_MAX - 1;
 		return PM_OK;
 	}
-	name_of(capture, interface, id, name, sizeof name);
+	r = name_of(capture, interface, id, name, sizeof name);
+	if (r < 0)
+		return r;
 	if (capture->n_sources == PM_SOURCES_MAX - 1)
 		snprintf(name, sizeof name, "%s", beyond);
 	r = pm_source_add(capture, name, &source);

@@ -3,12 +3,17 @@
  * Counters of a run. Who gets a series keeps it, or rate() would see it begin anew; so it is given
  * with care: the first half of them to whoever comes, the other half to services that matter.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "metrics.h"
 
 static const struct pm_hash_key no_key; /* names are those of the user's own rules */
+
+#define FRAMES_MIN 16 /* more than a probe has, repeated or with a greeting */
+#define RECENT 256    /* records with traffic; what was before counts for half */
+#define CELLS 4096    /* of what RECENT probes leave, hardly two are in one */
 
 /* ---- series -------------------------------------------------------------------------------- */
 
@@ -33,6 +38,7 @@ static void set_fini(struct series_set *set)
 		free(set->rows[i].service);
 	free(set->rows);
 	free(set->slots);
+	free(set->shown);
 }
 
 static bool same_name(const char *a, const char *b)
@@ -64,9 +70,43 @@ static uint32_t *slot_of(const struct series_set *set, const char *service, uint
 	}
 }
 
-/* Its own, a new one if it @may have it and there is one left, or the one of all others. */
+/*
+ * Whether there is a series for who has so many @frames in this record, and had others lately. Of
+ * the second half each wants more of them than the one before it: a scan, however slow, has few for
+ * each service and stops at some, and what stays on the wire has more with each record. Services
+ * that share a cell count for each other, which at worst gives a series too early.
+ */
+static bool has_room(struct series_set *set, uint32_t hash, double frames)
+{
+	size_t half = set->limit / 2, left = set->limit - set->n;
+	double wanted;
+
+	if (left == 0 || left > half)
+		return left > 0;
+	wanted = FRAMES_MIN * (double)half / (double)left;
+	if (frames >= wanted)
+		return true;
+	if (!set->shown)
+		set->shown = calloc(CELLS, sizeof *set->shown);
+	if (!set->shown)
+		return false;
+	set->shown[hash % CELLS] += (float)frames;
+	return (double)set->shown[hash % CELLS] >= wanted;
+}
+
+/* After a record with traffic: silence makes nothing older, or a slow wire would show nothing. */
+static void grow_older(struct series_set *set)
+{
+	if (!set->shown || ++set->records < RECENT)
+		return;
+	set->records = 0;
+	for (size_t i = 0; i < CELLS; i++)
+		set->shown[i] /= 2;
+}
+
+/* Its own, a new one if there is room for who has so many @frames, or the one of all others. */
 static struct series *series_of(struct series_set *set, const char *service, uint8_t transport,
-				uint16_t port, bool may)
+				uint16_t port, double frames)
 {
 	uint32_t hash = hash_of(service, transport, port);
 	uint32_t *slot = slot_of(set, service, transport, port, hash);
@@ -74,7 +114,7 @@ static struct series *series_of(struct series_set *set, const char *service, uin
 
 	if (*slot)
 		return &set->rows[*slot - 1];
-	if (!may || set->n == set->limit)
+	if (!has_room(set, hash, frames))
 		return &set->other[transport];
 	if (service) {
 		name = strdup(service);
@@ -149,14 +189,14 @@ static void talk_add(struct series *series, const struct pm_service_row *row)
 }
 
 /*
- * Whether a service may have a series of the second half: it has as much of the record as would be
- * its part if all that have one had the same. A scan touches thousands, and none of them so.
+ * A service's frames, as far as it is what the record is made of: those of a scan amid traffic are
+ * next to none, and neither hides a burst in one record what is on the wire in all others.
  */
-static bool matters(const struct series_set *set, const struct pm_record *record,
-		    const struct pm_service_row *row)
+static double frames_of(const struct pm_record *record, struct pm_count count)
 {
-	return set->n < (set->limit + 1) / 2 ||
-	       row->count.bytes >= record->totals.bytes / set->limit;
+	if (!record->totals.bytes)
+		return 0;
+	return (double)count.packets * (double)count.bytes / (double)record->totals.bytes;
 }
 
 static void services_add(struct metrics_source *source, const struct pm_record *record)
@@ -165,7 +205,7 @@ static void services_add(struct metrics_source *source, const struct pm_record *
 		const struct pm_service_row *row = &record->services[i];
 		struct series *series =
 			series_of(&source->services, row->service, row->transport, 0,
-				  matters(&source->services, record, row));
+				  frames_of(record, row->count));
 
 		pm_count_add(&series->to, row->to_service);
 		pm_count_add(&series->from, row->from_service);
@@ -174,6 +214,8 @@ static void services_add(struct metrics_source *source, const struct pm_record *
 		for (int rung = 0; rung < PM_RUNG_N; rung++)
 			source->side_by[rung] += row->side_by[rung];
 	}
+	if (record->totals.bytes)
+		grow_older(&source->services);
 }
 
 static void ports_add(struct metrics_source *source, const struct pm_record *record)
@@ -184,7 +226,8 @@ static void ports_add(struct metrics_source *source, const struct pm_record *rec
 
 		if (!row->metric)
 			continue;
-		series = series_of(&source->ports, row->service, row->transport, row->port, true);
+		series = series_of(&source->ports, row->service, row->transport, row->port,
+				   INFINITY); /* its rule asks for one */
 		pm_count_add(&series->to, row->dst);
 		pm_count_add(&series->from, row->src);
 		if (!row->talk)

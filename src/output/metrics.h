@@ -24,6 +24,8 @@ struct series_set {
 	size_t n, limit;
 	uint32_t *slots; /* numbers of rows and 1 by hash; 0: free */
 	size_t mask;
+	float *shown;     /* recent frames of who has none, by hash; NULL: not yet wanted */
+	unsigned records; /* since those grew older */
 	struct series other[PM_TRANSPORT_N];
 	bool used[PM_TRANSPORT_N]; /* there is one of that transport */
 };

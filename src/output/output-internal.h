@@ -188,10 +188,6 @@ struct sink *pm_memory_open(struct held *held);
  */
 int pm_memory_close(struct sink *sink, int code, char **ret_text, size_t *ret_size);
 
-/* Size of the UTF-8 sequence that @bytes begin with (RFC 3629); 0 when it is none. */
-size_t pm_utf8_sequence(const char *bytes);
-#define UTF8_REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
-
 struct pm_output {
 	struct pm_output_options options;
 	char *path; /* NULL: standard output */

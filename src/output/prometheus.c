@@ -21,7 +21,7 @@ static void write_value(struct sink *sink, const char *text)
 		else if (size)
 			pm_sink_write(sink, text, size);
 		else
-			pm_sink_write(sink, UTF8_REPLACEMENT, 3);
+			pm_sink_write(sink, PM_UTF8_REPLACEMENT, 3);
 		text += size ? size : 1;
 	}
 }

@@ -885,7 +885,55 @@ static void a_compressed_or_empty_pipe_is_named(void **state)
 	assert_non_null(strstr(seen.err.text, "empty"));
 }
 
+/* Bytes that are no UTF-8 all become the same character, which makes no namesakes. */
+static void sources_have_names_in_utf8_and_of_their_own(void **state)
+{
+	static const char names[2][4] = { "a\xff", "a\xfe" };
+	const char *path = path_of("caf\xe9");
+	struct image image;
+	struct seen seen;
+
+	(void)state;
+	pcapng_begin(&image, false, 1, 0);
+	image.size = 28; /* interfaces with names instead */
+	for (size_t i = 0; i < COUNT(names); i++) {
+		block_begin(&image, 1, 32);
+		put(&image, 1, 2);
+		put(&image, 0, 2);
+		put(&image, 96, 4);
+		put(&image, 2, 2);
+		put(&image, 2, 2);
+		put_bytes(&image, names[i], 4);
+		put(&image, 0, 4);
+		put(&image, 32, 4);
+	}
+	for (uint8_t i = 0; i < COUNT(names); i++) {
+		size_t begin = image.size;
+
+		pcapng_frame(&image, 1, "x", 1, 60);
+		image.bytes[begin + 8] = i;
+	}
+	write_file(path, image.bytes, image.size);
+	open_files(&seen, &path, 1, NULL);
+	read_on(&seen, 10);
+	assert_int_equal(seen.n, 2);
+	assert_string_equal(pm_capture_name(seen.capture), path); /* what was opened */
+	assert_string_equal(pm_capture_source(seen.capture, 0)->name, "a\xef\xbf\xbd");
+	assert_int_equal(pm_capture_sources(seen.capture), 2);
+	assert_string_equal(pm_capture_source(seen.capture, 1)->name, "a\xef\xbf\xbd #2");
+	pm_capture_close(seen.capture);
+	pcap_begin(&image, false, MICRO, 96, 1);
+	pcap_frame(&image, 1, 0, "x", 1, 60);
+	write_file(path, image.bytes, image.size);
+	open_files(&seen, &path, 1, NULL);
+	read_on(&seen, 10);
+	remove(path);
+	assert_non_null(strstr(pm_capture_source(seen.capture, 0)->name, "/caf\xef\xbf\xbd"));
+	pm_capture_close(seen.capture);
+}
+
 static const struct CMUnitTest others[] = {
+	cmocka_unit_test(sources_have_names_in_utf8_and_of_their_own),
 	cmocka_unit_test(time_stamps_of_any_value_are_taken),
 	cmocka_unit_test(a_frame_of_no_bytes_is_a_frame),
 	cmocka_unit_test(files_are_merged_by_time),

@@ -127,6 +127,17 @@ static int fragments(void)
 	return r;
 }
 
+static int repaired_text(void)
+{
+	char *text = pm_utf8_repaired("caf\xe9");
+
+	if (!text)
+		return PM_E_MEMORY;
+	assert_string_equal(text, "caf" PM_UTF8_REPLACEMENT);
+	free(text);
+	return PM_OK;
+}
+
 static int tunnels(void)
 {
 	struct pm_tunnels *kinds = NULL;
@@ -723,6 +734,7 @@ static const struct entry {
 	int (*call)(void);
 	unsigned long least; /* allocations that there are, so that the test shows something */
 } entries[] = {
+	{ "repaired text", repaired_text, 1 },
 	{ "rules of a text", rules_of_a_text, 20 },
 	{ "the shipped rules", shipped_rules, 10 },
 	{ "fragments", fragments, 5 },
@@ -817,6 +829,7 @@ static void ask_for_figures(void)
 
 	assert_int_equal(pm_error_set(&err, PM_E_IO, "file", 1, 2, "text %d", 3), PM_E_IO);
 	pm_hash(pm_hash_key_random(), text, 0);
+	assert_int_equal(pm_utf8_sequence("\xc3\xa9"), 2);
 	pm_sha256_init(&sha);
 	pm_sha256_update(&sha, "a", 1);
 	pm_sha256_final(&sha, digest);

@@ -31,11 +31,11 @@ static int free_rules(void **state)
 	return 0;
 }
 
-/* A record of TCP with services of so many bytes to each; names are s0, s1, ... from @first on. */
+/* A record of TCP with services of a frame to each; names are s0, s1, ... from @first on. */
 struct sample_record {
 	struct pm_source source;
 	struct pm_service_row services[64];
-	char names[64][8];
+	char names[64][16];
 	struct pm_port_row ports[64];
 	struct pm_record record;
 };
@@ -58,6 +58,16 @@ static void fill(struct sample_record *sample, int first, int n, uint64_t bytes)
 		pm_count_add(&sample->record.totals, row->count);
 	}
 	sample->record.n_services = (size_t)n;
+}
+
+/* The same with so many frames to each. */
+static void fill_frames(struct sample_record *sample, int first, int n, uint64_t bytes,
+			uint64_t frames)
+{
+	fill(sample, first, n, bytes);
+	for (int i = 0; i < n; i++)
+		sample->services[i].count.packets = sample->services[i].to_service.packets = frames;
+	sample->record.totals.packets = (uint64_t)n * frames;
 }
 
 static void add(struct pm_metrics *metrics, const struct sample_record *sample)
@@ -108,12 +118,13 @@ static void half_of_the_series_are_for_what_matters(void **state)
 	for (int i = 0; i < 20; i++)
 		assert_int_equal(bytes_to(metrics, sample.names[i]), i < 4 ? 10 : -1);
 	assert_int_equal(bytes_to(metrics, "other"), 160);
-	fill(&sample, 10, 3, 1000); /* each has a third; they were in `other` before */
+	/* What matters; they were in `other` before. */
+	fill_frames(&sample, 10, 3, 1000, 120);
 	add(metrics, &sample);
 	assert_int_equal(bytes_to(metrics, "s10"), 1000);
 	assert_int_equal(bytes_to(metrics, "s12"), 1000);
 	assert_int_equal(bytes_to(metrics, "other"), 160);
-	fill(&sample, 30, 2, 500); /* one more has room */
+	fill_frames(&sample, 30, 2, 500, 200); /* one more has room */
 	add(metrics, &sample);
 	assert_int_equal(bytes_to(metrics, "s30"), 500);
 	assert_int_equal(bytes_to(metrics, "s31"), -1);
@@ -123,6 +134,153 @@ static void half_of_the_series_are_for_what_matters(void **state)
 	assert_int_equal(bytes_to(metrics, "s0"), 17);
 	assert_int_equal(bytes_to(metrics, "s3"), 10);
 	pm_metrics_free(metrics);
+}
+
+/* How many services have a series of their own. */
+static int services_shown(struct pm_metrics *metrics)
+{
+	static const char own[] = ",transport=\"tcp\",service=\"s";
+	char *page = page_of(metrics);
+	int n = 0;
+
+	for (const char *at = page; (at = strstr(at, "\nportmeter_service_bytes_total{")); at++)
+		n += strncmp(strchr(at, ','), own, sizeof own - 1) == 0;
+	free(page);
+	return n / 3; /* directions */
+}
+
+/* On a wire that has nothing else: a probe is all of its record, so are those that repeat it. */
+static void a_slow_scan_leaves_room(void **state)
+{
+	static const int limits[] = { 8, 31, 256, 1000 };
+	static const struct {
+		int times;
+		uint64_t frames;
+	} probes[] = { { 1, 3 }, { 1, 12 }, { 7, 2 } };
+	static struct sample_record sample;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(limits) * COUNT(probes); i++) {
+		int limit = limits[i / COUNT(probes)], times = probes[i % COUNT(probes)].times;
+		struct pm_metrics *metrics = NULL;
+		int shown;
+
+		assert_int_equal(pm_metrics_new((size_t)limit, 8, &metrics), PM_OK);
+		for (int n = 0; n < 2000 * times; n++) {
+			fill_frames(&sample, n / times, 1, 114, probes[i % COUNT(probes)].frames);
+			add(metrics, &sample);
+		}
+		shown = services_shown(metrics);
+		assert_in_range(shown, (limit + 1) / 2, limit - (limit < 12 ? 1 : limit / 6));
+		/* What stays shows itself, be it small, beside a scan that goes on. */
+		for (int n = 0; n < 200; n++) {
+			fill_frames(&sample, 9000, 2, 114, 2);
+			add(metrics, &sample);
+			fill_frames(&sample, 5000 + n, 1, 114, 2);
+			add(metrics, &sample);
+		}
+		assert_in_range(bytes_to(metrics, "s9000"), 1, 200 * 114);
+		/* And at once, if it is great. */
+		fill_frames(&sample, 9100, 1, 1000000, 1000000);
+		add(metrics, &sample);
+		assert_int_equal(bytes_to(metrics, "s9100"), shown + 2 < limit ? 1000000 : -1);
+		assert_in_range(services_shown(metrics), shown + 1, limit);
+		pm_metrics_free(metrics);
+	}
+}
+
+/* Of one host after the other; its records have far more bytes than those between. */
+static void a_scan_hides_nothing(void **state)
+{
+	static struct sample_record sample;
+	struct pm_metrics *metrics = NULL;
+
+	(void)state;
+	assert_int_equal(pm_metrics_new(16, 8, &metrics), PM_OK);
+	for (int record = 0; record < 20; record++) {
+		fill_frames(&sample, 0, 60, 114, 2);
+		sample.record.totals.packets += 16384;
+		sample.record.totals.bytes += 1000000; /* to ports without a label */
+		add(metrics, &sample);
+	}
+	assert_int_equal(services_shown(metrics), 8);
+	for (int record = 0; record < 4; record++) {
+		fill_frames(&sample, 9000, 2, 2000, 20);
+		add(metrics, &sample);
+		fill_frames(&sample, 0, 60, 114, 2);
+		sample.record.totals.bytes += 1000000;
+		add(metrics, &sample);
+	}
+	assert_int_equal(services_shown(metrics), 10);
+	assert_in_range(bytes_to(metrics, "s9000"), 1, 8000);
+	pm_metrics_free(metrics);
+}
+
+static void fill_half(struct pm_metrics *metrics, struct sample_record *sample, int n)
+{
+	fill(sample, 0, n, 10);
+	add(metrics, sample);
+	assert_int_equal(services_shown(metrics), n);
+}
+
+static void silence_makes_nothing_older(void **state)
+{
+	static struct sample_record sample;
+	struct pm_metrics *metrics = NULL;
+
+	(void)state;
+	assert_int_equal(pm_metrics_new(8, 8, &metrics), PM_OK);
+	fill_half(metrics, &sample, 4);
+	for (int n = 0; n < 16; n++) {
+		assert_int_equal(bytes_to(metrics, "s50"), -1);
+		fill(&sample, 50, 1, 100);
+		add(metrics, &sample);
+		fill(&sample, 0, 0, 0);
+		for (int quiet = 0; quiet < 600; quiet++)
+			add(metrics, &sample);
+	}
+	assert_int_equal(bytes_to(metrics, "s50"), 100);
+	pm_metrics_free(metrics);
+}
+
+/* What comes once in a long while is forgotten in between, even if it has all of its record. */
+static void what_was_long_ago_counts_for_little(void **state)
+{
+	static struct sample_record sample;
+	struct pm_metrics *metrics = NULL;
+
+	(void)state;
+	assert_int_equal(pm_metrics_new(8, 8, &metrics), PM_OK);
+	fill_half(metrics, &sample, 4);
+	for (int n = 0; n < 40; n++) {
+		fill_frames(&sample, 50, 1, 100, 4);
+		add(metrics, &sample);
+		fill(&sample, 0, 1, 100);
+		for (int other = 0; other < 256; other++)
+			add(metrics, &sample);
+	}
+	assert_int_equal(bytes_to(metrics, "s50"), -1);
+	assert_int_equal(bytes_to(metrics, "other"), 4000);
+	pm_metrics_free(metrics);
+}
+
+static void the_number_of_series_is_bounded(void **state)
+{
+	static struct sample_record sample;
+
+	(void)state;
+	for (int limit = 1; limit < 8; limit++) {
+		struct pm_metrics *metrics = NULL;
+
+		assert_int_equal(pm_metrics_new((size_t)limit, 8, &metrics), PM_OK);
+		for (int n = 0; n < 10; n++) {
+			fill_frames(&sample, 10 * n, 10, 100000, 100000);
+			add(metrics, &sample);
+		}
+		assert_int_equal(services_shown(metrics), limit);
+		assert_int_equal(bytes_to(metrics, "other"), (100 - limit) * 100000);
+		pm_metrics_free(metrics);
+	}
 }
 
 static void other_is_there_from_the_start(void **state)
@@ -231,6 +389,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(half_of_the_series_are_for_what_matters),
+		cmocka_unit_test(a_slow_scan_leaves_room),
+		cmocka_unit_test(a_scan_hides_nothing),
+		cmocka_unit_test(silence_makes_nothing_older),
+		cmocka_unit_test(what_was_long_ago_counts_for_little),
+		cmocka_unit_test(the_number_of_series_is_bounded),
 		cmocka_unit_test(other_is_there_from_the_start),
 		cmocka_unit_test(series_of_ports_are_bounded),
 		cmocka_unit_test(what_was_known_once_stays),
