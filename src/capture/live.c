@@ -177,18 +177,25 @@ static void say_name(const struct live *live, const char *name)
 	pm_capture_notice(&live->head, "%s: the interface is called %s now", live->head.name, name);
 }
 
-static void look_at_device(struct live *live, int64_t now)
+/*
+ * False: what is captured from is not that interface any more. An interface may change its type and
+ * stay the same otherwise, as wireless ones do for monitor mode; frames would then be taken for
+ * those of the old one.
+ */
+static bool look_at_device(struct live *live, int64_t now)
 {
 	const char *name = live->head.name;
 	struct device_state state;
 
 	if (!pm_device_look(live->group->device, &state))
-		return;
+		return true;
 	if (!state.there) {
 		went_away(live, now);
 		live->known = false;
-		return;
+		return true;
 	}
+	if (live->known && state.type != live->state.type)
+		return false;
 	count_device(live, &state);
 	if (strcmp(state.name, live->known ? live->state.name : name) != 0)
 		say_name(live, state.name);
@@ -201,27 +208,30 @@ static void look_at_device(struct live *live, int64_t now)
 	}
 	live->state = state;
 	live->known = true;
+	return true;
 }
 
 int pm_capture_look(struct pm_capture *capture, struct pm_error *err)
 {
 	struct live *live = live_of(capture);
-	bool lost;
+	bool lost, changed;
 
 	if (!pm_capture_live(capture))
 		return PM_OK;
 	count_handle(live);
-	if (!leads(live) || !live->handle.pcap || live->lost)
+	if (!live->handle.pcap || live->lost)
 		return PM_OK;
-	if (live->group->device)
-		look_at_device(live, pm_time_now());
+	changed = leads(live) && live->group->device && !look_at_device(live, pm_time_now());
 	pthread_mutex_lock(&live->group->lock);
+	live->group->lost |= changed; /* the others can't tell, and all must let go of it */
 	lost = live->group->lost;
 	pthread_mutex_unlock(&live->group->lock);
-	if (!lost && (live->known || !live->group->device || !live->away_ns))
+	if (!lost &&
+	    (!leads(live) || live->known || !live->group->device || !live->away_ns))
 		return PM_OK;
 	live->lost = true;
-	return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: the interface is gone", capture->name);
+	return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: the interface %s", capture->name,
+			    changed ? "has another link type" : "is gone");
 }
 
 /*
