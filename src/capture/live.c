@@ -3,6 +3,7 @@
  * Live capture. Never blocks in libpcap: its read timeout does not fire while no frame arrives. An
  * interface may go and come back; what counts is added up over all of its lives.
  */
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -81,10 +82,12 @@ static int live_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame
 		return 0;
 	capture->frame = frame;
 	capture->frame_ctx = ctx;
+	errno = 0;
 	n = pcap_dispatch(live->handle.pcap, max, on_frame, (u_char *)live);
 	if (n >= 0)
 		return n;
-	if (n == PCAP_ERROR_BREAK)
+	/* nflog and nfqueue have no frame and call it an error: libpcap there expects to block. */
+	if (n == PCAP_ERROR_BREAK || errno == EAGAIN)
 		return 0;
 	live->lost = true;
 	return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: %s", capture->name,
