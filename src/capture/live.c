@@ -72,6 +72,24 @@ static void on_frame(u_char *ctx, const struct pcap_pkthdr *header, const u_char
 	live->head.frame(live->head.frame_ctx, &frame);
 }
 
+static void went_away(struct live *live, int64_t now)
+{
+	if (!live->away_ns)
+		live->away_ns = live->told_ns = now;
+}
+
+/*
+ * What is in the buffer can still be taken. An interface that only has another name or link type
+ * would go on filling it, with frames that nobody is going to see or that would be misread.
+ */
+static void give_up(struct live *live)
+{
+	live->lost = true;
+	if (leads(live))
+		went_away(live, pm_time_now());
+	pm_handle_shut(&live->handle);
+}
+
 static int live_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame, void *ctx,
 			 struct pm_error *err)
 {
@@ -89,7 +107,7 @@ static int live_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame
 	/* nflog and nfqueue have no frame and call it an error: libpcap there expects to block. */
 	if (n == PCAP_ERROR_BREAK || errno == EAGAIN)
 		return 0;
-	live->lost = true;
+	give_up(live);
 	return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: %s", capture->name,
 			    pcap_geterr(live->handle.pcap));
 }
@@ -149,12 +167,6 @@ static void live_count(struct pm_capture *capture, size_t source,
 	if (leads(live))
 		count_absence(live, pm_time_now());
 	*ret_counts = live->counts;
-}
-
-static void went_away(struct live *live, int64_t now)
-{
-	if (!live->away_ns)
-		live->away_ns = live->told_ns = now;
 }
 
 /* For how long it was away, in seconds. */
@@ -232,7 +244,7 @@ int pm_capture_look(struct pm_capture *capture, struct pm_error *err)
 	if (!lost &&
 	    (!leads(live) || live->known || !live->group->device || !live->away_ns))
 		return PM_OK;
-	live->lost = true;
+	give_up(live);
 	return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: the interface %s", capture->name,
 			    changed ? "has another link type" : "is gone");
 }
