@@ -114,7 +114,8 @@ PM_API int pm_capture_dispatch(struct pm_capture *capture, int max, pm_frame_fn 
 /*
  * Live: once a second or so, beside dispatching. Keeps the counts true, however narrow and short-
  * lived the system's are, and says with a notice when the interface goes down, comes up or is
- * renamed. PM_E_IO with @err filled: it is gone, which no frame may ever have told. Files: 0.
+ * renamed. PM_E_IO with @err filled: it is gone, which no frame may ever have told, or has another
+ * link type. Files: 0.
  */
 PM_API int pm_capture_look(struct pm_capture *capture, struct pm_error *err);
 /*

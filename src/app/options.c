@@ -617,10 +617,18 @@ static int parse_long(int option, const char *text, struct options *o)
 	}
 }
 
+/* As where a script has a variable that is not set. */
+static bool names_nothing(int option, const char *text)
+{
+	return option <= UCHAR_MAX && strchr("FRZiory", option) && !*text;
+}
+
 static int parse_one(int option, const char *text, struct parse *p)
 {
 	struct options *o = p->o;
 
+	if (names_nothing(option, text))
+		return usage("-%c: must not be empty", option);
 	switch (option) {
 	case 'i':
 		o->interfaces[o->n_interfaces++] = text;

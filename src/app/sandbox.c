@@ -5,8 +5,11 @@
  */
 #include "sandbox.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,16 +83,41 @@ static bool may_write(const char *path, bool replaced)
 	return may_in_folder_of(path, W_OK | X_OK);
 }
 
+/* The next file of rules in a folder, by the names that are read; NULL: that was the last. */
+static const char *next_rules(DIR *dir)
+{
+	const struct dirent *entry;
+
+	while ((entry = readdir(dir)))
+		if (fnmatch("*.rules", entry->d_name, FNM_PERIOD) == 0)
+			return entry->d_name;
+	return NULL;
+}
+
+/* The same for a file of rules, or for a folder and all rules in it. */
+static bool may_read_rules(const char *path)
+{
+	DIR *dir = may(path, R_OK) ? opendir(path) : NULL;
+	const char *name;
+	bool result = true;
+
+	if (!dir)
+		return may(path, R_OK);
+	while (result && (name = next_rules(dir)))
+		result = faccessat(dirfd(dir), name, R_OK, AT_EACCESS) == 0;
+	closedir(dir);
+	return result;
+}
+
 /* The first of the rules' paths that can't be read again, as whoever we are now; NULL: none. */
 static const char *unreadable_rules(const struct options *options)
 {
 	const char *folder = pm_rules_folder();
 
 	for (size_t i = 0; i < options->n_rules; i++)
-		if (!may(options->rules[i], R_OK))
+		if (!may_read_rules(options->rules[i]))
 			return options->rules[i];
-	return options->n_rules == 0 && !may(folder, R_OK | X_OK) && errno == EACCES ? folder
-										     : NULL;
+	return options->n_rules == 0 && !may_read_rules(folder) && errno == EACCES ? folder : NULL;
 }
 
 /* What a user can't do; both are true or NULL where nothing is asked for. */
@@ -233,6 +261,26 @@ static void allow_output(struct landlock *landlock, const char *path)
 		allow_beside(landlock, path, LANDLOCK_WRITE);
 }
 
+/* A folder, and where links in it lead to: that is how some tools put files there. */
+static void allow_rules_in(struct landlock *landlock, const char *folder)
+{
+	DIR *dir = opendir(folder);
+	const char *name;
+
+	landlock_allow(landlock, folder, LANDLOCK_READ);
+	while (dir && (name = next_rules(dir))) {
+		char path[PATH_MAX];
+		struct stat st;
+
+		if (fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISLNK(st.st_mode) &&
+		    snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path)
+			allow_beside(landlock, path, LANDLOCK_READ);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 /* Editors replace files, so it is their folder that is read again. */
 static void allow_rules(struct landlock *landlock, const struct options *options)
 {
@@ -241,14 +289,14 @@ static void allow_rules(struct landlock *landlock, const struct options *options
 
 	for (size_t i = 0; i < options->n_rules; i++) {
 		if (stat(options->rules[i], &st) == 0 && S_ISDIR(st.st_mode))
-			landlock_allow(landlock, options->rules[i], LANDLOCK_READ);
+			allow_rules_in(landlock, options->rules[i]);
 		else
 			allow_beside(landlock, options->rules[i], LANDLOCK_READ);
 	}
 	if (options->n_rules)
 		return;
 	if (stat(folder, &st) == 0)
-		landlock_allow(landlock, folder, LANDLOCK_READ);
+		allow_rules_in(landlock, folder);
 	else /* it may be made later */
 		allow_folder_of(landlock, folder, LANDLOCK_READ);
 }

@@ -234,6 +234,7 @@ static void read_link(const struct nlmsghdr *head, struct device_state *state)
 	left = head->nlmsg_len - NLMSG_LENGTH(sizeof link);
 	state->there = true;
 	state->up = (link.ifi_flags & IFF_UP) != 0;
+	state->type = link.ifi_type;
 	while (left >= sizeof(struct rtattr)) {
 		const struct rtattr *attribute = (const void *)at;
 		size_t step = RTA_ALIGN(attribute->rta_len);

@@ -15,6 +15,7 @@ struct device; /* opaque; used by one thread at a time */
 struct device_state {
 	bool there, up;
 	char name[IF_NAMESIZE]; /* at the moment; valid with there */
+	unsigned type;          /* ARPHRD_*, what its frames begin with; valid with there */
 	/* Frames since it exists that it or its driver had no room for; valid with known. */
 	uint64_t dropped;
 	bool dropped_known;

@@ -103,6 +103,32 @@ static int adjust(struct handle *handle, const char *name,
 	return PM_OK;
 }
 
+#ifdef __linux__
+
+static bool reject_all(const struct handle *handle)
+{
+	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog program = { 1, &none };
+
+	return setsockopt(pcap_fileno(handle->pcap), SOL_SOCKET, SO_ATTACH_FILTER, &program,
+			  sizeof program) == 0;
+}
+
+void pm_handle_shut(struct handle *handle)
+{
+	/* Where it fails, a few frames more are counted as received than are seen. */
+	(void)reject_all(handle);
+}
+
+#else
+
+void pm_handle_shut(struct handle *handle)
+{
+	(void)handle;
+}
+
+#endif
+
 #if defined(__linux__) && defined(PACKET_FANOUT)
 
 static int refused(struct pm_error *err, const char *name, const char *what)
@@ -125,12 +151,9 @@ static void discard(u_char *ctx, const struct pcap_pkthdr *header, const u_char 
  */
 static int hush(struct handle *handle, const char *name, struct pm_error *err)
 {
-	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
-	struct sock_fprog program = { 1, &none };
 	char text[PCAP_ERRBUF_SIZE] = "";
 
-	if (setsockopt(pcap_fileno(handle->pcap), SOL_SOCKET, SO_ATTACH_FILTER, &program,
-		       sizeof program) < 0)
+	if (!reject_all(handle))
 		return refused(err, name, "SO_ATTACH_FILTER");
 	if (pcap_setnonblock(handle->pcap, 1, text) < 0)
 		return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: %s", name, text);

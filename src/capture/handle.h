@@ -21,6 +21,8 @@ struct handle {
 int pm_handles_open(struct handle *handles, size_t n, const char *name,
 		    const struct pm_capture_options *options, char *ret_warning, size_t size,
 		    struct pm_error *err);
+/* Lets no more frames into its buffer, which can still be read. For good. */
+void pm_handle_shut(struct handle *handle);
 /* Again: nothing. */
 void pm_handle_close(struct handle *handle);
 /* Says why libpcap could not activate an interface. */

@@ -3,6 +3,7 @@
  * Live capture. Never blocks in libpcap: its read timeout does not fire while no frame arrives. An
  * interface may go and come back; what counts is added up over all of its lives.
  */
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -71,6 +72,24 @@ static void on_frame(u_char *ctx, const struct pcap_pkthdr *header, const u_char
 	live->head.frame(live->head.frame_ctx, &frame);
 }
 
+static void went_away(struct live *live, int64_t now)
+{
+	if (!live->away_ns)
+		live->away_ns = live->told_ns = now;
+}
+
+/*
+ * What is in the buffer can still be taken. An interface that only has another name or link type
+ * would go on filling it, with frames that nobody is going to see or that would be misread.
+ */
+static void give_up(struct live *live)
+{
+	live->lost = true;
+	if (leads(live))
+		went_away(live, pm_time_now());
+	pm_handle_shut(&live->handle);
+}
+
 static int live_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame, void *ctx,
 			 struct pm_error *err)
 {
@@ -81,12 +100,14 @@ static int live_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame
 		return 0;
 	capture->frame = frame;
 	capture->frame_ctx = ctx;
+	errno = 0;
 	n = pcap_dispatch(live->handle.pcap, max, on_frame, (u_char *)live);
 	if (n >= 0)
 		return n;
-	if (n == PCAP_ERROR_BREAK)
+	/* nflog and nfqueue have no frame and call it an error: libpcap there expects to block. */
+	if (n == PCAP_ERROR_BREAK || errno == EAGAIN)
 		return 0;
-	live->lost = true;
+	give_up(live);
 	return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: %s", capture->name,
 			    pcap_geterr(live->handle.pcap));
 }
@@ -148,12 +169,6 @@ static void live_count(struct pm_capture *capture, size_t source,
 	*ret_counts = live->counts;
 }
 
-static void went_away(struct live *live, int64_t now)
-{
-	if (!live->away_ns)
-		live->away_ns = live->told_ns = now;
-}
-
 /* For how long it was away, in seconds. */
 static double came_back(struct live *live, int64_t now)
 {
@@ -177,18 +192,25 @@ static void say_name(const struct live *live, const char *name)
 	pm_capture_notice(&live->head, "%s: the interface is called %s now", live->head.name, name);
 }
 
-static void look_at_device(struct live *live, int64_t now)
+/*
+ * False: what is captured from is not that interface any more. An interface may change its type and
+ * stay the same otherwise, as wireless ones do for monitor mode; frames would then be taken for
+ * those of the old one.
+ */
+static bool look_at_device(struct live *live, int64_t now)
 {
 	const char *name = live->head.name;
 	struct device_state state;
 
 	if (!pm_device_look(live->group->device, &state))
-		return;
+		return true;
 	if (!state.there) {
 		went_away(live, now);
 		live->known = false;
-		return;
+		return true;
 	}
+	if (live->known && state.type != live->state.type)
+		return false;
 	count_device(live, &state);
 	if (strcmp(state.name, live->known ? live->state.name : name) != 0)
 		say_name(live, state.name);
@@ -201,27 +223,30 @@ static void look_at_device(struct live *live, int64_t now)
 	}
 	live->state = state;
 	live->known = true;
+	return true;
 }
 
 int pm_capture_look(struct pm_capture *capture, struct pm_error *err)
 {
 	struct live *live = live_of(capture);
-	bool lost;
+	bool lost, changed;
 
 	if (!pm_capture_live(capture))
 		return PM_OK;
 	count_handle(live);
-	if (!leads(live) || !live->handle.pcap || live->lost)
+	if (!live->handle.pcap || live->lost)
 		return PM_OK;
-	if (live->group->device)
-		look_at_device(live, pm_time_now());
+	changed = leads(live) && live->group->device && !look_at_device(live, pm_time_now());
 	pthread_mutex_lock(&live->group->lock);
+	live->group->lost |= changed; /* the others can't tell, and all must let go of it */
 	lost = live->group->lost;
 	pthread_mutex_unlock(&live->group->lock);
-	if (!lost && (live->known || !live->group->device || !live->away_ns))
+	if (!lost &&
+	    (!leads(live) || live->known || !live->group->device || !live->away_ns))
 		return PM_OK;
-	live->lost = true;
-	return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: the interface is gone", capture->name);
+	give_up(live);
+	return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: the interface %s", capture->name,
+			    changed ? "has another link type" : "is gone");
 }
 
 /*

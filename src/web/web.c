@@ -294,6 +294,11 @@ static int start_daemon(struct pm_web *web, struct pm_error *err)
 	web->fd = -1; /* it is the library's now, whatever has come of it */
 	if (web->daemon)
 		return PM_OK;
+	/* It looks at the two only here, and does not say which files they are from. */
+	if (web->certificate && strstr(web->trouble, "certificate"))
+		return pm_error_set(err, PM_E_IO, web->options.certificate_path, 0, 0,
+				    "no certificate in PEM, or %s is not its key: %s",
+				    web->options.key_path, web->trouble);
 	return pm_error_set(err, PM_E_IO, NULL, 0, 0, "can't serve HTTP: %s",
 			    web->trouble[0] ? web->trouble : "out of memory");
 }
