@@ -617,6 +617,31 @@ static int parse_long(int option, const char *text, struct options *o)
 	}
 }
 
+/* Whether @word is the long option of that number, which takes no value, with one. */
+static bool is_long(const char *word, int number)
+{
+	size_t size = strcspn(word, "=");
+
+	for (const struct option *l = longs; l->name && size > 2 && word[size]; l++)
+		if (l->val == number && l->has_arg == no_argument &&
+		    strncmp(word, "--", 2) == 0 && strncmp(word + 2, l->name, size - 2) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * @number: getopt's optopt. @word is the one before where it goes on, which is that of a long
+ * option; of letters that stand together all but the last are in the word behind it.
+ */
+static int usage_unknown(const char *word, int number)
+{
+	if (number == 0 || is_long(word, number))
+		return usage("%s: no such option, or not with a value", word);
+	if (number > 0 && number < 0x80)
+		return usage("-%c: no such option", number);
+	return usage("-\\x%02x: no such option", (unsigned)(unsigned char)number);
+}
+
 /* As where a script has a variable that is not set. */
 static bool names_nothing(int option, const char *text)
 {
@@ -873,10 +898,8 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 	while ((option = getopt_long(argc, argv, ":i:r:F:DLy:ps:B:Q:c:Z:ho:C:G:W:R:", longs, &index)) != -1) {
 		if (option == ':')
 			return usage("%s: its value is missing", argv[optind - 1]);
-		if (option == '?' && optopt > 0 && optopt < 256)
-			return usage("-%c: no such option", optopt);
 		if (option == '?')
-			return usage("%s: no such option, or not with a value", argv[optind - 1]);
+			return usage_unknown(argv[optind - 1], optopt);
 		r = parse_one(option, optarg, &p);
 		if (r != EXIT_DONE)
 			return r;
