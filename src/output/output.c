@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of formats; and which file a record goes to, and what becomes of it if it can't. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +163,24 @@ static void pack_leftovers(struct pm_output *output)
 	pm_rotation_closed(output->rotation, pack_found, output);
 }
 
+/* Opens a FIFO, which waits for who reads it: nothing else shows for that long. */
+static int fifo_open(struct pm_output *output, const char *path, struct pm_error *err)
+{
+	int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0) {
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	} else if (errno == ENXIO) {
+		pm_output_notice(output, "%s: nobody reads this pipe yet: waiting", path);
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+	}
+	if (fd < 0)
+		return pm_error_set(err, PM_E_IO, path, 0, 0, "can't open for writing: %s",
+				    errno == EINTR ? "nobody has read it" : strerror(errno));
+	pm_sink_init(&output->sink, fd, path);
+	return PM_OK;
+}
+
 /* Opens the file that is appended to. */
 static int append_open(struct pm_output *output, struct pm_error *err)
 {
@@ -172,7 +192,10 @@ static int append_open(struct pm_output *output, struct pm_error *err)
 	pm_sink_init(&output->sink, -1, path);
 	if (output->rotation && pm_rotation_replaces(output->rotation))
 		remove_forms(path);
-	r = pm_sink_open_append(&output->sink, path, output->options.format, err);
+	if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+		r = fifo_open(output, path, err);
+	else
+		r = pm_sink_open_append(&output->sink, path, output->options.format, err);
 	if (r < 0)
 		return r;
 	if (fstat(output->sink.fd, &st) == 0 && output->rotation)

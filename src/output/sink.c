@@ -287,7 +287,7 @@ int pm_sink_open_append(struct sink *sink, const char *path, enum pm_format form
 	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 	int r;
 
-	/* What can't be read (a FIFO's reader would be ourselves, a device) is only written. */
+	/* What can't be read (a device) is only written. */
 	if (fd >= 0) {
 		struct stat st;
 
