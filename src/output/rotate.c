@@ -86,6 +86,34 @@ static bool expand(const struct rotation *rotation, int64_t period, char base[NA
 	       expand_time(format, seconds, base, NAME_MAX + 1) && !strchr(base, '/');
 }
 
+/* The size of a conversion, from its % to its letter, which a text that ends may lack. */
+static size_t conversion_size(const char *at)
+{
+	size_t flags = strspn(at + 1, "_-0^#123456789EO");
+
+	return 1 + flags + (at[1 + flags] != '\0');
+}
+
+/* Whether strftime knows all conversions; those that it does not it leaves as they are. */
+static bool are_known(const char *format, int *ret_size, const char **ret_unknown)
+{
+	for (const char *at = format; (at = strchr(at, '%')) != NULL; at += *ret_size) {
+		char one[16], text[NAME_MAX + 1];
+
+		*ret_size = (int)conversion_size(at);
+		*ret_unknown = at;
+		if ((size_t)*ret_size >= sizeof one)
+			return false;
+		snprintf(one, sizeof one, "%.*s", *ret_size, at);
+		if (*ret_size == 1)
+			return false;
+		if (at[*ret_size - 1] != '%' && expand_time(one, 0, text, sizeof text) &&
+		    strchr(text, '%'))
+			return false;
+	}
+	return true;
+}
+
 /* A pattern in which each conversion stands for anything. */
 static char *pattern_new(const char *format, bool timed)
 {
@@ -93,10 +121,8 @@ static char *pattern_new(const char *format, bool timed)
 
 	for (; pattern && *format; format++) {
 		if (timed && *format == '%' && format[1] && format[1] != '%') {
-			format += 1 + strspn(format + 1, "_-0^#123456789EO");
+			format += conversion_size(format) - 1;
 			*to++ = '*';
-			if (!*format)
-				break;
 			continue;
 		}
 		if (timed && *format == '%' && format[1] == '%')
@@ -406,8 +432,9 @@ int pm_rotation_new(const struct pm_output_options *options, struct pm_error *er
 {
 	struct rotation *rotation = calloc(1, sizeof *rotation);
 	const char *slash = strrchr(options->path, '/');
+	const char *unknown = NULL;
 	char base[NAME_MAX + 1];
-	int r = PM_OK;
+	int r = PM_OK, size = 0;
 
 	if (!rotation)
 		return PM_E_MEMORY;
@@ -423,6 +450,10 @@ int pm_rotation_new(const struct pm_output_options *options, struct pm_error *er
 		r = PM_E_MEMORY;
 	else if (!rotation->format[0] || !expand(rotation, 0, base))
 		r = pm_error_set(err, PM_E_IO, options->path, 0, 0, "is no name for a file");
+	else if (rotation->timed && !are_known(rotation->format, &size, &unknown))
+		r = pm_error_set(err, PM_E_IO, options->path, 0, 0,
+				 "%.*s is no conversion of strftime(3); %%%% stands for %%", size,
+				 unknown);
 	if (r == PM_OK)
 		r = look_around(rotation, err);
 	/* Find out now, and not with the first record, whether a file can be made there. */
