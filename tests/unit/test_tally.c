@@ -1045,23 +1045,32 @@ static void conversations_follow_other_rules(void **state)
 	pm_allowance_unref(allowance);
 }
 
-/* So many services in one batch that what is known of them moves while it is looked for. */
-static void addresses_of_many_services_at_once_are_those_of_one_by_one(void **state)
+/* One for each port of TCP from 1 on. */
+static struct pm_rules *many_services(int n)
 {
-	enum { SERVICES = 500, LINE = 32, CLIENTS = 3, SERVERS = 2 };
-	struct pm_allowance *allowance = allowance_new(PM_ALLOWANCE_BYTES);
-	static struct pm_tally_entry entries[SERVICES * CLIENTS];
-	char *text = calloc(SERVICES, LINE);
-	struct pm_tally *tally = NULL;
+	enum { LINE = 32 };
+	char *text = calloc((size_t)n, LINE);
 	struct pm_rules *many;
 
-	(void)state;
 	assert_non_null(text);
-	for (int i = 0, at = 0; i < SERVICES; i++)
+	for (int i = 0, at = 0; i < n; i++)
 		at += snprintf(text + at, LINE, "s%d %d/tcp\n", i, i + 1);
 	many = traffic_rules(text, 1);
 	free(text);
 	assert_non_null(many);
+	return many;
+}
+
+/* So many services in one batch that what is known of them moves while it is looked for. */
+static void addresses_of_many_services_at_once_are_those_of_one_by_one(void **state)
+{
+	enum { SERVICES = 500, CLIENTS = 3, SERVERS = 2 };
+	struct pm_allowance *allowance = allowance_new(PM_ALLOWANCE_BYTES);
+	static struct pm_tally_entry entries[SERVICES * CLIENTS];
+	struct pm_rules *many = many_services(SERVICES);
+	struct pm_tally *tally = NULL;
+
+	(void)state;
 	assert_int_equal(pm_tally_new(many, &tally), PM_OK);
 	assert_int_equal(pm_tally_talk(tally, allowance), PM_OK);
 	for (unsigned i = 0; i < COUNT(entries); i++)
@@ -1089,22 +1098,15 @@ static void addresses_of_many_services_at_once_are_those_of_one_by_one(void **st
 /* A port scan of thousands of services must not take more than it may, and must say so. */
 static void addresses_without_room_are_given_up_and_said_to_be(void **state)
 {
-	enum { SERVICES = 3000, LINE = 32 };
+	enum { SERVICES = 3000 };
 	const size_t filter = sizeof(uint64_t) << PM_TALK_SEEN_BITS_LEAST, some = filter + 50000;
 	const size_t bounds[] = { 0, filter + 7000, filter + 70000, 2 * filter + 400000,
 				  PM_ALLOWANCE_BYTES };
 	struct pm_allowance *plenty = allowance_new(PM_ALLOWANCE_BYTES);
-	char *text = calloc(SERVICES, LINE);
-	struct pm_rules *many;
+	struct pm_rules *many = many_services(SERVICES);
 	uint16_t first;
 
 	(void)state;
-	assert_non_null(text);
-	for (int i = 0, at = 0; i < SERVICES; i++)
-		at += snprintf(text + at, LINE, "s%d %d/tcp\n", i, i + 1);
-	many = traffic_rules(text, 1);
-	free(text);
-	assert_non_null(many);
 	first = (uint16_t)pm_rules_label(many, PM_TRANSPORT_TCP, 1);
 	for (size_t b = 0; b < COUNT(bounds); b++) {
 		struct pm_allowance *allowance = allowance_new(bounds[b]);
