@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * least-loop sides|pairs|ends FILE: read-loop.c, and the least that portmeter's answers need
- * besides, done as barely as it can be: no ladder, rules, intervals, order, fragments or bounds of
- * memory, nothing that is learned, and nobody who reads the figures. What it takes no program can
- * save that counts the same.
+ * least-loop sides|pairs|ends FILE: read-loop.c, and the look-ups that portmeter's answers need
+ * besides, done barely: no ladder, rules, intervals, order, fragments, nothing that is learned, and
+ * nobody who reads the figures. A measure of what is hard to save, and no proof that nobody can.
  *
  *   sides  frames of TCP and UDP in plain IPv4 and IPv6, looked at as far as their lengths; which
  *          end serves, by a byte for each port; four counters of packets and bytes for each port
