@@ -271,6 +271,109 @@ static inline pm_brief pm_brief_of(const struct pm_packet *packet)
 	       (uint64_t)packet->tcp_flags << 48 | (uint64_t)packet->ip_version << 56;
 }
 
+/*
+ * A conversation of a transport: both of its ends in one number, whichever sent the frame; and in
+ * the lowest bit, which of them did. Keyed (pm_fold), and of no meaning elsewhere. 0: none.
+ */
+typedef uint64_t pm_flow;
+
+/* An end of it; the port's bytes as they stand in the frame, read as pm_le16. */
+static PM_INLINE uint64_t pm_flow_end(struct pm_hash_key key, uint8_t ip_version,
+				      const uint8_t *address, uint16_t port)
+{
+	uint64_t end;
+
+	if (ip_version == 4)
+		end = pm_le32(address);
+	else
+		end = pm_fold(pm_le64(address) ^ key.k1, pm_le64(address + 8) ^ key.k0);
+	return pm_fold(end ^ (uint64_t)port << 32 ^ key.k0, key.k1 | 1);
+}
+
+/* Both ends. */
+static PM_INLINE pm_flow pm_flow_make(uint8_t transport, uint64_t src_end, uint64_t dst_end)
+{
+	/* an odd number near 2^64 divided by the golden ratio */
+	uint64_t both = src_end + dst_end + transport * UINT64_C(0x9e3779b97f4a7c15);
+
+	return (both & ~UINT64_C(1)) | (src_end > dst_end);
+}
+
+/* That of a brief between addresses of 4 or 16 bytes. */
+static PM_INLINE pm_flow pm_flow_of(struct pm_hash_key key, pm_brief brief, const uint8_t *src,
+				    const uint8_t *dst)
+{
+	uint8_t version = pm_brief_ip_version(brief);
+	uint16_t src_port = __builtin_bswap16(pm_brief_src_port(brief));
+	uint16_t dst_port = __builtin_bswap16(pm_brief_dst_port(brief));
+
+	return pm_flow_make(pm_brief_transport(brief), pm_flow_end(key, version, src, src_port),
+			    pm_flow_end(key, version, dst, dst_port));
+}
+
+/* What most frames are, and no more than it takes to count those. */
+struct pm_glimpse {
+	const uint8_t *addresses; /* source, and destination behind it */
+	uint32_t ports;           /* as in a brief */
+	uint8_t ip_version;
+	uint8_t transport; /* TCP or UDP */
+};
+
+/*
+ * The same as pm_packet_brief of a frame of Ethernet that is not 0: of UDP, or a segment of TCP
+ * that neither opens nor breaks off, and acknowledges; not tagged, and not to a group of the link.
+ * False: it is anything else, or looks so. At fixed offsets of bytes that have been counted once.
+ */
+static PM_INLINE bool pm_packet_glimpse(const uint8_t *bytes, size_t held, size_t wire,
+					struct pm_glimpse *ret_glimpse)
+{
+	const size_t least4 = 14 + 20 + 14, least6 = 14 + 40 + 14;
+	const uint8_t setup = PM_TCP_SYN | PM_TCP_RST | PM_TCP_ACK;
+	uint64_t begin, udp;
+
+	if (held < least4 || wire < least4)
+		return false;
+	begin = pm_le64(bytes + 12); /* type; version and more; IPv4: length */
+	if ((begin & 0xffffff) == 0x450008) {
+		uint64_t middle = pm_le64(bytes + 20); /* fragment, time to live, protocol */
+		size_t total = __builtin_bswap16((uint16_t)(begin >> 32));
+
+		udp = (middle >> 24 & 0xff) == 17;
+		/* one branch for all, of which nobody can predict some */
+		if ((middle & 0xff3f) | (bytes[0] & 1) | (total - 34 > wire - least4) |
+		    !(udp | (((middle >> 24 & 0xff) == 6) & ((bytes[47] & setup) == PM_TCP_ACK))))
+			return false;
+		ret_glimpse->addresses = bytes + 26;
+		ret_glimpse->ports = pm_be32(bytes + 34);
+		ret_glimpse->ip_version = 4;
+		ret_glimpse->transport = (uint8_t)udp;
+		return true;
+	}
+	if ((begin & 0xf0ffff) != 0x60dd86 || held < least6 || wire < least6)
+		return false;
+	udp = bytes[20] == 17;
+	if ((bytes[0] & 1) | ((size_t)pm_be16(bytes + 18) - 14 > wire - least6) |
+	    !(udp | ((bytes[20] == 6) & ((bytes[67] & setup) == PM_TCP_ACK))))
+		return false;
+	ret_glimpse->addresses = bytes + 22;
+	ret_glimpse->ports = pm_be32(bytes + 54);
+	ret_glimpse->ip_version = 6;
+	ret_glimpse->transport = (uint8_t)udp;
+	return true;
+}
+
+/* What a brief has of it; notes and TCP's flags are left 0. */
+static PM_INLINE pm_brief pm_glimpse_brief(const struct pm_glimpse *glimpse)
+{
+	return glimpse->ports | (uint64_t)glimpse->transport << 32 |
+	       (uint64_t)glimpse->ip_version << 56;
+}
+
+static PM_INLINE const uint8_t *pm_glimpse_dst(const struct pm_glimpse *glimpse)
+{
+	return glimpse->addresses + (glimpse->ip_version == 4 ? 4 : 16);
+}
+
 /* What TCP's flags say; those that no one sends together say nothing. */
 static inline enum pm_setup pm_tcp_setup(uint8_t flags)
 {

@@ -199,6 +199,7 @@ struct pm_sight {
 	const uint8_t *src, *dst; /* addresses: 4 bytes of IPv4, or 16 of IPv6 */
 	uint64_t src_host, dst_host; /* pm_host_hash of them */
 	const uint8_t *link;      /* Ethernet source address; NULL: none */
+	pm_flow flow;             /* by the learner's key; 0: to be found when it is needed */
 	/* NULL: no more need be known to walk the ladder than the brief */
 	const struct pm_packet *packet;
 	pm_brief brief; /* of a packet that has none: pm_brief_of */
@@ -219,6 +220,7 @@ struct pm_learner_options {
 	size_t endpoints; /* learned ones at most, rounded up to a power of two; 0: 65,536 */
 	/* of all tables: without it nobody can aim at one place; the same, for the same answers */
 	struct pm_hash_key key;
+	bool plain;    /* for tests: flows are always asleep */
 	bool explains; /* pm_learner_explain will be asked: 8 bytes more for each endpoint */
 	/*
 	 * Told of each event, during the call that finds it. With ip_version 0 it has neither
@@ -351,13 +353,109 @@ static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_br
  * done, show it.
  */
 PM_API struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brief,
-					      uint64_t src_host, uint64_t dst_host,
-					      uint64_t number, int64_t time_ns, bool *ret_attempt);
+					      pm_flow flow, uint64_t number, int64_t time_ns,
+					      bool *ret_attempt);
 /* Fetches what pm_learner_decide will look at; worth it some frames ahead. Any thread. */
-PM_API void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t src_host,
-			     uint64_t dst_host);
+PM_API void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, pm_flow flow,
+			     uint64_t src_host, uint64_t dst_host);
 /* Another number each time that there is more to remember than before. Any thread. */
 PM_API uint32_t pm_learner_generation(const struct pm_learner *learner);
+
+/*
+ * What was decided of the conversations of the last moments, where it holds for all that their
+ * frames will be: a word for each, so that most frames need no other memory of the ladder. Times
+ * are refreshed in steps of two seconds, so a word is good for one of them at most. It never says
+ * anything but what pm_learner_decide would say and do: see docs/architecture.md, "Conversations
+ * at hand".
+ *
+ * A word: 37 bits of the flow; the epoch, 12 bits; and for each direction, that of the lower end
+ * first, whether it is known, 1 bit; the side, 2 bits; the rung, 4 bits.
+ */
+#define PM_FLOW_WAYS 4
+#define PM_FLOW_LINES 8192
+#define PM_FLOW_STEP_NS (2 * PM_NS_PER_S)
+#define PM_FLOW_TAG 27
+#define PM_FLOW_EPOCH 15
+#define PM_FLOW_EPOCHS 4096
+#define PM_FLOW_HALF 7 /* bits of a direction */
+
+struct pm_flows {
+	uint64_t *words; /* PM_FLOW_LINES times PM_FLOW_WAYS, by the bits above a flow's lowest */
+	/* in force, in their place; the second for words that end with each endpoint learned */
+	uint64_t epochs[2];
+	int64_t from; /* when the running step began */
+	bool asleep;  /* too few frames are of a conversation that it knows */
+};
+
+/* The learner's, at the same place as long as it lives. */
+PM_API const struct pm_flows *pm_learner_flows(const struct pm_learner *learner);
+
+/* What the line knows of what is wanted, tag and epoch; 0: nothing. */
+static PM_INLINE uint64_t pm_flow_line_look(const uint64_t *line, uint64_t want)
+{
+	const uint64_t known = (UINT64_C(1) << PM_FLOW_EPOCH) - 1;
+	uint64_t found = 0;
+
+	/* without a branch for each: in which of them it stands nobody can predict */
+#pragma GCC unroll 4
+	for (int i = 0; i < PM_FLOW_WAYS; i++) {
+		uint64_t word = __atomic_load_n(&line[i], __ATOMIC_RELAXED) ^ want;
+
+		found = word <= known ? word : found;
+	}
+	return found;
+}
+
+/*
+ * What is known of a frame of @flow in the running step; 0: nothing. Any thread may ask, beside the
+ * one that decides, for a hint of what that will find.
+ */
+static PM_INLINE unsigned pm_flows_look(const struct pm_flows *flows, pm_flow flow)
+{
+	const uint64_t *line = flows->words + (flow >> 1) % PM_FLOW_LINES * PM_FLOW_WAYS;
+	uint64_t tag = flow >> PM_FLOW_TAG << PM_FLOW_TAG;
+	uint64_t epoch = __atomic_load_n(&flows->epochs[0], __ATOMIC_RELAXED);
+	uint64_t weak = __atomic_load_n(&flows->epochs[1], __ATOMIC_RELAXED);
+	uint64_t found = pm_flow_line_look(line, tag ^ epoch);
+
+	if (!found && weak != epoch)
+		found = pm_flow_line_look(line, tag ^ weak);
+	found = flow & 1 ? found >> PM_FLOW_HALF : found;
+	return found & 1 ? (unsigned)found % (1U << PM_FLOW_HALF) : 0;
+}
+
+/* What that says. */
+static inline struct pm_decision pm_flow_decision(unsigned known)
+{
+	struct pm_decision decision = { 0, (uint8_t)(known >> 1 & 3), (uint8_t)(known >> 3) };
+
+	return decision;
+}
+
+/* Whether frames like this one, of number @number, are looked for there. */
+static inline bool pm_flows_hold(pm_brief brief, uint64_t number)
+{
+	const uint8_t setup = PM_TCP_SYN | PM_TCP_RST | PM_TCP_ACK;
+
+	return (pm_brief_transport(brief) == PM_TRANSPORT_UDP ||
+		(pm_brief_tcp_flags(brief) & setup) == PM_TCP_ACK) &&
+	       !(pm_brief_notes(brief) & PM_NOTE_GROUP) && !pm_learner_notes(number);
+}
+
+/* Whether @time_ns is in the running step. */
+static inline bool pm_flows_reach(const struct pm_flows *flows, int64_t time_ns)
+{
+	return (uint64_t)time_ns - (uint64_t)flows->from < PM_FLOW_STEP_NS;
+}
+
+/* That pm_learner_glance has decided about a brief, for which pm_flows_hold, at @time_ns. */
+PM_API void pm_learner_glanced(struct pm_learner *learner, pm_flow flow, int64_t time_ns,
+			       struct pm_decision decision);
+/*
+ * Of so many frames that were decided, so many were recalled. Where too few are, no word is kept or
+ * looked for in a while.
+ */
+PM_API void pm_learner_rest(struct pm_learner *learner, size_t frames, size_t recalled);
 
 /*
  * When an interval closes, at @time_ns: tells of attempts that nobody has answered, as is done now

@@ -367,6 +367,16 @@ static inline void pm_tally_prefetch(const struct pm_tally *tally, enum pm_trans
 
 /* Counts @n frames with ports (counting rules 1, 3 and 4). */
 PM_API void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n);
+
+/* A frame like one that has been counted in the interval: between the same ends, decided alike. */
+struct pm_tally_known {
+	uint32_t ports; /* source, 16 bits; destination */
+	uint32_t wire;  /* bytes */
+	uint8_t transport, side, rung;
+};
+
+/* Counts @n of these, as pm_tally_ports would. */
+PM_API void pm_tally_known(struct pm_tally *tally, const struct pm_tally_known *known, size_t n);
 /*
  * Counts one of these by endpoint, in a tally that does so; every frame with ports must come here
  * too. @ip_version, @src and @dst are those of the packet that has the ports. A full table forgets

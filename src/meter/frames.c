@@ -194,24 +194,24 @@ static PM_INLINE void fill_entry(struct pm_tally_entry *entry, struct pm_hash_ke
 }
 
 /* What the ladder says of a brief, in its turn. */
-static struct pm_decision decide_brief(struct pm_meter *meter, pm_brief brief, const uint8_t *bytes,
-				       const struct pm_tally_entry *entry, uint64_t number,
-				       int64_t time_ns)
+static struct pm_decision decide_brief(struct pm_meter *meter, const struct pm_item *item,
+				       const struct pm_tally_entry *entry)
 {
 	struct pm_sight sight = {
-		.src = src_of_brief(brief, bytes),
-		.dst = dst_of_brief(brief, bytes),
+		.src = src_of_brief(item->brief, item->bytes),
+		.dst = dst_of_brief(item->brief, item->bytes),
 		.src_host = entry->src_host,
 		.dst_host = entry->dst_host,
-		.link = bytes + 6,
-		.brief = brief,
-		.number = number,
-		.time_ns = time_ns,
+		.link = item->bytes + 6,
+		.flow = item->flow,
+		.brief = item->brief,
+		.number = item->number,
+		.time_ns = item->time_ns,
 		.wire = entry->wire,
 	};
 
 	if (entry->transport == PM_TRANSPORT_TCP)
-		sight.setup = (uint8_t)pm_tcp_setup(pm_brief_tcp_flags(brief));
+		sight.setup = (uint8_t)pm_tcp_setup(pm_brief_tcp_flags(item->brief));
 	return pm_learner_decide(meter->learner, &sight);
 }
 
@@ -346,27 +346,28 @@ static inline bool is_enough(const struct pm_meter *meter, pm_brief brief)
 	return brief && !meter->wholly && !may_be_tunnel(meter, brief);
 }
 
-/*
- * Notes a frame that has a brief; with @kept its bytes stay where they are until it is counted.
- * False: it takes the general way all the same.
- */
-static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *frame,
-				 pm_brief brief, bool kept)
-{
-	struct pm_tally_entry *entry = &meter->entries[meter->n_items];
-	struct pm_item *item = &meter->items[meter->n_items];
-	struct pm_decision decision;
+/* How frames are noted; known where the code is made. */
+enum how {
+	KEPT = 1,  /* their bytes stay where they are until they are counted */
+	AWAKE = 2, /* flows are */
+};
 
-	if (!is_enough(meter, brief))
-		return false;
-	decision = pm_learner_glance(meter->classes, brief, frame->number);
-	fill_entry(entry, meter->key, brief, frame->bytes, frame->wire);
-	entry->decision = decision;
+static bool is_asleep(const struct pm_flows *flows)
+{
+	return __atomic_load_n(&flows->asleep, __ATOMIC_RELAXED);
+}
+
+/* What of a frame has to be there when it is decided about. */
+static PM_INLINE void fill_item(struct pm_meter *meter, const struct pm_frame *frame,
+				pm_brief brief, unsigned how)
+{
+	struct pm_item *item = &meter->items[meter->n_items];
+
 	item->brief = brief;
 	item->time_ns = frame->time_ns;
 	item->number = frame->number;
 	item->bytes = frame->bytes;
-	if (!kept) {
+	if (!(how & KEPT)) {
 		uint8_t *head = meter->heads + meter->n_items * HEAD;
 
 		/* of a size that is known here it is a few moves */
@@ -376,14 +377,46 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 			memcpy(head, frame->bytes, frame->held);
 		item->bytes = head;
 	}
+}
+
+/* Its conversation, if that is of use: pairs of UDP are found by it too. */
+static PM_INLINE pm_flow find_flow(const struct pm_meter *meter, const struct pm_frame *frame,
+				   pm_brief brief, unsigned how)
+{
+	if (!(how & AWAKE) && pm_brief_transport(brief) != PM_TRANSPORT_UDP)
+		return 0;
+	return pm_flow_of(meter->key, brief, src_of_brief(brief, frame->bytes),
+			  dst_of_brief(brief, frame->bytes));
+}
+
+/*
+ * Notes a frame that has a brief. False: it takes the general way all the same.
+ */
+static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *frame,
+				 pm_brief brief, unsigned how)
+{
+	struct pm_tally_entry *entry = &meter->entries[meter->n_items];
+	struct pm_item *item = &meter->items[meter->n_items];
+	struct pm_decision decision;
+
+	if (!is_enough(meter, brief))
+		return false;
+	item->known = 0;
+	item->flow = find_flow(meter, frame, brief, how);
+	fill_item(meter, frame, brief, how);
+	decision = pm_learner_glance(meter->classes, brief, frame->number);
+	fill_entry(entry, meter->key, brief, frame->bytes, frame->wire);
+	entry->decision = decision;
 	if (decision.rung == PM_RUNG_N) {
 		if (pm_side_asks(meter->rules, brief))
 			return false;
-		pm_learner_fetch(meter->asked, brief, entry->src_host, entry->dst_host);
+		pm_learner_fetch(meter->asked, brief, item->flow, entry->src_host, entry->dst_host);
 		meter->shown[meter->n_shown++] = (uint16_t)meter->n_items;
+	} else if (how == AWAKE && pm_flows_hold(brief, frame->number)) {
+		pm_learner_glanced(meter->learner, item->flow, frame->time_ns, decision);
 	}
 	pm_tally_frame(meter->tally, pm_brief_ip_version(brief), frame->wire);
-	if (!kept)
+	if (!(how & KEPT))
 		pm_tally_prefetch(meter->tally, (enum pm_transport)pm_brief_transport(brief),
 				  pm_brief_src_port(brief), pm_brief_dst_port(brief));
 	return true;
@@ -393,10 +426,89 @@ static PM_OUT_OF_LINE void count_slowly(struct pm_meter *meter, const struct pm_
 {
 	pm_brief brief = pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire);
 
-	if (note_brief(meter, frame, brief, false))
+	if (note_brief(meter, frame, brief, is_asleep(meter->flows) ? 0 : AWAKE))
 		noted(meter);
 	else
 		count_fully(meter, frame);
+}
+
+/*
+ * What a glimpse shows of a frame whose conversation may be known: that, and what is known of it.
+ * 0: nothing is.
+ */
+static PM_INLINE unsigned find_known(const struct pm_meter *meter, const struct pm_frame *frame,
+				     struct pm_glimpse *ret_glimpse, pm_flow *ret_flow)
+{
+	/* of the link type and the interval that frames are of */
+	if (frame->linktype != meter->linktype || !meter->ethernet ||
+	    (uint64_t)frame->time_ns - (uint64_t)meter->begin >= meter->span ||
+	    pm_learner_notes(frame->number) ||
+	    !pm_packet_glimpse(frame->bytes, frame->held, frame->wire, ret_glimpse))
+		return 0;
+	*ret_flow = pm_flow_of(meter->key, pm_glimpse_brief(ret_glimpse), ret_glimpse->addresses,
+			       pm_glimpse_dst(ret_glimpse));
+	return pm_flows_look(meter->flows, *ret_flow);
+}
+
+/* What is in the totals of it. */
+static PM_INLINE void count_glimpse(struct pm_meter *meter, const struct pm_frame *frame,
+				    const struct pm_glimpse *glimpse)
+{
+	pm_meter_note_time(meter, frame->time_ns);
+	meter->tally->snapped += frame->held < frame->wire;
+	pm_tally_frame(meter->tally, glimpse->ip_version, frame->wire);
+}
+
+/*
+ * Counts a frame of a conversation that is known, if flows are awake: then all frames before have
+ * been decided about. False: it is none, and has not been counted.
+ */
+static PM_INLINE bool count_known(struct pm_meter *meter, const struct pm_frame *frame)
+{
+	struct pm_glimpse glimpse;
+	struct pm_decision decision;
+	unsigned known = 0;
+	pm_flow flow;
+
+	if (pm_flows_reach(meter->flows, frame->time_ns))
+		known = find_known(meter, frame, &glimpse, &flow);
+	if (!known)
+		return false;
+	decision = pm_flow_decision(known);
+	meter->known[meter->n_known] = (struct pm_tally_known){
+		glimpse.ports, frame->wire, glimpse.transport, decision.side, decision.rung,
+	};
+	count_glimpse(meter, frame, &glimpse);
+	pm_tally_prefetch(meter->tally, (enum pm_transport)glimpse.transport,
+			  (uint16_t)(glimpse.ports >> 16), (uint16_t)glimpse.ports);
+	if (++meter->n_known == AHEAD)
+		pm_meter_catch_up(meter);
+	return true;
+}
+
+/*
+ * Where most frames are known, the others are decided about at once: else all behind would have to
+ * wait to see whether they still are.
+ */
+static PM_OUT_OF_LINE void count_unknown(struct pm_meter *meter, const struct pm_frame *frame)
+{
+	pm_brief quick = 0;
+
+	begin(meter, frame);
+	if (meter->ethernet)
+		quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
+	if (quick && note_brief(meter, frame, quick, AWAKE))
+		noted(meter);
+	else
+		count_slowly(meter, frame);
+	if (meter->n_decided < meter->n_items)
+		pm_meter_decide(meter, meter);
+}
+
+static PM_OUT_OF_LINE void count_awake(struct pm_meter *meter, const struct pm_frame *frame)
+{
+	if (!count_known(meter, frame))
+		count_unknown(meter, frame);
 }
 
 void pm_meter_frame(void *ctx, const struct pm_frame *frame)
@@ -404,11 +516,15 @@ void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 	struct pm_meter *meter = ctx;
 	pm_brief quick = 0;
 
+	if (!is_asleep(meter->flows)) {
+		count_awake(meter, frame);
+		return;
+	}
 	begin(meter, frame);
 	if (meter->ethernet)
 		quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
 	/* Of these the compiler knows where the addresses are. */
-	if (quick && note_brief(meter, frame, quick, false))
+	if (quick && note_brief(meter, frame, quick, 0))
 		noted(meter);
 	else
 		count_slowly(meter, frame);
@@ -442,9 +558,8 @@ static PM_OUT_OF_LINE void note_fully(struct pm_meter *helper, const struct pm_f
 	helper->n_generals++;
 }
 
-void pm_meter_note(void *ctx, const struct pm_frame *frame)
+static PM_INLINE void note(struct pm_meter *helper, const struct pm_frame *frame, unsigned how)
 {
-	struct pm_meter *helper = ctx;
 	pm_brief quick = 0;
 
 	begin(helper, frame);
@@ -454,15 +569,58 @@ void pm_meter_note(void *ctx, const struct pm_frame *frame)
 		helper->generation = pm_learner_generation(helper->asked);
 	if (helper->ethernet)
 		quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
-	if (quick && note_brief(helper, frame, quick, true)) {
+	if (quick && note_brief(helper, frame, quick, how)) {
 		noted(helper);
 		return;
 	}
 	quick = pm_packet_brief(helper->link, frame->bytes, frame->held, frame->wire);
-	if (note_brief(helper, frame, quick, true))
+	if (note_brief(helper, frame, quick, how))
 		noted(helper);
 	else
 		note_fully(helper, frame);
+}
+
+/* One whose conversation seems to be known, which will show in its turn. */
+static PM_INLINE bool note_known(struct pm_meter *helper, const struct pm_frame *frame)
+{
+	struct pm_tally_entry *entry = &helper->entries[helper->n_items];
+	struct pm_item *item = &helper->items[helper->n_items];
+	struct pm_glimpse glimpse;
+	unsigned known = find_known(helper, frame, &glimpse, &item->flow);
+
+	if (!known)
+		return false;
+	if (helper->n_items == 0)
+		helper->generation = pm_learner_generation(helper->asked);
+	item->brief = pm_glimpse_brief(&glimpse);
+	item->bytes = frame->bytes;
+	item->time_ns = frame->time_ns;
+	item->number = frame->number;
+	item->known = known;
+	entry->src_port = (uint16_t)(glimpse.ports >> 16);
+	entry->dst_port = (uint16_t)glimpse.ports;
+	entry->wire = frame->wire;
+	entry->transport = glimpse.transport;
+	helper->n_hints++;
+	count_glimpse(helper, frame, &glimpse);
+	noted(helper);
+	return true;
+}
+
+static PM_OUT_OF_LINE void note_awake(struct pm_meter *helper, const struct pm_frame *frame)
+{
+	if (!note_known(helper, frame))
+		note(helper, frame, KEPT | AWAKE);
+}
+
+void pm_meter_note(void *ctx, const struct pm_frame *frame)
+{
+	struct pm_meter *helper = ctx;
+
+	if (is_asleep(helper->flows))
+		note(helper, frame, KEPT);
+	else
+		note_awake(helper, frame);
 }
 
 /* In turn: what came before the item @i, and the item itself if it is a general one. */
@@ -492,7 +650,7 @@ static const struct pm_general *decide_generals(struct pm_meter *meter, struct p
 	return general;
 }
 
-/* In turn: a frame that has a brief. */
+/* In turn: a frame that has a brief, of a conversation that is not at hand. */
 static void decide_item(struct pm_meter *meter, const struct pm_item *item,
 			struct pm_tally_entry *entry)
 {
@@ -501,12 +659,15 @@ static void decide_item(struct pm_meter *meter, const struct pm_item *item,
 	/* What has been learned since it was noted may concern it. */
 	if (entry->decision.rung != PM_RUNG_N)
 		entry->decision = pm_learner_glance(meter->classes, item->brief, item->number);
-	if (entry->decision.rung != PM_RUNG_N)
+	if (entry->decision.rung != PM_RUNG_N) {
+		if (item->flow && pm_flows_hold(item->brief, item->number))
+			pm_learner_glanced(meter->learner, item->flow, item->time_ns,
+					   entry->decision);
 		return;
+	}
 	if (entry->transport == PM_TRANSPORT_UDP) {
-		entry->decision = pm_learner_datagram(meter->learner, item->brief, entry->src_host,
-						      entry->dst_host, item->number,
-						      item->time_ns, &attempt);
+		entry->decision = pm_learner_datagram(meter->learner, item->brief, item->flow,
+						      item->number, item->time_ns, &attempt);
 		if (entry->decision.rung != PM_RUNG_N) {
 			if (attempt && meter->options.allowance)
 				pm_meter_note_event(meter, PM_TRANSPORT_UDP,
@@ -517,25 +678,62 @@ static void decide_item(struct pm_meter *meter, const struct pm_item *item,
 			return;
 		}
 	}
-	entry->decision = decide_brief(meter, item->brief, item->bytes, entry, item->number,
-				       item->time_ns);
+	entry->decision = decide_brief(meter, item, entry);
+}
+
+/* What was noted as known, and is not: the rest of what it takes to decide about it. */
+static PM_OUT_OF_LINE void fill_unknown(const struct pm_meter *meter, struct pm_item *item,
+					struct pm_tally_entry *entry)
+{
+	/* it was a glimpse of so much of the frame at least */
+	size_t held = pm_brief_ip_version(item->brief) == 4 ? 48 : 68;
+
+	item->brief = pm_packet_brief(meter->link, item->bytes, held, entry->wire);
+	fill_entry(entry, meter->key, item->brief, item->bytes, entry->wire);
+	entry->decision.rung = PM_RUNG_UNKNOWN; /* to be glanced at */
+}
+
+/*
+ * In turn: whether the conversation is known, of which a helper had a hint at most. It may be by
+ * now.
+ */
+static inline bool is_known(struct pm_meter *meter, struct pm_item *item,
+			    struct pm_tally_entry *entry)
+{
+	unsigned known = 0;
+
+	if (!item->known && (!item->flow || !pm_flows_hold(item->brief, item->number)))
+		return false;
+	if (!meter->flows->asleep && pm_flows_reach(meter->flows, item->time_ns))
+		known = pm_flows_look(meter->flows, item->flow);
+	if (known) {
+		entry->decision = pm_flow_decision(known);
+		entry->src_host = 0;
+		return true;
+	}
+	if (item->known)
+		fill_unknown(meter, item, entry);
+	return false;
 }
 
 /*
  * As long as nothing is learned, only those are looked at that were to be shown; from then on, all
- * that come behind.
+ * that come behind. Of a helper's all are, unless flows are asleep: it cannot know them.
  */
 void pm_meter_decide(struct pm_meter *meter, struct pm_meter *helper)
 {
 	const struct pm_general *general = helper->generals;
-	size_t i = helper->n_decided, shown = 0;
+	size_t first = helper->n_decided, i = first, shown = 0, known = 0;
+	bool all = helper != meter && (!meter->flows->asleep || helper->n_hints);
 
 	/* Frames that the meter itself was given, where blocks end, came before. */
 	if (helper != meter && meter->n_decided < meter->n_items)
 		pm_meter_decide(meter, meter);
 	meter->told = helper->tally;
 	while (i < helper->n_items) {
-		if (pm_learner_generation(meter->learner) == helper->generation) {
+		struct pm_item *item;
+
+		if (!all && pm_learner_generation(meter->learner) == helper->generation) {
 			while (shown < helper->n_shown && helper->shown[shown] < i)
 				shown++;
 			if (shown == helper->n_shown)
@@ -544,13 +742,18 @@ void pm_meter_decide(struct pm_meter *meter, struct pm_meter *helper)
 		}
 		if (helper->n_generals)
 			general = decide_generals(meter, helper, general, i);
-		if (helper->items[i].brief)
-			decide_item(meter, &helper->items[i], &helper->entries[i]);
+		item = &helper->items[i];
+		if (all && item->brief && is_known(meter, item, &helper->entries[i]))
+			known++;
+		else if (item->brief)
+			decide_item(meter, item, &helper->entries[i]);
 		i++;
 	}
 	if (helper->n_generals)
 		decide_generals(meter, helper, general, helper->n_items);
 	pm_meter_count_events(meter);
+	if (helper != meter)
+		pm_learner_rest(meter->learner, helper->n_items - first, known);
 	helper->n_decided = helper->n_items;
 	helper->n_shown = 0;
 	helper->generation = pm_learner_generation(meter->learner);
@@ -579,14 +782,16 @@ void pm_meter_count(struct pm_meter *helper)
 			count_endpoint(helper, &helper->entries[helper->generals[i].before],
 				       packet->ip_version, &packet->src, &packet->dst);
 	}
-	helper->n_items = helper->n_decided = helper->n_generals = 0;
+	helper->n_items = helper->n_decided = helper->n_generals = helper->n_hints = 0;
 }
 
 void pm_meter_catch_up(struct pm_meter *meter)
 {
 	pm_meter_decide(meter, meter);
 	pm_tally_ports(meter->tally, meter->entries, meter->n_items);
-	meter->n_items = meter->n_decided = 0;
+	pm_tally_known(meter->tally, meter->known, meter->n_known);
+	pm_learner_rest(meter->learner, meter->n_items + meter->n_known, meter->n_known);
+	meter->n_items = meter->n_decided = meter->n_known = 0;
 }
 
 int pm_meter_make_room(struct pm_meter *meter, size_t room, bool kept)

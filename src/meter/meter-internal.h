@@ -41,6 +41,8 @@ struct pm_item {
 	const uint8_t *bytes;
 	int64_t time_ns;
 	uint64_t number;
+	pm_flow flow;   /* with a brief; 0 of TCP while flows are asleep */
+	unsigned known; /* of it, pm_flows_look: its entry has no addresses */
 };
 
 /* What a conversation has done, or several in a row, to be counted. */
@@ -65,6 +67,7 @@ struct pm_meter {
 	struct pm_watch *watch;     /* NULL: conversations are not counted */
 	struct pm_hash_key key;     /* of addresses */
 	const uint8_t *classes;     /* the learner's */
+	const struct pm_flows *flows; /* the same */
 	struct pm_tally *told;      /* gets what the learner tells */
 	uint64_t frames; /* in tallies that were handed over */
 
@@ -92,7 +95,13 @@ struct pm_meter {
 	struct pm_tally_entry *entries;
 	struct pm_item *items;
 	uint16_t *shown; /* those to be shown to the learner, whatever it learns meanwhile */
-	size_t room, n_items, n_decided, n_shown;
+	size_t room, n_items, n_decided, n_shown, n_hints;
+	/*
+	 * Frames of conversations that are known, in the totals already too. To be counted after
+	 * the entries that came before.
+	 */
+	struct pm_tally_known known[AHEAD];
+	size_t n_known;
 	uint8_t *heads; /* of the items, HEAD bytes each; NULL: their bytes stay where they are */
 
 	/*

@@ -98,6 +98,7 @@ static int learner_make(struct pm_meter *meter)
 {
 	struct pm_learner_options options = { .endpoints = meter->options.endpoints,
 					      .explains = meter->options.explain != 0,
+				      .plain = meter->options.plain,
 					      .ctx = meter };
 	int r;
 
@@ -108,6 +109,8 @@ static int learner_make(struct pm_meter *meter)
 	r = pm_learner_new(&options, meter->rules, &meter->learner);
 	if (r == PM_OK)
 		meter->classes = pm_learner_classes(meter->learner);
+	if (r == PM_OK)
+		meter->flows = pm_learner_flows(meter->learner);
 	meter->asked = meter->learner;
 	return r;
 }
@@ -567,6 +570,7 @@ int pm_meter_new_helper(const struct pm_meter *meter, void (*full)(void *ctx), v
 	helper->wholly = meter->wholly;
 	helper->asked = meter->learner;
 	helper->classes = meter->classes;
+	helper->flows = meter->flows;
 	helper->key = meter->key;
 	helper->full = full;
 	helper->full_ctx = ctx;

@@ -53,6 +53,7 @@ enum {
 	OPENINGS = 16384,
 	WAITING_MAX = 4 * OPENINGS, /* so that three quarters at least are free after a look */
 	PAIRS = 65536,
+	PAIR_LINES = PAIRS / 8,
 	CALLERS = 32768,
 	HOSTS = 32768,
 	WAYS = 8,      /* places for one hash, of 8 bytes: a cache line */
@@ -155,6 +156,8 @@ struct pm_learner {
 	struct words callers;
 	struct words hosts;     /* addresses; known: WAS_ bits, and the minute */
 	struct words pairs;
+	struct pm_flow_table flows; /* conversations at hand, of which all this need not be asked */
+	unsigned holds; /* how far the last decision of TCP does, PM_HOLDS_ bits */
 	struct opening *openings;           /* OPENINGS */
 	struct opening_head *opening_heads; /* and as many of these */
 	struct opening_line *opening_lines; /* for each OPENING_WAYS of them */
@@ -293,6 +296,7 @@ static void heat_anew(struct pm_learner *learner)
 			     learner->opening_heads[i].client_port);
 	learner->n_hot_before = learner->n_hot;
 	learner->generation++;
+	pm_flows_forget(&learner->flows);
 }
 
 /* In one block, so that all of it is large enough to be left untouched until it is used. */
@@ -326,8 +330,8 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 	if (words_new(&learner->endpoints, endpoints, 16) < 0 ||
 	    words_new(&learner->callers, CALLERS, 26) < 0 ||
 	    words_new(&learner->pairs, PAIRS, PAIR_BITS) < 0 ||
-	    words_new(&learner->hosts, HOSTS, 18) < 0 || !learner->openings || !learner->waiting ||
-	    !learner->classes || !learner->marks) {
+	    words_new(&learner->hosts, HOSTS, 18) < 0 || pm_flows_new(&learner->flows) < 0 ||
+	    !learner->openings || !learner->waiting || !learner->classes || !learner->marks) {
 		pm_learner_free(learner);
 		return PM_E_MEMORY;
 	}
@@ -339,6 +343,7 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 		pm_learner_free(learner);
 		return PM_E_MEMORY;
 	}
+	learner->flows.flows.asleep = options->plain;
 	pm_learner_follow(learner, rules);
 	*ret_learner = learner;
 	return PM_OK;
@@ -356,6 +361,7 @@ void pm_learner_free(struct pm_learner *learner)
 	free(learner->openings_block);
 	free(learner->waiting);
 	free(learner->pairs.block);
+	pm_flows_free(&learner->flows);
 	free(learner->classes);
 	free(learner->marks);
 	free(learner);
@@ -365,6 +371,13 @@ void pm_learner_follow(struct pm_learner *learner, const struct pm_rules *rules)
 {
 	learner->rules = rules;
 	heat_anew(learner);
+}
+
+static inline pm_flow flow_of(const struct pm_learner *learner, const struct pm_sight *sight)
+{
+	if (sight->flow)
+		return sight->flow;
+	return pm_flow_of(learner->key, sight->brief, sight->src, sight->dst);
 }
 
 static uint16_t minute_of(const struct pm_sight *sight)
@@ -422,6 +435,7 @@ static void learn(struct pm_learner *learner, const struct pm_sight *sight, uint
 	uint8_t transport = pm_brief_transport(sight->brief);
 	uint16_t now = minute_of(sight);
 	uint64_t *line = words_line(&learner->endpoints, hash), *place = line;
+	bool news = transport == PM_TRANSPORT_TCP && !(learner->marks[port] & MARK_SERVES);
 
 	if (serves(learner, hash, now))
 		return;
@@ -431,8 +445,15 @@ static void learn(struct pm_learner *learner, const struct pm_sight *sight, uint
 			place = &line[i];
 	if (!*place)
 		learner->n_endpoints++;
-	else if (!is_old((uint16_t)*place, now))
+	else if (!is_old((uint16_t)*place, now)) {
 		learner->lost.endpoints++;
+		news = true;
+	}
+	/* What was decided because of another's place here, or because no port like this served. */
+	if (news)
+		pm_flows_forget(&learner->flows);
+	else
+		pm_flows_forget_weak(&learner->flows);
 	*place = words_tag(&learner->endpoints, hash) | now;
 	learner->ports[place - learner->endpoints.at] = (struct port_of){ port, transport };
 	if (learner->since)
@@ -750,6 +771,8 @@ static struct opening *open(struct pm_learner *learner, const struct pm_sight *s
 void pm_learner_close(struct pm_learner *learner, int64_t time_ns, bool last)
 {
 	look(learner, time_ns, last);
+	/* Who has met whom is counted anew in the next interval. */
+	pm_flows_forget(&learner->flows);
 	if (learner->n_hot > 2 * learner->n_hot_before + 1024)
 		heat_anew(learner);
 }
@@ -778,9 +801,10 @@ static void note_roles(struct pm_learner *learner, const struct pm_sight *sight,
 	note_host(learner, sight, sight->dst_host, side == PM_SIDE_DST ? WAS_SERVER : WAS_CLIENT);
 }
 
-static uint64_t pair_hash(struct ends ends)
+/* Pairs stand by what is left of a flow without its direction. */
+static uint64_t pair_hash(pm_flow flow)
 {
-	return ends.src + ends.dst;
+	return flow >> 1;
 }
 
 /* A word that was of use moves one place forward: those that are stay where none falls out. */
@@ -801,17 +825,25 @@ static uint16_t step_of(int64_t time_ns)
 	return (uint16_t)(time_ns / (2 * PM_NS_PER_S));
 }
 
-/* That the source of @ends is the first to speak, or @dst is. */
-static uint64_t first_is(struct ends ends, bool dst)
+/* That the source of @flow is the first to speak, or @dst is. */
+static uint64_t first_is(pm_flow flow, bool dst)
 {
-	return (ends.src < ends.dst) != dst ? PAIR_LOWER : 0;
+	return (flow & 1) == dst ? PAIR_LOWER : 0;
 }
 
-/* A new pair, of which @known is known; in the place of who has been silent for longest. */
-static uint64_t *pair_new(struct pm_learner *learner, uint64_t hash, uint16_t now, uint64_t known)
+/*
+ * A new pair, of which @known is known; in the place of who has been silent for longest, and of
+ * whom nothing is decided from here on.
+ */
+static uint64_t *pair_new(struct pm_learner *learner, pm_flow flow, uint16_t now, uint64_t known)
 {
-	uint64_t *place = words_push(&learner->pairs, hash);
+	const uint64_t *line = words_line(&learner->pairs, pair_hash(flow)), last = line[WAYS - 1];
+	uint64_t *place;
 
+	if (last && !learner->flows.flows.asleep)
+		pm_flows_drop(&learner->flows, last >> PAIR_BITS << PAIR_BITS << 1 |
+						       (flow & (2 * PAIR_LINES - 1)));
+	place = words_push(&learner->pairs, pair_hash(flow));
 	*place |= known | now;
 	return place;
 }
@@ -820,15 +852,17 @@ static uint64_t *pair_new(struct pm_learner *learner, uint64_t hash, uint16_t no
  * That the destination has opened what the source accepts, or @turned, serves it: should both be
  * known to serve.
  */
-static void pair_opened(struct pm_learner *learner, const struct pm_sight *sight,
-			struct ends ends, bool turned)
+static void pair_opened(struct pm_learner *learner, const struct pm_sight *sight, bool turned)
 {
-	uint64_t hash = pair_hash(ends), *pair = words_find(&learner->pairs, hash);
+	pm_flow flow = flow_of(learner, sight);
+	uint64_t known = first_is(flow, !turned), *pair;
 
-	if (!pair)
-		pair = words_push(&learner->pairs, hash);
-	*pair = words_tag(&learner->pairs, hash) | first_is(ends, !turned) |
-		step_of(sight->time_ns);
+	pair = words_find(&learner->pairs, pair_hash(flow));
+	if (pair)
+		*pair = words_tag(&learner->pairs, pair_hash(flow)) | known |
+			step_of(sight->time_ns);
+	else
+		pair_new(learner, flow, step_of(sight->time_ns), known);
 }
 
 /* The rungs of set-up: what the frame itself says, or the handshake that it belongs to. */
@@ -839,6 +873,8 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 
 	switch (sight->setup) {
 	case PM_SETUP_OPEN:
+		if (!learner->flows.flows.asleep)
+			pm_flows_drop(&learner->flows, flow_of(learner, sight));
 		opening = open(learner, sight, ends);
 		return opening->turned ? PM_SIDE_SRC : PM_SIDE_DST;
 	case PM_SETUP_ACCEPT:
@@ -848,7 +884,7 @@ static enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight
 		if (!is_answered(learner, opening))
 			tell(learner, PM_EVENT_ANSWER, sight, false, opening->turned);
 		opening_head(learner, opening)->state = OPENING_ANSWERED;
-		pair_opened(learner, sight, ends, opening->turned);
+		pair_opened(learner, sight, opening->turned);
 		if (opening->turned)
 			learn(learner, sight, ends.dst, pm_brief_dst_port(sight->brief));
 		else
@@ -896,18 +932,40 @@ static enum pm_side side_of(bool src, bool dst)
 }
 
 /* Which of two that are both known to serve has opened the conversation, and so is the client. */
-static enum pm_side from_pair(const struct pm_learner *learner, struct ends ends)
+static enum pm_side from_pair(const struct pm_learner *learner, const struct pm_sight *sight)
 {
-	const uint64_t *pair = words_find(&learner->pairs, pair_hash(ends));
+	pm_flow flow = flow_of(learner, sight);
+	const uint64_t *pair = words_find(&learner->pairs, pair_hash(flow));
 
 	if (!pair)
 		return PM_SIDE_NONE;
-	return (*pair & PAIR_LOWER) == first_is(ends, false) ? PM_SIDE_DST : PM_SIDE_SRC;
+	return (*pair & PAIR_LOWER) == first_is(flow, false) ? PM_SIDE_DST : PM_SIDE_SRC;
 }
 
 static uint16_t marks_of(const struct pm_learner *learner, uint8_t transport, uint16_t port)
 {
 	return transport == PM_TRANSPORT_TCP ? learner->marks[port] : UINT16_MAX;
+}
+
+/*
+ * How far a decision of TCP holds, @src or @dst serving: as long as no port is new among those that
+ * serve, if what does not serve has one that no one serves at; else until an endpoint is learned.
+ * The destination may have a handshake to confirm.
+ */
+static unsigned how_far(const struct pm_learner *learner, const struct pm_sight *sight, bool src,
+			bool dst)
+{
+	uint16_t src_marks = marks_of(learner, PM_TRANSPORT_TCP, pm_brief_src_port(sight->brief));
+	uint16_t dst_marks = marks_of(learner, PM_TRANSPORT_TCP, pm_brief_dst_port(sight->brief));
+	unsigned holds = dst_marks & ~MARK_SERVES ? PM_HOLDS_ALONE : 0;
+	bool to_itself = sight->src_host == sight->dst_host &&
+			 pm_brief_src_port(sight->brief) == pm_brief_dst_port(sight->brief);
+
+	if ((src && dst) || to_itself)
+		return PM_HOLDS_NOT;
+	if ((!src && src_marks & MARK_SERVES) || (!dst && dst_marks & MARK_SERVES))
+		holds |= PM_HOLDS_WEAKLY;
+	return holds;
 }
 
 /* Which of both ends serves. */
@@ -924,7 +982,8 @@ static enum pm_side from_endpoints(struct pm_learner *learner, const struct pm_s
 	if (sight->setup == PM_SETUP_CONFIRM && src_marks & ~MARK_SERVES &&
 	    (dst || !src || is_turned(learner, sight)) && confirm(learner, sight, ends))
 		dst = dst || serves(learner, ends.dst, now);
-	return src && dst ? from_pair(learner, ends) : side_of(src, dst);
+	learner->holds = how_far(learner, sight, src, dst);
+	return src && dst ? from_pair(learner, sight) : side_of(src, dst);
 }
 
 static uint64_t call_time(const struct pm_sight *sight)
@@ -1022,28 +1081,38 @@ static bool is_recent_pair(uint64_t pair, uint16_t now)
 	return passed <= PAIR_LIFE && passed >= -PAIR_BACKWARDS;
 }
 
+/* That a pair has spoken: once in each step, so that all other frames need not ask for it. */
+static uint64_t *pair_renew(const struct pm_learner *learner, uint64_t hash, uint64_t *pair,
+			    uint16_t now)
+{
+	if ((uint16_t)*pair == now)
+		return pair;
+	pair = words_forward(&learner->pairs, hash, pair);
+	*pair = (*pair & ~UINT64_C(0xffff)) | now;
+	return pair;
+}
+
 /* The pair of both ends, and that it has spoken again. */
 static uint64_t *pair_see(struct pm_learner *learner, const struct pm_sight *sight,
-			  struct ends ends)
+			  pm_flow flow)
 {
-	uint64_t hash = pair_hash(ends), known;
+	uint64_t hash = pair_hash(flow), known;
 	uint64_t *pair = words_find(&learner->pairs, hash);
 	uint16_t now = step_of(sight->time_ns);
 
 	if (pair && is_recent_pair(*pair, now)) {
-		pair = words_forward(&learner->pairs, hash, pair);
-		*pair = (*pair & ~UINT64_C(0xffff)) | now;
-		if (!(*pair & PAIR_ANSWERED) && (*pair & PAIR_LOWER) != first_is(ends, false)) {
+		pair = pair_renew(learner, hash, pair, now);
+		if (!(*pair & PAIR_ANSWERED) && (*pair & PAIR_LOWER) != first_is(flow, false)) {
 			*pair |= PAIR_ANSWERED;
 			tell(learner, PM_EVENT_ANSWER, sight, false, false);
 		}
 		return pair;
 	}
-	known = first_is(ends, false) | PAIR_FRESH;
+	known = first_is(flow, false) | PAIR_FRESH;
 	if (since(sight->time_ns, learner->start_ns) >= WARM_UP_NS)
 		known |= PAIR_SURE;
 	if (!pair)
-		return pair_new(learner, hash, now, known);
+		return pair_new(learner, flow, now, known);
 	*pair = words_tag(&learner->pairs, hash) | known | now;
 	return pair;
 }
@@ -1102,6 +1171,7 @@ static PM_OUT_OF_LINE struct pm_decision from_weak_labels(struct pm_learner *lea
 	bool udp = is_udp(pm_brief_transport(sight->brief));
 	enum pm_side side;
 
+	learner->holds = PM_HOLDS_NOT;
 	learner->weighed = true;
 	if (udp && pm_brief_notes(sight->brief) & PM_NOTE_GROUP) {
 		side = decision.rung == PM_RUNG_SCORE ? PM_SIDE_NONE : PM_SIDE_DST;
@@ -1123,23 +1193,22 @@ static PM_OUT_OF_LINE struct pm_decision from_weak_labels(struct pm_learner *lea
 
 /* What a frame says whose labels leave no doubt; @pair: of UDP, else NULL. */
 static inline void confirm_labels(struct pm_learner *learner, const struct pm_sight *sight,
-				  struct ends ends, uint64_t *pair, enum pm_side side)
+				  uint64_t *pair, bool src_first, enum pm_side side)
 {
 	if (pair && !(*pair & PAIR_WEIGHED) && *pair & (PAIR_FRESH | PAIR_ANSWERED))
-		calibrate(learner, pair, (*pair & PAIR_LOWER) == first_is(ends, false), side);
+		calibrate(learner, pair, src_first, side);
 	if (pm_learner_notes(sight->number))
 		note_roles(learner, sight, side);
 }
 
 /* Below the handshake and the endpoints that it has shown; @pair: of UDP, else NULL. */
 static struct pm_decision from_labels(struct pm_learner *learner, const struct pm_sight *sight,
-				      struct ends ends, uint64_t *pair)
+				      struct ends ends, uint64_t *pair, bool src_first)
 {
 	uint8_t transport = pm_brief_transport(sight->brief);
 	struct pm_decision decision = from_ports(learner, sight);
 	bool src = is_strong_port(learner, transport, pm_brief_src_port(sight->brief));
 	bool dst = is_strong_port(learner, transport, pm_brief_dst_port(sight->brief));
-	bool src_first = pair && (*pair & PAIR_LOWER) == first_is(ends, false);
 	enum pm_side asked = src_first ? PM_SIDE_DST : PM_SIDE_SRC;
 
 	if (decision.rung == PM_RUNG_RULE || decision.rung == PM_RUNG_SYMMETRIC)
@@ -1148,7 +1217,7 @@ static struct pm_decision from_labels(struct pm_learner *learner, const struct p
 		return from_weak_labels(learner, sight, ends, decision,
 					pair && *pair & PAIR_SURE ? asked : PM_SIDE_NONE);
 	/* Two strong ones leave a doubt. */
-	confirm_labels(learner, sight, ends, src != dst ? pair : NULL,
+	confirm_labels(learner, sight, src != dst ? pair : NULL, src_first,
 		       (enum pm_side)decision.side);
 	return decision;
 }
@@ -1157,8 +1226,10 @@ static struct pm_decision from_labels(struct pm_learner *learner, const struct p
 static struct pm_decision from_datagram(struct pm_learner *learner, const struct pm_sight *sight,
 					struct ends ends)
 {
-	uint64_t *pair = pair_see(learner, sight, ends);
-	struct pm_decision decision = from_labels(learner, sight, ends, pair);
+	pm_flow flow = flow_of(learner, sight);
+	uint64_t *pair = pair_see(learner, sight, flow);
+	bool src_first = (*pair & PAIR_LOWER) == first_is(flow, false);
+	struct pm_decision decision = from_labels(learner, sight, ends, pair, src_first);
 
 	if (*pair & PAIR_FRESH) {
 		*pair &= ~PAIR_FRESH;
@@ -1176,6 +1247,7 @@ void pm_learner_begin(struct pm_learner *learner, int64_t time_ns)
 struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm_sight *sight)
 {
 	uint8_t transport = pm_brief_transport(sight->brief);
+	struct pm_decision decision;
 	struct ends ends;
 	enum pm_side side;
 
@@ -1196,13 +1268,19 @@ struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm
 		return decided(learner, sight, side, PM_RUNG_HANDSHAKE);
 	side = from_endpoints(learner, sight, ends);
 	if (side != PM_SIDE_NONE)
-		return decided(learner, sight, side, PM_RUNG_LEARNED);
-	return from_labels(learner, sight, ends, NULL);
+		decision = decided(learner, sight, side, PM_RUNG_LEARNED);
+	else
+		decision = from_labels(learner, sight, ends, NULL, false);
+	if (!learner->flows.flows.asleep && !sight->packet && sight->setup == PM_SETUP_CONFIRM &&
+	    !(pm_brief_notes(sight->brief) & PM_NOTE_GROUP))
+		pm_flows_keep(&learner->flows, flow_of(learner, sight), sight->time_ns, decision,
+			      learner->holds);
+	return decision;
 }
 
 struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brief,
-				       uint64_t src_host, uint64_t dst_host, uint64_t number,
-				       int64_t time_ns, bool *ret_attempt)
+				       pm_flow flow, uint64_t number, int64_t time_ns,
+				       bool *ret_attempt)
 {
 	const struct pm_decision show = { 0, PM_SIDE_NONE, PM_RUNG_N };
 	uint8_t transport = pm_brief_transport(brief);
@@ -1210,9 +1288,7 @@ struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brie
 	const uint8_t *classes = learner->rules->classes[transport];
 	uint8_t src = classes[src_port], dst = classes[dst_port], class = src | dst;
 	struct pm_decision decision = { 0, src ? PM_SIDE_SRC : PM_SIDE_DST, PM_RUNG_KNOWN };
-	struct ends ends = { pm_endpoint_hash(src_host, transport, src_port),
-			     pm_endpoint_hash(dst_host, transport, dst_port) };
-	uint64_t hash = pair_hash(ends), first = first_is(ends, false), known, *pair;
+	uint64_t hash = pair_hash(flow), first = first_is(flow, false), known, *pair;
 	uint16_t now = step_of(time_ns);
 
 	if (class == PM_CLASS_ASK || !src == !dst || !is_strong(class, src ? src_port : dst_port) ||
@@ -1226,16 +1302,18 @@ struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brie
 
 		if (news || !is_recent_pair(*pair, now))
 			return show;
-		pair = words_forward(&learner->pairs, hash, pair);
-		*pair = (*pair & ~UINT64_C(0xffff)) | now;
+		pair = pair_renew(learner, hash, pair, now);
+		pm_flows_keep(&learner->flows, flow, time_ns, decision,
+			      *pair & PAIR_ANSWERED ? 0 : PM_HOLDS_ALONE);
 		return decision;
 	}
 	if (pm_watch_cares(PM_EVENT_ATTEMPT, transport, src_port, dst_port))
 		return show;
 	known = first | (since(time_ns, learner->start_ns) >= WARM_UP_NS ? PAIR_SURE : 0);
-	pair = pair_new(learner, hash, now, known);
+	pair = pair_new(learner, flow, now, known);
 	if (src)
 		calibrate(learner, pair, true, PM_SIDE_SRC);
+	pm_flows_keep(&learner->flows, flow, time_ns, decision, PM_HOLDS_ALONE);
 	return decision;
 }
 
@@ -1286,17 +1364,14 @@ static void find_grounds(const struct pm_learner *learner, const struct pm_sight
 			 struct pm_grounds *grounds)
 {
 	uint8_t transport = pm_brief_transport(sight->brief);
-	struct ends ends = {
-		pm_endpoint_hash(sight->src_host, transport, pm_brief_src_port(sight->brief)),
-		pm_endpoint_hash(sight->dst_host, transport, pm_brief_dst_port(sight->brief)),
-	};
-	const uint64_t *pair = words_find(&learner->pairs, pair_hash(ends));
+	pm_flow flow = flow_of(learner, sight);
+	const uint64_t *pair = words_find(&learner->pairs, pair_hash(flow));
 
 	grounds->src = end_grounds(learner, sight, true);
 	grounds->dst = end_grounds(learner, sight, false);
 	if (pair && (!is_udp(transport) || is_recent_pair(*pair, step_of(sight->time_ns)))) {
 		grounds->pair = true;
-		grounds->src_first = (*pair & PAIR_LOWER) == first_is(ends, false);
+		grounds->src_first = (*pair & PAIR_LOWER) == first_is(flow, false);
 		grounds->sure = *pair & PAIR_SURE;
 	} else {
 		grounds->src_first = true;
@@ -1329,6 +1404,23 @@ const uint8_t *pm_learner_classes(const struct pm_learner *learner)
 	return learner->classes;
 }
 
+const struct pm_flows *pm_learner_flows(const struct pm_learner *learner)
+{
+	return &learner->flows.flows;
+}
+
+void pm_learner_glanced(struct pm_learner *learner, pm_flow flow, int64_t time_ns,
+			struct pm_decision decision)
+{
+	pm_flows_keep(&learner->flows, flow, time_ns, decision, 0);
+}
+
+void pm_learner_rest(struct pm_learner *learner, size_t frames, size_t recalled)
+{
+	if (!learner->options.plain)
+		pm_flows_rest(&learner->flows, frames, recalled);
+}
+
 /* What a SYN will look through, or its answer, at the handshakes of that. */
 static PM_INLINE void fetch_openings(const struct pm_learner *learner, struct ends ends,
 				     uint16_t src_port, uint8_t tcp_flags)
@@ -1342,8 +1434,8 @@ static PM_INLINE void fetch_openings(const struct pm_learner *learner, struct en
 	__builtin_prefetch(opening_head(learner, opening_at(learner, line, 0)), 1);
 }
 
-void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t src_host,
-		      uint64_t dst_host)
+void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, pm_flow flow,
+		      uint64_t src_host, uint64_t dst_host)
 {
 	uint8_t transport = pm_brief_transport(brief);
 	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
@@ -1351,7 +1443,7 @@ void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, uint64_t
 			     pm_endpoint_hash(dst_host, transport, dst_port) };
 
 	if (is_udp(transport)) {
-		__builtin_prefetch(words_line(&learner->pairs, pair_hash(ends)), 1);
+		__builtin_prefetch(words_line(&learner->pairs, pair_hash(flow)), 1);
 	} else {
 		/* of two that are hot, one is a client's, most often the higher */
 		if (class_at(learner, src_port) & PM_CLASS_HOT && src_port < dst_port)

@@ -203,6 +203,35 @@ int pm_shipped_reserve(struct pm_list *list);
 /* Reads the file into @list, or passes over it with a NULL @list; moves on. As pm_parse. */
 int pm_shipped_read(struct pm_shipped_at *at, struct pm_list *list, struct pm_report *report);
 
+/* How far a decision holds beyond its frame: for the running step, unless it is dropped, but: */
+enum pm_holds {
+	PM_HOLDS_WEAKLY = 1 << 0, /* until any endpoint is learned */
+	PM_HOLDS_ALONE = 1 << 1,  /* nothing is known of the other direction */
+	PM_HOLDS_NOT = 1 << 2,    /* the next frame may be decided otherwise */
+};
+
+/* What a learner keeps of conversations (flows.c). */
+struct pm_flow_table {
+	struct pm_flows flows;
+	void *block; /* in which its words stand */
+	uint64_t epoch; /* the last one that was begun */
+	size_t frames, recalled, sleep;
+};
+
+/* PM_E_MEMORY or 0. */
+int pm_flows_new(struct pm_flow_table *table);
+void pm_flows_free(struct pm_flow_table *table);
+/* All words have ended, or those that hold weakly. */
+void pm_flows_forget(struct pm_flow_table *table);
+void pm_flows_forget_weak(struct pm_flow_table *table);
+/* That @decision is what frames of @flow in its direction are; PM_HOLDS_ bits say how far. */
+void pm_flows_keep(struct pm_flow_table *table, pm_flow flow, int64_t time_ns,
+		   struct pm_decision decision, unsigned holds);
+/* That something is to be found out of it: both directions. */
+void pm_flows_drop(struct pm_flow_table *table, pm_flow flow);
+/* As pm_learner_rest. */
+void pm_flows_rest(struct pm_flow_table *table, size_t frames, size_t recalled);
+
 /* Times may run backwards, and be further apart than a signed difference holds. */
 static inline uint64_t pm_time_apart(int64_t a, int64_t b)
 {

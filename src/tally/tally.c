@@ -465,8 +465,7 @@ static inline struct ends ends_of(const struct pm_tally_entry *entry, uint64_t s
 	uint64_t what = (uint64_t)entry->transport << 17 | port << 1;
 
 	/* Below those rungs there is no label. */
-	if (entry->decision.rung >= PM_RUNG_EPHEMERAL || entry->decision.side == PM_SIDE_BOTH ||
-	    !entry->src_host)
+	if (entry->decision.rung >= PM_RUNG_EPHEMERAL || entry->decision.side == PM_SIDE_BOTH)
 		return (struct ends){ 0, 0 };
 	/* odd numbers near 2^64 divided by the roots of 2 and 3 */
 	what *= UINT64_C(0xb504f333f9de6485);
@@ -494,25 +493,29 @@ static void count_batch(struct pm_tally *tally, const struct pm_tally_entry *ent
 {
 	struct ends ends[BATCH];
 	uint64_t *seen[BATCH][PM_ROLE_N];
+	uint8_t at[BATCH]; /* whose they are */
 	struct pm_meeting met[BATCH * PM_ROLE_N];
-	size_t n_met = 0;
+	size_t n_ends = 0, n_met = 0;
 
 	for (size_t i = 0; tally->seen && i < n; i++) {
-		ends[i] = ends_of(&entries[i], tally->seen_salt);
-		seen[i][PM_ROLE_CLIENT] = filter_line(tally, ends[i].client);
-		seen[i][PM_ROLE_SERVER] = filter_line(tally, ends[i].server);
-		__builtin_prefetch(seen[i][PM_ROLE_CLIENT], 1);
-		__builtin_prefetch(seen[i][PM_ROLE_SERVER], 1);
+		if (!entries[i].src_host)
+			continue;
+		ends[n_ends] = ends_of(&entries[i], tally->seen_salt);
+		seen[n_ends][PM_ROLE_CLIENT] = filter_line(tally, ends[n_ends].client);
+		seen[n_ends][PM_ROLE_SERVER] = filter_line(tally, ends[n_ends].server);
+		__builtin_prefetch(seen[n_ends][PM_ROLE_CLIENT], 1);
+		__builtin_prefetch(seen[n_ends][PM_ROLE_SERVER], 1);
+		at[n_ends] = (uint8_t)i;
+		n_ends += ends[n_ends].client != 0;
 	}
 	for (size_t i = 0; i < n; i++)
 		count(tally, &entries[i]);
-	for (size_t i = 0; tally->seen && i < n; i++)
-		if (ends[i].client) {
-			if (!is_met(seen[i][PM_ROLE_CLIENT], ends[i].client))
-				met[n_met++] = meeting(&entries[i], PM_ROLE_CLIENT);
-			if (!is_met(seen[i][PM_ROLE_SERVER], ends[i].server))
-				met[n_met++] = meeting(&entries[i], PM_ROLE_SERVER);
-		}
+	for (size_t i = 0; i < n_ends; i++) {
+		if (!is_met(seen[i][PM_ROLE_CLIENT], ends[i].client))
+			met[n_met++] = meeting(&entries[at[i]], PM_ROLE_CLIENT);
+		if (!is_met(seen[i][PM_ROLE_SERVER], ends[i].server))
+			met[n_met++] = meeting(&entries[at[i]], PM_ROLE_SERVER);
+	}
 	if (n_met)
 		pm_talk_meet(tally, met, n_met);
 	for (size_t i = 0; tally->scoped && i < n; i++)
@@ -523,6 +526,36 @@ void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *entries
 {
 	for (size_t i = 0; i < n; i += BATCH)
 		count_batch(tally, entries + i, n - i < BATCH ? n - i : BATCH);
+}
+
+/* What of such a frame its ports do not tell. */
+static PM_OUT_OF_LINE void known_count(struct pm_tally *tally, const struct pm_tally_known *known)
+{
+	struct pm_tally_entry entry = {
+		.src_port = (uint16_t)(known->ports >> 16),
+		.dst_port = (uint16_t)known->ports,
+		.decision = { 0, known->side, known->rung },
+		.wire = known->wire,
+		.transport = known->transport,
+	};
+
+	service_count(tally, &entry);
+}
+
+void pm_tally_known(struct pm_tally *tally, const struct pm_tally_known *known, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct pm_port_cell *ports = tally->transports[known[i].transport].ports;
+		struct pm_port_cell *src = &ports[known[i].ports >> 16];
+		struct pm_port_cell *dst = &ports[(uint16_t)known[i].ports];
+		struct pm_count one = { 1, known[i].wire };
+
+		/* neither port is 0 or new */
+		pm_count_add(&dst->dst[known[i].side >> 1], one);
+		pm_count_add(&src->src[known[i].side == PM_SIDE_SRC], one);
+		if (tally->scoped || !(BY_PORTS_ALONE >> known[i].rung & 1))
+			known_count(tally, &known[i]);
+	}
 }
 
 static void count_less(struct pm_count *from, struct pm_count less)

@@ -2,7 +2,8 @@
 /*
  * make-captures KIND FRAMES FILE: a capture for benchmarks, the same bytes each time. Kinds:
  *
- *   small  64-byte frames of ten services and a thousand client ports
+ *   small  64-byte frames of ten services and a thousand client ports; hardly two of a conversation
+ *   steady the same of four thousand conversations, which go on
  *   mix    an Internet mix: 64, 576 and 1500 bytes as 7 to 4 to 1; IPv4 and IPv6, some ICMP
  *   full   1514-byte frames of the same services
  *   ports  64-byte frames between any two of a million endpoints: 65,536 ports, each on sixteen
@@ -36,6 +37,7 @@
 
 enum kind {
 	SMALL,
+	STEADY,
 	MIX,
 	FULL,
 	PORTS,
@@ -47,8 +49,8 @@ enum kind {
 	KINDS,
 };
 
-static const char *const names[KINDS] = { "small", "mix", "full", "ports", "every",
-					  "load", "talk", "synflood", "strangers" };
+static const char *const names[KINDS] = { "small", "steady", "mix",  "full",     "ports",
+					  "every", "load",   "talk", "synflood", "strangers" };
 
 /* xorshift64*: fast, and the same on every machine. */
 static uint64_t random_of(uint64_t *state)
@@ -146,16 +148,25 @@ static size_t size_of(enum kind kind, uint64_t draw)
 	return kind == FULL ? FRAME_MAX : 64;
 }
 
+/* What is drawn for one of those that go on. */
+static uint64_t conversation(uint64_t draw)
+{
+	uint64_t state = 0x9e3779b97f4a7c15u * (1 + draw % 4000);
+
+	return random_of(&state);
+}
+
 static size_t fill(uint8_t *frame, enum kind kind, uint64_t n)
 {
 	static const uint16_t services[] = { 443, 443, 443, 80, 53, 53,
 					     123, 22, 25, 993, 8080, 3389 };
-	uint64_t draw = random_next();
+	uint64_t frame_draw = random_next();
+	uint64_t draw = kind == STEADY ? conversation(frame_draw) : frame_draw;
 	uint16_t service = services[draw % (sizeof services / sizeof *services)];
 	uint16_t client = (uint16_t)(49152 + (draw >> 8) % 1000);
 	uint8_t protocol = service == 53 || service == 123 ? UDP : TCP;
 	bool mixed = kind == MIX || kind == LOAD;
-	bool back = draw >> 63, version6 = mixed && (draw >> 48) % 4 == 0;
+	bool back = frame_draw >> 63, version6 = mixed && (draw >> 48) % 4 == 0;
 	size_t at, size = size_of(kind, draw >> 20);
 
 	if (kind == PORTS) {

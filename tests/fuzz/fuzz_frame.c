@@ -54,6 +54,28 @@ static const struct pm_link *link_chosen(uint16_t number)
 	return link ? link : pm_link_at(number % n);
 }
 
+/* What a glimpse shows is what the whole packet says, or it shows nothing. */
+static void glimpse(const uint8_t *bytes, size_t held, size_t wire, pm_brief brief,
+		    const struct pm_packet *packet)
+{
+	const pm_brief what = ~(UINT64_C(0xffff) << 40); /* all but notes and flags */
+	struct pm_glimpse seen;
+	size_t size;
+
+	if (!pm_packet_glimpse(bytes, held, wire, &seen))
+		return;
+	size = seen.ip_version == 4 ? 4 : 16;
+	claim(brief && pm_glimpse_brief(&seen) == (brief & what));
+	claim(memcmp(seen.addresses, packet->src.bytes, size) == 0);
+	claim(memcmp(pm_glimpse_dst(&seen), packet->dst.bytes, size) == 0);
+	claim(!(bytes[0] & 1) && packet->setup == (seen.transport == PM_TRANSPORT_TCP
+							   ? PM_SETUP_CONFIRM
+							   : PM_SETUP_NONE));
+	/* as much is enough for the brief */
+	claim(pm_packet_brief(pm_link_find(LINKTYPE_ETHERNET), bytes,
+			      seen.ip_version == 4 ? 48 : 68, wire) == brief);
+}
+
 /* In a heap block of exactly the captured size, so that a sanitizer sees a read past it. */
 static struct pm_packet decode(const struct pm_link *link, const uint8_t *bytes, size_t held,
 			       size_t wire)
@@ -69,8 +91,10 @@ static struct pm_packet decode(const struct pm_link *link, const uint8_t *bytes,
 	brief = pm_packet_brief(link, copy, held, wire);
 	/* what is quicker yet says the same, or nothing */
 	quick = link == pm_link_find(LINKTYPE_ETHERNET) ? pm_packet_quick(copy, held, wire) : 0;
-	free(copy);
 	claim(!quick || quick == brief);
+	if (link == pm_link_find(LINKTYPE_ETHERNET))
+		glimpse(copy, held, wire, brief, &packet);
+	free(copy);
 	claim(!brief || (packet.verdict == PM_VERDICT_PORTS &&
 			 packet.src_port == pm_brief_src_port(brief) &&
 			 packet.dst_port == pm_brief_dst_port(brief) &&

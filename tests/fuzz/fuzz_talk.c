@@ -24,6 +24,7 @@ static const char *const rules_texts[] = {
 	"http 80/tcp priority=10\nuser 50000/tcp/udp\n",
 };
 
+static const struct pm_hash_key learner_key = { 3, 4 };
 static const uint16_t ports[16] = { 0,    20,   53,   80,    123,   443,   2905,  5000,
 				    5001, 8080, 9999, 32768, 40000, 40001, 50000, 65535 };
 
@@ -73,7 +74,7 @@ static void ear_make(struct ear *ear, struct pm_rules *rules, unsigned how)
 {
 	struct pm_learner_options learner = {
 		.endpoints = how & FEW ? 8 : 64,
-		.key = { 3, 4 },
+		.key = learner_key,
 		.explains = how & EXPLAIN,
 		.event = on_event,
 		.ctx = ear,
@@ -175,6 +176,21 @@ static struct pm_decision decide_whole(struct ear *ear, const struct scene *scen
 	return decision;
 }
 
+/* What shows at a glance, or of UDP with little more. */
+static struct pm_decision decide_glanced(struct ear *ear, const struct pm_sight *sight,
+					 pm_flow flow, bool *ret_attempt)
+{
+	struct pm_decision decision;
+
+	decision = pm_learner_glance(pm_learner_classes(ear->learner), sight->brief, sight->number);
+	if (decision.rung != PM_RUNG_N && pm_flows_hold(sight->brief, sight->number))
+		pm_learner_glanced(ear->learner, flow, sight->time_ns, decision);
+	else if (pm_brief_transport(sight->brief) == PM_TRANSPORT_UDP)
+		decision = pm_learner_datagram(ear->learner, sight->brief, flow, sight->number,
+					       sight->time_ns, ret_attempt);
+	return decision;
+}
+
 /* As the engine does it: what has nothing to do with memory is never shown. */
 static struct pm_decision decide_short(struct ear *ear, const struct scene *scene)
 {
@@ -184,17 +200,22 @@ static struct pm_decision decide_short(struct ear *ear, const struct scene *scen
 	struct pm_evidence attempt = { .event = PM_EVENT_ATTEMPT };
 	bool is_brief = scene->packet.transport <= PM_TRANSPORT_UDP;
 	bool attempted = false;
+	const struct pm_flows *flows = pm_learner_flows(ear->learner);
+	unsigned known = 0;
+	pm_flow flow;
 
 	ear->frames = sight->number;
 	if (is_brief && !pm_side_asks(ear->rules, sight->brief)) {
 		brief.packet = NULL; /* the brief says enough */
 		sight = &brief;
-		decision = pm_learner_glance(pm_learner_classes(ear->learner), sight->brief,
-					     sight->number);
-		if (decision.rung == PM_RUNG_N && scene->packet.transport == PM_TRANSPORT_UDP)
-			decision = pm_learner_datagram(ear->learner, sight->brief, sight->src_host,
-						       sight->dst_host, sight->number,
-						       sight->time_ns, &attempted);
+		flow = pm_flow_of(learner_key, sight->brief, sight->src, sight->dst);
+		if (pm_flows_hold(sight->brief, sight->number) && !flows->asleep &&
+		    pm_flows_reach(flows, sight->time_ns))
+			known = pm_flows_look(flows, flow);
+		if (known)
+			decision = pm_flow_decision(known);
+		else
+			decision = decide_glanced(ear, sight, flow, &attempted);
 	}
 	if (decision.rung == PM_RUNG_N) {
 		decision = pm_learner_decide(ear->learner, sight);
@@ -202,6 +223,7 @@ static struct pm_decision decide_short(struct ear *ear, const struct scene *scen
 		attempt.transport = PM_TRANSPORT_UDP;
 		on_event(ear, &attempt);
 	}
+	pm_learner_rest(ear->learner, 1, known != 0);
 	/* a brief leaves it out: it shows from the port */
 	decision.service = pm_side_label(ear->rules, &scene->packet, (enum pm_side)decision.side);
 	return decision;

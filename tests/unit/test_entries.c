@@ -202,10 +202,12 @@ static void on_event(void *ctx, const struct pm_evidence *evidence)
 static void learner_sees(struct pm_learner *learner, uint64_t number)
 {
 	struct pm_packet packet = { .verdict = PM_VERDICT_PORTS, .ip_version = 4 };
-	const struct pm_hash_key key = { 1, 2 };
+	const struct pm_decision by_port = { 0, PM_SIDE_DST, PM_RUNG_KNOWN };
+	const struct pm_hash_key key = { 0, 0 };
 	struct pm_grounds grounds;
 	struct pm_sight sight = { .packet = &packet, .number = number, .wire = 60 };
 	bool attempt;
+	pm_flow flow;
 
 	packet.transport = number % 3 ? PM_TRANSPORT_TCP : PM_TRANSPORT_UDP;
 	packet.setup = number % 3 == 1 ? PM_SETUP_OPEN : PM_SETUP_CONFIRM;
@@ -220,14 +222,17 @@ static void learner_sees(struct pm_learner *learner, uint64_t number)
 	sight.brief = pm_brief_of(&packet);
 	sight.time_ns = (int64_t)number * SECOND;
 	sight.setup = packet.setup;
-	pm_learner_fetch(learner, sight.brief, sight.src_host, sight.dst_host);
+	flow = pm_flow_of(key, sight.brief, sight.src, sight.dst);
+	pm_learner_fetch(learner, sight.brief, flow, sight.src_host, sight.dst_host);
 	if (number % 4)
 		pm_learner_decide(learner, &sight);
 	else
 		pm_learner_explain(learner, &sight, &grounds);
 	if (packet.transport == PM_TRANSPORT_UDP)
-		pm_learner_datagram(learner, sight.brief, sight.src_host, sight.dst_host, number,
-				    sight.time_ns, &attempt);
+		pm_learner_datagram(learner, sight.brief, flow, number, sight.time_ns, &attempt);
+	else
+		pm_learner_glanced(learner, flow, sight.time_ns, by_port);
+	pm_learner_rest(learner, 1, 0);
 }
 
 static int learner(void)
@@ -246,6 +251,7 @@ static int learner(void)
 		pm_learner_close(learned, 100 * SECOND, true);
 		pm_learner_lost(learned, &lost);
 		assert_non_null(pm_learner_classes(learned));
+		assert_non_null(pm_learner_flows(learned)->words);
 		assert_true(told > 0 && pm_learner_generation(learned) > 0);
 		assert_true(pm_learner_endpoints(learned) < 100);
 	}
@@ -265,11 +271,18 @@ static void tally_count(struct pm_tally *tally)
 		struct pm_tally_entry entry = { .src_port = (uint16_t)(40000 + i),
 						.dst_port = 9999,
 						.wire = 60 };
+		struct pm_tally_known known = { .ports = (uint32_t)(40000 + i) << 16 | 9999,
+						.wire = 60,
+						.side = PM_SIDE_DST,
+						.rung = PM_RUNG_EPHEMERAL };
 
 		entry.decision = (struct pm_decision){ 0, PM_SIDE_DST, PM_RUNG_EPHEMERAL };
 		pm_tally_event_fetch(tally, PM_TRANSPORT_TCP, 9999);
 		pm_tally_frame(tally, 4, entry.wire);
 		pm_tally_ports(tally, &entry, 1);
+		pm_tally_endpoint(tally, &entry, 4, &one, &other);
+		pm_tally_frame(tally, 4, known.wire);
+		pm_tally_known(tally, &known, 1);
 		pm_tally_endpoint(tally, &entry, 4, &one, &other);
 		pm_tally_peer(tally, PM_TRANSPORT_TCP, 80, 0, PM_ROLE_CLIENT,
 			      (i + 1) * UINT64_C(0x9e3779b97f4a7c15));

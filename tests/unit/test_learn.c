@@ -1164,6 +1164,7 @@ static void show_both(struct twins *twins, unsigned src, unsigned src_port, unsi
 {
 	struct pm_decision decision, short_cut = { .rung = PM_RUNG_N };
 	bool attempt = false;
+	pm_flow flow;
 	size_t told;
 
 	f.n = 0;
@@ -1172,11 +1173,10 @@ static void show_both(struct twins *twins, unsigned src, unsigned src_port, unsi
 	told = f.n;
 	f.n = 0;
 	f.learner = twins->quick;
+	flow = pm_flow_of(key, pm_brief_of(&f.packet), f.src, f.dst);
 	if (src_port && dst_port)
-		short_cut = pm_learner_datagram(twins->quick, pm_brief_of(&f.packet),
-						pm_host_hash(key, 4, f.src),
-						pm_host_hash(key, 4, f.dst), f.number, at,
-						&attempt);
+		short_cut = pm_learner_datagram(twins->quick, pm_brief_of(&f.packet), flow,
+						f.number, at, &attempt);
 	if (short_cut.rung == PM_RUNG_N) {
 		f.number--;
 		short_cut = show(UDP, PM_SETUP_NONE, src, src_port, dst, dst_port, at);

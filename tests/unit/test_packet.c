@@ -1124,6 +1124,27 @@ static void assert_brief_agrees(pm_brief brief, const struct pm_packet *packet)
 	assert_int_equal(pm_brief_tcp_flags(brief), packet->tcp_flags);
 }
 
+/* A glimpse of a frame of Ethernet shows nothing, or what the whole packet says. */
+static void assert_glimpse_agrees(const uint8_t *bytes, size_t held, size_t wire,
+				  const struct pm_packet *packet)
+{
+	struct pm_glimpse glimpse;
+	size_t size;
+
+	if (!pm_packet_glimpse(bytes, held, wire, &glimpse))
+		return;
+	size = glimpse.ip_version == 4 ? 4 : 16;
+	assert_int_equal(packet->verdict, PM_VERDICT_PORTS);
+	assert_int_equal(packet->ip_version, glimpse.ip_version);
+	assert_int_equal(packet->transport, glimpse.transport);
+	assert_int_equal(packet->src_port, glimpse.ports >> 16);
+	assert_int_equal(packet->dst_port, glimpse.ports & 0xffff);
+	assert_memory_equal(packet->src.bytes, glimpse.addresses, size);
+	assert_memory_equal(packet->dst.bytes, pm_glimpse_dst(&glimpse), size);
+	assert_int_equal(packet->setup, glimpse.transport == PM_TRANSPORT_TCP ? PM_SETUP_CONFIRM
+									      : PM_SETUP_NONE);
+}
+
 /* Decodes from a heap block of exactly @held bytes, so that a sanitizer sees a read past it. */
 static struct pm_packet decode(uint32_t link, const void *bytes, size_t held, size_t wire)
 {
@@ -1136,6 +1157,8 @@ static struct pm_packet decode(uint32_t link, const void *bytes, size_t held, si
 	memset(&packet, 0xa5, sizeof packet);
 	pm_packet_decode(pm_link_find(link), copy, held, wire, &packet);
 	assert_brief_agrees(pm_packet_brief(pm_link_find(link), copy, held, wire), &packet);
+	if (link == 1)
+		assert_glimpse_agrees(copy, held, wire, &packet);
 	free(copy);
 	return packet;
 }
@@ -1539,6 +1562,64 @@ static void the_commonest_stacks_have_a_brief(void **state)
 	assert_true(briefs > 100);
 }
 
+static void a_glimpse_shows_what_most_frames_are(void **state)
+{
+	static const char tcp4[] = ETH(TYPE_IP4) IP4_TCP, tcp6[] = ETH(TYPE_IP6) IP6_TCP;
+	static const struct {
+		const char *frame;
+		size_t size, at; /* where a byte is another */
+		uint8_t byte;
+		bool shown;
+	} glimpses[] = {
+		{ tcp4, 54, 47, PM_TCP_ACK, true },
+		{ tcp4, 54, 47, PM_TCP_ACK | PM_TCP_PSH | PM_TCP_FIN, true },
+		{ tcp4, 54, 47, PM_TCP_ACK | PM_TCP_SYN, false },
+		{ tcp4, 54, 47, PM_TCP_ACK | PM_TCP_RST, false },
+		{ tcp4, 54, 47, PM_TCP_SYN, false },
+		{ tcp4, 54, 47, PM_TCP_FIN, false },
+		{ tcp4, 54, 23, 17, true }, /* UDP */
+		{ tcp4, 54, 23, 132, false }, /* SCTP */
+		{ tcp4, 54, 23, 1, false },
+		{ tcp4, 54, 0, 0x01, false },  /* to a group */
+		{ tcp4, 54, 12, 0x81, false }, /* no type of IP */
+		{ tcp4, 54, 14, 0x46, false }, /* options */
+		{ tcp4, 54, 14, 0x65, false },
+		{ tcp4, 54, 17, 41, false }, /* longer than the frame */
+		{ tcp4, 54, 17, 33, false }, /* too short for TCP's flags */
+		{ tcp4, 54, 20, 0x40, true }, /* don't fragment */
+		{ tcp4, 54, 20, 0x20, false },
+		{ tcp4, 54, 21, 1, false },
+		{ tcp4, 47, 13, 0x00, false }, /* cut */
+		{ tcp4, 48, 17, 34, true },
+		{ tcp6, 74, 67, PM_TCP_ACK, true },
+		{ tcp6, 74, 67, PM_TCP_ACK | PM_TCP_RST, false },
+		{ tcp6, 74, 67, PM_TCP_SYN, false },
+		{ tcp6, 74, 20, 17, true },
+		{ tcp6, 74, 20, 44, false }, /* a fragment */
+		{ tcp6, 74, 0, 0x33, false },
+		{ tcp6, 74, 14, 0x40, false },
+		{ tcp6, 74, 19, 21, false },
+		{ tcp6, 74, 19, 13, false },
+		{ tcp6, 67, 13, 0xdd, false },
+		{ tcp6, 68, 19, 14, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(glimpses); i++) {
+		uint8_t bytes[74];
+		struct pm_glimpse glimpse;
+
+		memcpy(bytes, glimpses[i].frame, glimpses[i].size);
+		if (glimpses[i].at < 47 || glimpses[i].at == 67) /* unless that is what is tried */
+			bytes[glimpses[i].frame == tcp4 ? 47 : 67] = PM_TCP_ACK;
+		bytes[glimpses[i].at] = glimpses[i].byte;
+		if (pm_packet_glimpse(bytes, glimpses[i].size, glimpses[i].size, &glimpse) !=
+		    glimpses[i].shown)
+			fail_msg("case %d", (int)i);
+		decode(1, bytes, glimpses[i].size, glimpses[i].size);
+	}
+}
+
 static const struct CMUnitTest properties[] = {
 	cmocka_unit_test(a_cut_capture_gives_the_same_or_is_truncated),
 	cmocka_unit_test(a_short_frame_gives_the_same_or_is_malformed_or_announces_no_ip),
@@ -1559,6 +1640,7 @@ static const struct CMUnitTest properties[] = {
 	cmocka_unit_test(transports_are_found_by_name_in_any_case),
 	cmocka_unit_test(verdicts_bear_the_names_of_the_record),
 	cmocka_unit_test(the_commonest_stacks_have_a_brief),
+	cmocka_unit_test(a_glimpse_shows_what_most_frames_are),
 };
 
 int main(void)

@@ -2,8 +2,8 @@
 /*
  * Conversations through the whole engine: what is made of them does not depend on who counts them.
  * Random ones, of all kinds, between each other: frame by frame, by several threads over blocks of
- * any size, and the general way for every frame. The records are the same bytes; and what frames
- * are said to be, one by one, adds up to them.
+ * any size, with nothing kept of what was decided, and the general way for every frame. The records
+ * are the same bytes; and what frames are said to be, one by one, adds up to them.
  */
 #include <pthread.h>
 #include <setjmp.h>
@@ -24,6 +24,7 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define ROUNDS 24
 #define FRAMES 6000
+#define TIDES 150000
 #define TALKS 48 /* at a time */
 #define FRAME_MAX 200
 #define SERVICES_MAX 32
@@ -270,19 +271,34 @@ static void talk_go_on(struct talk *talk)
 	talk->left--;
 }
 
-static void write_capture(void)
+static FILE *capture_begin(void)
 {
 	static const uint32_t head[6] = { 0xa1b2c3d4, 4 << 16 | 2, 0, 0, 65535, 1 };
-	int64_t at_us = INT64_C(1700000000000000);
 	FILE *file = fopen(capture_path, "wb");
 
 	assert_non_null(file);
 	assert_int_equal(fwrite(head, sizeof head, 1, file), 1);
+	return file;
+}
+
+static void write_record(FILE *file, int64_t at_us, const uint8_t *bytes, size_t size)
+{
+	uint32_t record[4] = { (uint32_t)(at_us / 1000000), (uint32_t)(at_us % 1000000),
+			       (uint32_t)size, (uint32_t)size };
+
+	assert_int_equal(fwrite(record, sizeof record, 1, file), 1);
+	assert_int_equal(fwrite(bytes, size, 1, file), 1);
+}
+
+static void write_capture(void)
+{
+	int64_t at_us = INT64_C(1700000000000000);
+	FILE *file = capture_begin();
+
 	memset(talks, 0, sizeof talks);
 	for (int i = 0; i < FRAMES; i++) {
 		struct talk *talk = &talks[draw(TALKS)];
 		int64_t when;
-		uint32_t record[4];
 
 		if (talk->left == 0)
 			talk_begin(talk);
@@ -291,11 +307,31 @@ static void write_capture(void)
 		if (draw(2000) == 0)
 			at_us += draw(4) ? 130000000 : INT64_C(8000000000);
 		when = draw(300) ? at_us : at_us - draw(1500000);
-		record[0] = (uint32_t)(when / 1000000);
-		record[1] = (uint32_t)(when % 1000000);
-		record[2] = record[3] = (uint32_t)frame_size;
-		assert_int_equal(fwrite(record, sizeof record, 1, file), 1);
-		assert_int_equal(fwrite(frame, frame_size, 1, file), 1);
+		write_record(file, when, frame, frame_size);
+	}
+	assert_int_equal(fclose(file), 0);
+}
+
+/*
+ * Of some conversations each frame is known, and of others there is one. Most are the first, or
+ * hardly any, by turns.
+ */
+static void write_tides(unsigned frames)
+{
+	uint8_t bytes[54] = { [12] = 8, [14] = 0x45, [17] = 40, [22] = 64, [26] = 10, [30] = 10 };
+	FILE *file = capture_begin();
+
+	for (unsigned i = 0; i < frames; i++) {
+		bool one = draw(100) < (i / 30000 % 2 ? 75 : 25), udp = draw(4) == 0;
+		unsigned client = one ? draw(65536) : draw(40);
+
+		bytes[23] = udp ? 17 : 6;
+		put16(bytes + 28, client);
+		bytes[33] = (uint8_t)(1 + client % 5);
+		put16(bytes + 34, 40000 + (one ? draw(20000) : client));
+		put16(bytes + 36, udp ? 53 : client % 4 ? 80 : 45000);
+		bytes[47] = draw(200) ? 0x10 : 0x02;
+		write_record(file, INT64_C(1700000000000000) + i, bytes, sizeof bytes);
 	}
 	assert_int_equal(fclose(file), 0);
 }
@@ -304,6 +340,7 @@ static void write_capture(void)
 struct way {
 	size_t workers; /* 0: frame by frame */
 	size_t block;
+	bool plain;  /* nothing that was decided is known the next time */
 	bool frames; /* each is reported, so that all take the general way */
 	/* the same for all ways of a round */
 	int64_t interval_ns;
@@ -318,7 +355,7 @@ struct run {
 	struct pm_meter *meter;
 	struct pm_output *output;
 	struct pm_crew *crew;
-	uint64_t records, sessions, learned, set_up;
+	uint64_t frames, records, sessions, learned, set_up;
 	/* What frames were said to be since the last record. */
 	const struct pm_rules *said_by;
 	uint64_t said[PM_TRANSPORT_N][SERVICES_MAX][PM_RUNG_N];
@@ -464,6 +501,7 @@ static char *count(const struct way *way, struct run *run)
 		.tunnels = way->tunnels,
 		.by_endpoint = way->by_endpoint,
 		.closed = on_closed,
+		.plain = way->plain,
 		.frame = way->frames ? on_report : NULL,
 		.ctx = run,
 	};
@@ -480,7 +518,7 @@ static char *count(const struct way *way, struct run *run)
 	while (pm_capture_dispatch(run->capture, 1000, pm_meter_frame, run->meter, &err) > 0)
 		;
 	pm_meter_finish(run->meter, 0, true);
-	assert_int_equal(pm_meter_frames(run->meter), FRAMES);
+	run->frames = pm_meter_frames(run->meter);
 	pm_meter_free(run->meter);
 	pm_allowance_unref(options.allowance);
 	pm_capture_close(run->capture);
@@ -497,8 +535,9 @@ static void are_the_same(const char *got, const char *want, const struct way *wa
 	if (got[at] == want[at])
 		return;
 	at -= at < 100 ? at : 100;
-	fail_msg("%d workers, blocks of %d, interval %d ms%s%s%s: ...%.200s; not ...%.200s",
+	fail_msg("%d workers, blocks of %d, interval %d ms%s%s%s%s: ...%.200s; not ...%.200s",
 		 (int)way->workers, (int)way->block, (int)(way->interval_ns / 1000000),
+		 way->plain ? ", plain" : "",
 		 way->tunnels ? ", inner" : "", way->by_endpoint ? ", by endpoint" : "",
 		 way->new_rules ? ", new rules" : "", got + at, want + at);
 }
@@ -522,6 +561,7 @@ static void it_does_not_matter_who_counts(void **state)
 		way.new_rules = round % 3;
 		write_capture();
 		want = count(&way, &run);
+		assert_int_equal(run.frames, FRAMES);
 		sessions += run.sessions;
 		learned += run.learned;
 		set_up += run.set_up;
@@ -532,6 +572,11 @@ static void it_does_not_matter_who_counts(void **state)
 			free(got);
 		}
 		way.workers = 0;
+		way.plain = true;
+		got = count(&way, &run);
+		are_the_same(got, want, &way);
+		free(got);
+		way.plain = false;
 		way.frames = true;
 		got = count(&way, &run);
 		are_the_same(got, want, &way);
@@ -543,10 +588,38 @@ static void it_does_not_matter_who_counts(void **state)
 	pm_tunnels_free(tunnels);
 }
 
+static void nor_when_flows_fall_asleep(void **state)
+{
+	static struct run run;
+
+	(void)state;
+	for (unsigned round = 0; round < 2; round++) {
+		struct way way = { .plain = true };
+		char *want, *got;
+
+		seed = round + 1;
+		write_tides(TIDES);
+		want = count(&way, &run);
+		assert_int_equal(run.frames, TIDES);
+		way.plain = false;
+		got = count(&way, &run);
+		are_the_same(got, want, &way);
+		free(got);
+		for (way.workers = 2; way.workers <= 4; way.workers++) {
+			way.block = 64U << draw(12);
+			got = count(&way, &run);
+			are_the_same(got, want, &way);
+			free(got);
+		}
+		free(want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_does_not_matter_who_counts),
+		cmocka_unit_test(nor_when_flows_fall_asleep),
 	};
 
 	return cmocka_run_group_tests_name("talk", tests, load, unload);

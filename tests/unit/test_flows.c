@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Conversations at hand: whatever comes, a learner that keeps what it has decided says and tells
+ * the same as one that looks it up for each frame.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "portmeter/service.h"
+#include "traffic.h"
+
+#define TCP PM_TRANSPORT_TCP
+#define UDP PM_TRANSPORT_UDP
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define KEY                                                                \
+	{                                                                  \
+		UINT64_C(0x8c2f9b6ae14d7053), UINT64_C(0x51d3e07fb8a2649c) \
+	}
+#define START (INT64_C(1700000000) * SECOND)
+/* From here on, few frames are shown for what they say about hosts. */
+#define FIRST 65537
+
+static const struct pm_hash_key key = KEY;
+static const char *const rule_texts[] = {
+	"http 80/tcp\ndomain 53/tcp/udp\nntp 123/udp\nftp-data 20/tcp initiates=yes\n"
+	"weak 5000/tcp/udp priority=10\n",
+	"http 80/tcp priority=10\ndomain 53/udp\nuser 40001/tcp/udp\n",
+};
+static struct pm_rules *rules[COUNT(rule_texts)];
+
+static int load(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(rules); i++) {
+		rules[i] = traffic_rules(rule_texts[i], i + 1);
+		if (!rules[i])
+			return -1;
+	}
+	return 0;
+}
+
+static int unload(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(rules); i++)
+		pm_rules_unref(rules[i]);
+	return 0;
+}
+
+/* What a learner has told: how often, and of which frames. */
+struct told {
+	uint64_t times, sum;
+};
+
+static void on_event(void *ctx, const struct pm_evidence *evidence)
+{
+	struct told *told = ctx;
+
+	told->times++;
+	told->sum += (uint64_t)(evidence->event + 1) << 32 | (uint64_t)evidence->server_port << 16 |
+		     evidence->client_port;
+}
+
+/* Both learners, the frame that they see, and how many were known. */
+struct twins {
+	struct pm_learner *kept, *plain;
+	struct told kept_told, plain_told;
+	struct pm_packet packet;
+	struct pm_sight sight;
+	unsigned known;
+};
+
+static struct twins twins;
+
+static struct pm_learner *learner_new(struct told *told, bool plain, size_t endpoints)
+{
+	const struct pm_learner_options options = {
+		.endpoints = endpoints,
+		.key = KEY,
+		.plain = plain,
+		.explains = true,
+		.event = on_event,
+		.ctx = told,
+	};
+	struct pm_learner *learner = NULL;
+
+	assert_int_equal(pm_learner_new(&options, rules[0], &learner), PM_OK);
+	return learner;
+}
+
+static void twins_begin(size_t endpoints)
+{
+	memset(&twins, 0, sizeof twins);
+	twins.kept = learner_new(&twins.kept_told, false, endpoints);
+	twins.plain = learner_new(&twins.plain_told, true, endpoints);
+	twins.sight.number = FIRST;
+	twins.sight.time_ns = START;
+}
+
+/* Frames of labels that leave no doubt and of what they have learned, shown to both. */
+static void assert_same_memory(void)
+{
+	struct pm_learner_lost kept, plain;
+	struct pm_grounds a, b;
+
+	twins.sight.brief = pm_brief_of(&twins.packet);
+	pm_learner_explain(twins.kept, &twins.sight, &a);
+	pm_learner_explain(twins.plain, &twins.sight, &b);
+	assert_memory_equal(&a, &b, sizeof a);
+	pm_learner_lost(twins.kept, &kept);
+	pm_learner_lost(twins.plain, &plain);
+	assert_int_equal(kept.endpoints, plain.endpoints);
+	assert_int_equal(kept.handshakes, plain.handshakes);
+	assert_int_equal(pm_learner_endpoints(twins.kept), pm_learner_endpoints(twins.plain));
+}
+
+static void twins_end(void)
+{
+	pm_learner_free(twins.kept);
+	pm_learner_free(twins.plain);
+}
+
+/* As the engine does it. */
+static struct pm_decision decide(struct pm_learner *learner, const struct pm_sight *sight,
+				 struct told *told, unsigned *ret_known)
+{
+	const struct pm_flows *flows = pm_learner_flows(learner);
+	bool held = pm_flows_hold(sight->brief, sight->number), attempt = false;
+	struct pm_decision decision = { 0, PM_SIDE_NONE, PM_RUNG_N };
+
+	*ret_known = 0;
+	if (held && !flows->asleep && pm_flows_reach(flows, sight->time_ns))
+		*ret_known = pm_flows_look(flows, sight->flow);
+	pm_learner_rest(learner, 1, *ret_known != 0);
+	if (*ret_known)
+		return pm_flow_decision(*ret_known);
+	decision = pm_learner_glance(pm_learner_classes(learner), sight->brief, sight->number);
+	if (decision.rung != PM_RUNG_N) {
+		if (held)
+			pm_learner_glanced(learner, sight->flow, sight->time_ns, decision);
+		return decision;
+	}
+	if (pm_brief_transport(sight->brief) == UDP)
+		decision = pm_learner_datagram(learner, sight->brief, sight->flow, sight->number,
+					       sight->time_ns, &attempt);
+	if (decision.rung == PM_RUNG_N)
+		return pm_learner_decide(learner, sight);
+	if (attempt)
+		on_event(told, &(struct pm_evidence){
+				       .event = PM_EVENT_ATTEMPT,
+				       .server_port = decision.side == PM_SIDE_SRC
+							      ? pm_brief_src_port(sight->brief)
+							      : pm_brief_dst_port(sight->brief),
+				       .client_port = decision.side == PM_SIDE_SRC
+							      ? pm_brief_dst_port(sight->brief)
+							      : pm_brief_src_port(sight->brief),
+			       });
+	return decision;
+}
+
+/* The next frame: what both say of it. */
+static struct pm_decision show(unsigned src, unsigned src_port, unsigned dst, unsigned dst_port,
+			       uint8_t transport, uint8_t flags)
+{
+	struct pm_packet *packet = &twins.packet;
+	struct pm_sight *sight = &twins.sight;
+	struct pm_decision kept, plain;
+	unsigned known;
+
+	*packet = (struct pm_packet){ .verdict = PM_VERDICT_PORTS,
+				      .ip_version = 4,
+				      .transport = transport,
+				      .src_port = (uint16_t)src_port,
+				      .dst_port = (uint16_t)dst_port,
+				      .tcp_flags = flags,
+				      .src = { { 192, 0, 2, (uint8_t)src } },
+				      .dst = { { 192, 0, 2, (uint8_t)dst } } };
+	sight->src = packet->src.bytes;
+	sight->dst = packet->dst.bytes;
+	sight->src_host = pm_host_hash(key, 4, sight->src);
+	sight->dst_host = pm_host_hash(key, 4, sight->dst);
+	sight->brief = pm_brief_of(packet);
+	sight->flow = pm_flow_of(key, sight->brief, sight->src, sight->dst);
+	sight->setup = transport == TCP ? (uint8_t)pm_tcp_setup(flags) : PM_SETUP_NONE;
+	plain = decide(twins.plain, sight, &twins.plain_told, &known);
+	assert_int_equal(known, 0);
+	kept = decide(twins.kept, sight, &twins.kept_told, &known);
+	twins.known += known != 0;
+	if (kept.side != plain.side || kept.rung != plain.rung ||
+	    twins.kept_told.times != twins.plain_told.times ||
+	    twins.kept_told.sum != twins.plain_told.sum)
+		fail_msg("frame %d, %s %u:%u > %u:%u, flags %#x%s: %s by %s, %d told; "
+			 "plain: %s by %s, %d told",
+			 (int)sight->number - FIRST, pm_transport_name(transport), src, src_port,
+			 dst, dst_port, flags, known ? ", known" : "",
+			 pm_side_name((enum pm_side)kept.side),
+			 pm_rung_name((enum pm_rung)kept.rung), (int)twins.kept_told.times,
+			 pm_side_name((enum pm_side)plain.side),
+			 pm_rung_name((enum pm_rung)plain.rung), (int)twins.plain_told.times);
+	sight->number++;
+	return kept;
+}
+
+static uint64_t seed;
+
+static uint32_t draw(uint32_t below)
+{
+	seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+	return (uint32_t)(seed >> 33) % below;
+}
+
+/* The same two once more, or the other way round. */
+static void again(uint8_t transport, uint8_t flags)
+{
+	const struct pm_packet last = twins.packet;
+	bool back = draw(2);
+
+	show((back ? last.dst : last.src).bytes[3], back ? last.dst_port : last.src_port,
+	     (back ? last.src : last.dst).bytes[3], back ? last.src_port : last.dst_port, transport,
+	     flags);
+}
+
+/* A small world, in which everything happens to everybody. */
+static void anything(unsigned hosts, unsigned n_ports, unsigned quiet)
+{
+	static const uint16_t ports[] = { 80,   53,    123,   20,    5000, 40000,
+					  7777, 40001, 40002, 40003, 80,   8888 };
+	static const uint8_t flags[] = { PM_TCP_SYN, PM_TCP_SYN | PM_TCP_ACK, PM_TCP_RST,
+					 PM_TCP_FIN | PM_TCP_ACK, PM_TCP_RST | PM_TCP_ACK, 0 };
+	uint8_t transport = draw(3) ? TCP : UDP, with = PM_TCP_ACK;
+
+	if (draw(quiet) == 0)
+		with = flags[draw(COUNT(flags))];
+	if (draw(2 * quiet) == 0) {
+		unsigned client = draw(hosts), server = draw(hosts), port = ports[draw(n_ports)];
+
+		show(client, ports[draw(n_ports)], server, port, TCP, PM_TCP_SYN);
+		show(server, port, client, twins.packet.src_port, TCP, PM_TCP_SYN | PM_TCP_ACK);
+	}
+	with = transport == TCP ? with : 0;
+	if (draw(3) && twins.packet.ip_version)
+		again(transport, with);
+	else
+		show(draw(hosts), ports[draw(n_ports)], draw(hosts), ports[draw(n_ports)],
+		     transport, with);
+}
+
+static void what_is_known_is_what_would_be_decided(void **state)
+{
+	unsigned known = 0;
+
+	(void)state;
+	for (unsigned round = 0; round < 200; round++) {
+		unsigned hosts = 2 + round % 4, ports = 4 + round % 9, quiet = 4U << round % 5;
+
+		seed = round + 1;
+		twins_begin(round % 2 ? 8 : 0);
+		for (unsigned i = 0; i < 2000; i++) {
+			twins.sight.time_ns += draw(8) ? 1000 : SECOND / (1 + draw(16));
+			if (draw(400) == 0)
+				twins.sight.time_ns += (int64_t)draw(8000) * SECOND;
+			if (draw(400) == 0)
+				twins.sight.time_ns -= (int64_t)draw(100) * SECOND;
+			anything(hosts, ports, quiet);
+			if (draw(500) == 0) {
+				pm_learner_close(twins.kept, twins.sight.time_ns, false);
+				pm_learner_close(twins.plain, twins.sight.time_ns, false);
+			}
+			if (draw(1000) == 0) {
+				pm_learner_follow(twins.kept, rules[i % 2]);
+				pm_learner_follow(twins.plain, rules[i % 2]);
+			}
+		}
+		known += twins.known;
+		assert_same_memory();
+		twins_end();
+	}
+	/* There was something to see. */
+	assert_true(known > 40000);
+}
+
+/* A pair of UDP that gives way to others is a new one when it speaks again, known or not. */
+static void what_is_forgotten_is_not_known(void **state)
+{
+	uint64_t told;
+	pm_flow flow;
+
+	(void)state;
+	twins_begin(0);
+	for (unsigned i = 0; i < 4; i++) {
+		show(1, 50000, 2, 53, UDP, 0);
+		show(2, 53, 1, 50000, UDP, 0);
+	}
+	assert_int_equal(twins.known, 5);
+	flow = twins.sight.flow;
+	/* those that stand in its place push it out */
+	for (unsigned i = 0, others = 0; others < 8; i++) {
+		const struct pm_address from = { { 192, 0, 2, (uint8_t)(3 + i / 60000) } };
+		const struct pm_address to = { { 192, 0, 2, 2 } };
+		struct pm_packet packet = { .ip_version = 4,
+					    .transport = UDP,
+					    .src_port = (uint16_t)(1024 + i % 60000),
+					    .dst_port = 53 };
+		pm_flow other = pm_flow_of(key, pm_brief_of(&packet), from.bytes, to.bytes);
+
+		if ((other ^ flow) >> 1 & 8191)
+			continue;
+		show(from.bytes[3], packet.src_port, 2, 53, UDP, 0);
+		others++;
+	}
+	told = twins.kept_told.times;
+	show(1, 50000, 2, 53, UDP, 0);
+	assert_int_equal(twins.kept_told.times, told + 1);
+	twins_end();
+}
+
+/* A frame of either direction makes both known, a frame to be counted anew neither. */
+static void each_has_its_word(void **state)
+{
+	(void)state;
+	twins_begin(0);
+	/* nobody has seen it begin, but its label leaves no doubt */
+	show(1, 50000, 2, 80, TCP, PM_TCP_ACK);
+	assert_int_equal(twins.known, 0);
+	show(1, 50000, 2, 80, TCP, PM_TCP_ACK);
+	assert_int_equal(twins.known, 1);
+	assert_int_equal(show(2, 80, 1, 50000, TCP, PM_TCP_ACK).side, PM_SIDE_SRC);
+	assert_int_equal(twins.known, 2);
+	/* the same port of another host is another's */
+	show(3, 50000, 2, 80, TCP, PM_TCP_ACK);
+	assert_int_equal(twins.known, 2);
+	/* in the next step it is looked at again, once */
+	twins.sight.time_ns += PM_FLOW_STEP_NS;
+	show(1, 50000, 2, 80, TCP, PM_TCP_ACK);
+	assert_int_equal(twins.known, 2);
+	show(1, 50000, 2, 80, TCP, PM_TCP_ACK);
+	assert_int_equal(twins.known, 3);
+	/* and in the next interval */
+	pm_learner_close(twins.kept, twins.sight.time_ns, false);
+	show(1, 50000, 2, 80, TCP, PM_TCP_ACK);
+	assert_int_equal(twins.known, 3);
+	twins_end();
+}
+
+/* Where nearly nothing is known, it is not asked for long; and again when that has changed. */
+static void it_sleeps_where_it_is_of_no_use(void **state)
+{
+	const struct pm_flows *flows;
+	unsigned i = 0;
+
+	(void)state;
+	twins_begin(0);
+	flows = pm_learner_flows(twins.kept);
+	for (; i < 100000 && !flows->asleep; i++)
+		show(i % 200, 1024 + i % 60000, 2, 80, TCP, PM_TCP_ACK);
+	assert_true(flows->asleep);
+	assert_int_equal(twins.known, 0);
+	/* it tries again later, and then later still */
+	for (i = 0; i < 100000 && flows->asleep; i++)
+		show(1, 50000 + i % 100, 2, 80, TCP, PM_TCP_ACK);
+	assert_true(i > 60000 && i < 70000);
+	for (; i < 200000; i++)
+		show(1, 50000 + i % 100, 2, 80, TCP, PM_TCP_ACK);
+	assert_false(flows->asleep);
+	assert_true(twins.known > 100000);
+	assert_true(pm_learner_flows(twins.plain)->asleep);
+	twins_end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_known_is_what_would_be_decided),
+		cmocka_unit_test(what_is_forgotten_is_not_known),
+		cmocka_unit_test(each_has_its_word),
+		cmocka_unit_test(it_sleeps_where_it_is_of_no_use),
+	};
+
+	return cmocka_run_group_tests_name("flows", tests, load, unload);
+}
