@@ -11,7 +11,7 @@ static uint64_t rotate(uint64_t value, int bits)
 	return value << bits | value >> (64 - bits);
 }
 
-static void sip_round(uint64_t v[4])
+static PM_INLINE void sip_round(uint64_t v[4])
 {
 	v[0] += v[1];
 	v[1] = rotate(v[1], 13) ^ v[0];
@@ -25,8 +25,8 @@ static void sip_round(uint64_t v[4])
 	v[2] = rotate(v[2], 32);
 }
 
-/* Little-endian whatever the machine, so that the reference vectors hold everywhere. */
-static uint64_t le64(const uint8_t *bytes, size_t n)
+/* What is less than a word; little-endian on all machines, as the reference vectors are. */
+static uint64_t rest_of(const uint8_t *bytes, size_t n)
 {
 	uint64_t word = 0;
 
@@ -47,19 +47,20 @@ uint64_t pm_hash(struct pm_hash_key key, const void *bytes, size_t size)
 	uint64_t last;
 
 	for (size_t left = size; left >= 8; left -= 8, at += 8) {
-		uint64_t word = le64(at, 8);
+		uint64_t word = pm_le64(at);
 
 		v[3] ^= word;
 		sip_round(v);
 		v[0] ^= word;
 	}
-	last = (uint64_t)size << 56 | le64(at, size % 8);
+	last = (uint64_t)size << 56 | rest_of(at, size % 8);
 	v[3] ^= last;
 	sip_round(v);
 	v[0] ^= last;
 	v[2] ^= 0xff;
-	for (int i = 0; i < 3; i++)
-		sip_round(v);
+	sip_round(v);
+	sip_round(v);
+	sip_round(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
