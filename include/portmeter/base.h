@@ -211,6 +211,14 @@ struct pm_hash_key {
 };
 
 PM_API uint64_t pm_hash(struct pm_hash_key key, const void *bytes, size_t size);
+/*
+ * Has the system make all pages of a zeroed block at once (madvise(2), MADV_POPULATE_WRITE), since
+ * they will be used. Only a wish: where it is not granted, they come one by one.
+ */
+PM_API void pm_pages_make(void *block, size_t size);
+/* After so many uses of scattered places in a table, most of its pages are to be expected. */
+#define PM_PAGES_EXPECTED 16
+
 /* A key from the system's random source; a clock-made one where there is none. */
 PM_API struct pm_hash_key pm_hash_key_random(void);
 

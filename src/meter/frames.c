@@ -501,8 +501,10 @@ static PM_OUT_OF_LINE void count_unknown(struct pm_meter *meter, const struct pm
 		noted(meter);
 	else
 		count_slowly(meter, frame);
-	if (meter->n_decided < meter->n_items)
+	if (meter->n_shown)
 		pm_meter_decide(meter, meter);
+	else
+		meter->n_decided = meter->n_items;
 }
 
 static PM_OUT_OF_LINE void count_awake(struct pm_meter *meter, const struct pm_frame *frame)

@@ -12,11 +12,11 @@
  * Frames after which it is seen how many of the second half of them were known, and the least part
  * of these that pays: what is not known costs more than if nobody had asked.
  */
-#define TRIAL 8192
-#define LEAST 3
+#define TRIAL 4096
+#define LEAST 4
 /* So many go by when it was less, and twice as many each time; but no more than these. */
-#define ASLEEP (8 * TRIAL)
-#define ASLEEP_MAX (64 * ASLEEP)
+#define ASLEEP (64 * TRIAL)
+#define ASLEEP_MAX (16 * ASLEEP)
 
 #define WORDS ((size_t)PM_FLOW_LINES * PM_FLOW_WAYS)
 #define LINE 64
@@ -117,6 +117,8 @@ void pm_flows_keep(struct pm_flow_table *table, pm_flow flow, int64_t time_ns,
 		word |= known_of(turned(decision)) << (PM_FLOW_HALF - shift);
 	while (at < PM_FLOW_WAYS && (line[at] ^ flow) >> PM_FLOW_TAG)
 		at++;
+	if (table->used < PM_PAGES_EXPECTED && ++table->used == PM_PAGES_EXPECTED)
+		pm_pages_make(table->flows.words, WORDS * sizeof *table->flows.words);
 	/* The newest comes first, and the last one falls out. */
 	for (at = at < PM_FLOW_WAYS ? at : PM_FLOW_WAYS - 1; at > 0; at--)
 		put(&line[at], line[at - 1]);

@@ -68,6 +68,7 @@ struct words {
 	uint64_t *at; /* lines of the cache */
 	void *block;  /* in which they stand */
 	uint32_t lines; /* a power of two */
+	uint32_t used;  /* places, until it is seen that most will be */
 	uint8_t bits;   /* of what is known */
 };
 
@@ -242,10 +243,12 @@ static uint64_t *words_find(const struct words *words, uint64_t hash)
 }
 
 /* The newest stands first, and the last one falls out. For words that need no other order. */
-static uint64_t *words_push(const struct words *words, uint64_t hash)
+static uint64_t *words_push(struct words *words, uint64_t hash)
 {
 	uint64_t *line = words_line(words, hash);
 
+	if (words->used < PM_PAGES_EXPECTED && ++words->used == PM_PAGES_EXPECTED)
+		pm_pages_make(words->at, words->lines * LINE);
 	memmove(line + 1, line, (WAYS - 1) * sizeof *line);
 	*line = words_tag(words, hash);
 	return line;
@@ -1303,8 +1306,9 @@ struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brie
 		if (news || !is_recent_pair(*pair, now))
 			return show;
 		pair = pair_renew(learner, hash, pair, now);
-		pm_flows_keep(&learner->flows, flow, time_ns, decision,
-			      *pair & PAIR_ANSWERED ? 0 : PM_HOLDS_ALONE);
+		if (!learner->flows.flows.asleep)
+			pm_flows_keep(&learner->flows, flow, time_ns, decision,
+				      *pair & PAIR_ANSWERED ? 0 : PM_HOLDS_ALONE);
 		return decision;
 	}
 	if (pm_watch_cares(PM_EVENT_ATTEMPT, transport, src_port, dst_port))
@@ -1313,7 +1317,8 @@ struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brie
 	pair = pair_new(learner, flow, now, known);
 	if (src)
 		calibrate(learner, pair, true, PM_SIDE_SRC);
-	pm_flows_keep(&learner->flows, flow, time_ns, decision, PM_HOLDS_ALONE);
+	if (!learner->flows.flows.asleep)
+		pm_flows_keep(&learner->flows, flow, time_ns, decision, PM_HOLDS_ALONE);
 	return decision;
 }
 

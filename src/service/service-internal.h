@@ -216,6 +216,7 @@ struct pm_flow_table {
 	void *block; /* in which its words stand */
 	uint64_t epoch; /* the last one that was begun */
 	size_t frames, recalled, sleep;
+	uint32_t used; /* words, until it is seen that most will be */
 };
 
 /* PM_E_MEMORY or 0. */

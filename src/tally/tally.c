@@ -2,7 +2,6 @@
 /* Counters of one interval. Counting rules: docs/architecture.md. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "anomaly.h"
 #include "tally-internal.h"
@@ -196,22 +195,6 @@ unsigned pm_tally_crowds(const struct pm_tally *tally)
 	return transports;
 }
 
-/*
- * Has the system make all pages of a block at once. Only a wish: where it is not granted, they come
- * one by one.
- */
-static void make_pages(void *block, size_t size)
-{
-#ifdef MADV_POPULATE_WRITE
-	uintptr_t page = 4096, begin = (uintptr_t)block / page * page;
-
-	madvise((void *)begin, (uintptr_t)block + size - begin, MADV_POPULATE_WRITE);
-#else
-	(void)block;
-	(void)size;
-#endif
-}
-
 void pm_tally_expect(struct pm_tally *tally, unsigned transports)
 {
 	size_t services = (size_t)pm_rules_services(tally->rules) + 1;
@@ -222,9 +205,9 @@ void pm_tally_expect(struct pm_tally *tally, unsigned transports)
 		if (tt->there || !(transports & 1U << t))
 			continue;
 		tt->there = true;
-		make_pages(tt->ports, PM_PORTS * sizeof *tt->ports);
-		make_pages(tt->used_ports, PM_PORTS * sizeof *tt->used_ports);
-		make_pages(tt->services, services * sizeof *tt->services);
+		pm_pages_make(tt->ports, PM_PORTS * sizeof *tt->ports);
+		pm_pages_make(tt->used_ports, PM_PORTS * sizeof *tt->used_ports);
+		pm_pages_make(tt->services, services * sizeof *tt->services);
 	}
 }
 
@@ -489,6 +472,17 @@ static inline struct pm_meeting meeting(const struct pm_tally_entry *entry, enum
 
 _Static_assert(PM_MEETINGS_MAX >= PM_ROLE_N * BATCH, "all ends of a batch may be new");
 
+/* Those that the filter did not know; at first all of them. */
+static PM_OUT_OF_LINE void meet(struct pm_tally *tally, const struct pm_meeting *met, size_t n)
+{
+	if (tally->n_met < PM_PAGES_EXPECTED) {
+		tally->n_met += n;
+		if (tally->n_met >= PM_PAGES_EXPECTED)
+			pm_pages_make(tally->seen, sizeof *tally->seen << tally->seen_bits);
+	}
+	pm_talk_meet(tally, met, n);
+}
+
 static void count_batch(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n)
 {
 	struct ends ends[BATCH];
@@ -517,7 +511,7 @@ static void count_batch(struct pm_tally *tally, const struct pm_tally_entry *ent
 			met[n_met++] = meeting(&entries[at[i]], PM_ROLE_SERVER);
 	}
 	if (n_met)
-		pm_talk_meet(tally, met, n_met);
+		meet(tally, met, n_met);
 	for (size_t i = 0; tally->scoped && i < n; i++)
 		note_scoped(tally, &entries[i]);
 }

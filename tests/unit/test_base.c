@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <cmocka.h>
 
 #include "portmeter/base.h"
@@ -379,7 +380,37 @@ static void every_error_has_a_text_of_its_own(void **state)
 	assert_string_equal(pm_strerror(INT32_MAX), "unknown error");
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* not in older headers; Linux 5.14 */
+#endif
+
+/* All of a block are there at once, and still zero, whatever its ends. */
+static void pages_are_made(void **state)
+{
+	const size_t page = 4096, size = 64 * page;
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char there[64];
+	uint8_t *block = map;
+
+	(void)state;
+	assert_ptr_not_equal(map, MAP_FAILED);
+	if (madvise(block + 63 * page, page, MADV_POPULATE_WRITE) < 0) {
+		print_message("# this kernel makes no pages on demand\n");
+		skip();
+	}
+	assert_int_equal(mincore(block, size, there), 0);
+	assert_int_equal(there[0] & 1, 0);
+	pm_pages_make(block + page + 100, 61 * page);
+	assert_int_equal(mincore(block, size, there), 0);
+	for (size_t i = 0; i < 64; i++)
+		assert_int_equal(there[i] & 1, i >= 1);
+	for (size_t i = 0; i < size; i++)
+		assert_int_equal(block[i], 0);
+	munmap(map, size);
+}
+
 static const struct CMUnitTest others[] = {
+	cmocka_unit_test(pages_are_made),
 	cmocka_unit_test(a_failure_sticks),
 	cmocka_unit_test(reads_are_big_endian_and_step),
 	cmocka_unit_test(a_limit_never_grows_a_view),
