@@ -260,12 +260,15 @@ static void what_is_known_is_what_would_be_decided(void **state)
 
 		seed = round + 1;
 		twins_begin(round % 2 ? 8 : 0);
+		if (round % 8 == 7) /* time begins before 1970, and once at its very beginning */
+			twins.sight.time_ns = round % 16 == 7 ? -SECOND : PM_TIME_MIN;
 		for (unsigned i = 0; i < 2000; i++) {
 			twins.sight.time_ns += draw(8) ? 1000 : SECOND / (1 + draw(16));
 			if (draw(400) == 0)
 				twins.sight.time_ns += (int64_t)draw(8000) * SECOND;
 			if (draw(400) == 0)
-				twins.sight.time_ns -= (int64_t)draw(100) * SECOND;
+				twins.sight.time_ns = pm_time_add(twins.sight.time_ns,
+								  -(int64_t)draw(100) * SECOND);
 			anything(hosts, ports, quiet);
 			if (draw(500) == 0) {
 				pm_learner_close(twins.kept, twins.sight.time_ns, false);
@@ -344,6 +347,14 @@ static void each_has_its_word(void **state)
 	pm_learner_close(twins.kept, twins.sight.time_ns, false);
 	show(1, 50000, 2, 80, TCP, PM_TCP_ACK);
 	assert_int_equal(twins.known, 3);
+	/* nothing is kept of a time before 1970 */
+	twins.sight.time_ns = -100 * SECOND;
+	show(1, 50000, 2, 80, TCP, PM_TCP_ACK);
+	twins.sight.time_ns = SECOND;
+	show(1, 50000, 2, 80, TCP, PM_TCP_ACK);
+	assert_int_equal(twins.known, 3);
+	show(1, 50000, 2, 80, TCP, PM_TCP_ACK);
+	assert_int_equal(twins.known, 4);
 	twins_end();
 }
 
