@@ -369,7 +369,10 @@ static inline void pm_tally_prefetch(const struct pm_tally *tally, enum pm_trans
 /* Counts @n frames with ports (counting rules 1, 3 and 4). */
 PM_API void pm_tally_ports(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n);
 
-/* A frame like one that has been counted in the interval: between the same ends, decided alike. */
+/*
+ * A frame like one that has been counted in the interval, here or in a tally that will be added:
+ * between the same ends, decided alike.
+ */
 struct pm_tally_known {
 	uint32_t ports; /* source, 16 bits; destination */
 	uint32_t wire;  /* bytes */

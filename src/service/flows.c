@@ -76,12 +76,12 @@ void pm_flows_forget(struct pm_flow_table *table)
 	pm_flows_forget_weak(table);
 }
 
-/* Begins the step of @time_ns, of those in which times are kept. False: it is before 1970. */
-static bool enter(struct pm_flow_table *table, int64_t time_ns)
+void pm_flows_enter(struct pm_flow_table *table, int64_t time_ns)
 {
+	if (table->flows.asleep || pm_flows_reach(&table->flows, time_ns))
+		return;
 	pm_flows_forget(table);
 	table->flows.from = time_ns < 0 ? 0 : time_ns - time_ns % PM_FLOW_STEP_NS;
-	return time_ns >= 0;
 }
 
 /* What is known of a direction: that, @decision. */
@@ -109,7 +109,8 @@ void pm_flows_keep(struct pm_flow_table *table, pm_flow flow, int64_t time_ns,
 
 	if (table->flows.asleep || holds & PM_HOLDS_NOT)
 		return;
-	if (!pm_flows_reach(&table->flows, time_ns) && !enter(table, time_ns))
+	pm_flows_enter(table, time_ns);
+	if (!pm_flows_reach(&table->flows, time_ns))
 		return;
 	word = flow >> PM_FLOW_TAG << PM_FLOW_TAG |
 	       table->flows.epochs[holds & PM_HOLDS_WEAKLY] | known_of(decision) << shift;

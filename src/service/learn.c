@@ -525,6 +525,18 @@ static void opening_drop(struct pm_learner *learner, struct opening *opening)
 	learner->opening_lines[at / OPENING_WAYS].tags[at % OPENING_WAYS] = 0;
 }
 
+/* Whether there is one, over or not. */
+static bool opening_stands(const struct pm_learner *learner, uint64_t client, uint64_t server)
+{
+	uint64_t tag = opening_tag(client, server);
+	const struct opening_line *line = opening_line(learner, tag);
+	bool stands = false;
+
+	for (int i = 0; i < OPENING_WAYS; i++)
+		stands |= line->tags[i] == tag;
+	return stands;
+}
+
 /* NULL: there is none. */
 static struct opening *opening_find(const struct pm_learner *learner, uint64_t client,
 				    uint64_t server, int64_t time_ns)
@@ -953,10 +965,11 @@ static uint16_t marks_of(const struct pm_learner *learner, uint8_t transport, ui
 /*
  * How far a decision of TCP holds, @src or @dst serving: as long as no port is new among those that
  * serve, if what does not serve has one that no one serves at; else until an endpoint is learned.
- * The destination may have a handshake to confirm.
+ * The destination may have a handshake to confirm; and the source one that is over by now, and
+ * would not be if time went back.
  */
-static unsigned how_far(const struct pm_learner *learner, const struct pm_sight *sight, bool src,
-			bool dst)
+static unsigned how_far(const struct pm_learner *learner, const struct pm_sight *sight,
+			struct ends ends, bool src, bool dst)
 {
 	uint16_t src_marks = marks_of(learner, PM_TRANSPORT_TCP, pm_brief_src_port(sight->brief));
 	uint16_t dst_marks = marks_of(learner, PM_TRANSPORT_TCP, pm_brief_dst_port(sight->brief));
@@ -965,6 +978,8 @@ static unsigned how_far(const struct pm_learner *learner, const struct pm_sight 
 			 pm_brief_src_port(sight->brief) == pm_brief_dst_port(sight->brief);
 
 	if ((src && dst) || to_itself)
+		return PM_HOLDS_NOT;
+	if (src_marks & ~MARK_SERVES && opening_stands(learner, ends.src, ends.dst))
 		return PM_HOLDS_NOT;
 	if ((!src && src_marks & MARK_SERVES) || (!dst && dst_marks & MARK_SERVES))
 		holds |= PM_HOLDS_WEAKLY;
@@ -985,7 +1000,7 @@ static enum pm_side from_endpoints(struct pm_learner *learner, const struct pm_s
 	if (sight->setup == PM_SETUP_CONFIRM && src_marks & ~MARK_SERVES &&
 	    (dst || !src || is_turned(learner, sight)) && confirm(learner, sight, ends))
 		dst = dst || serves(learner, ends.dst, now);
-	learner->holds = how_far(learner, sight, src, dst);
+	learner->holds = how_far(learner, sight, ends, src, dst);
 	return src && dst ? from_pair(learner, sight) : side_of(src, dst);
 }
 
@@ -1256,6 +1271,7 @@ struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm
 
 	if (!learner->started)
 		pm_learner_begin(learner, sight->time_ns);
+	pm_flows_enter(&learner->flows, sight->time_ns);
 	/* Port 0 is no endpoint; but who asks from it asks someone. */
 	if (pm_brief_src_port(sight->brief) == 0 || pm_brief_dst_port(sight->brief) == 0) {
 		if (sight->setup == PM_SETUP_OPEN && pm_brief_dst_port(sight->brief) != 0)
@@ -1274,6 +1290,9 @@ struct pm_decision pm_learner_decide(struct pm_learner *learner, const struct pm
 		decision = decided(learner, sight, side, PM_RUNG_LEARNED);
 	else
 		decision = from_labels(learner, sight, ends, NULL, false);
+	/* which of two labels has more weight depends on which end is the destination */
+	if (decision.rung == PM_RUNG_SCORE)
+		learner->holds |= PM_HOLDS_ALONE;
 	if (!learner->flows.flows.asleep && !sight->packet && sight->setup == PM_SETUP_CONFIRM &&
 	    !(pm_brief_notes(sight->brief) & PM_NOTE_GROUP))
 		pm_flows_keep(&learner->flows, flow_of(learner, sight), sight->time_ns, decision,

@@ -225,6 +225,11 @@ void pm_flows_free(struct pm_flow_table *table);
 /* All words have ended, or those that hold weakly. */
 void pm_flows_forget(struct pm_flow_table *table);
 void pm_flows_forget_weak(struct pm_flow_table *table);
+/*
+ * A frame at @time_ns is about to be decided: if that is in another of the steps in which times are
+ * kept, all words have ended. Before 1970 there are no steps, and nothing is kept.
+ */
+void pm_flows_enter(struct pm_flow_table *table, int64_t time_ns);
 /* That @decision is what frames of @flow in its direction are; PM_HOLDS_ bits say how far. */
 void pm_flows_keep(struct pm_flow_table *table, pm_flow flow, int64_t time_ns,
 		   struct pm_decision decision, unsigned holds);

@@ -539,14 +539,15 @@ static PM_OUT_OF_LINE void known_count(struct pm_tally *tally, const struct pm_t
 void pm_tally_known(struct pm_tally *tally, const struct pm_tally_known *known, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct pm_port_cell *ports = tally->transports[known[i].transport].ports;
-		struct pm_port_cell *src = &ports[known[i].ports >> 16];
-		struct pm_port_cell *dst = &ports[(uint16_t)known[i].ports];
+		struct pm_tally_transport *tt = &tally->transports[known[i].transport];
+		uint16_t src_port = (uint16_t)(known[i].ports >> 16);
+		uint16_t dst_port = (uint16_t)known[i].ports;
+		struct pm_port_cell *src = &tt->ports[src_port], *dst = &tt->ports[dst_port];
 		struct pm_count one = { 1, known[i].wire };
 
-		/* neither port is 0 or new */
-		pm_count_add(&dst->dst[known[i].side >> 1], one);
-		pm_count_add(&src->src[known[i].side == PM_SIDE_SRC], one);
+		/* neither is 0; here they may be new: another tally may have counted the first */
+		port_count(tt, dst_port, dst, &dst->dst[known[i].side >> 1], one);
+		port_count(tt, src_port, src, &src->src[known[i].side == PM_SIDE_SRC], one);
 		if (tally->scoped || !(BY_PORTS_ALONE >> known[i].rung & 1))
 			known_count(tally, &known[i]);
 	}

@@ -22,6 +22,7 @@
 		UINT64_C(0x8c2f9b6ae14d7053), UINT64_C(0x51d3e07fb8a2649c) \
 	}
 #define START (INT64_C(1700000000) * SECOND)
+#define GROUP 255 /* as a host */
 /* From here on, few frames are shown for what they say about hosts. */
 #define FIRST 65537
 
@@ -125,12 +126,14 @@ static void twins_end(void)
 	pm_learner_free(twins.plain);
 }
 
-/* As the engine does it. */
+/* As the engine does it, of frames to an address of the link. */
 static struct pm_decision decide(struct pm_learner *learner, const struct pm_sight *sight,
 				 struct told *told, unsigned *ret_known)
 {
 	const struct pm_flows *flows = pm_learner_flows(learner);
-	bool held = pm_flows_hold(sight->brief, sight->number), attempt = false;
+	/* to a group of IP a glimpse sees nothing special */
+	const pm_brief group = (uint64_t)PM_NOTE_GROUP << 40;
+	bool held = pm_flows_hold(sight->brief & ~group, sight->number), attempt = false;
 	struct pm_decision decision = { 0, PM_SIDE_NONE, PM_RUNG_N };
 
 	*ret_known = 0;
@@ -178,8 +181,9 @@ static struct pm_decision show(unsigned src, unsigned src_port, unsigned dst, un
 				      .src_port = (uint16_t)src_port,
 				      .dst_port = (uint16_t)dst_port,
 				      .tcp_flags = flags,
-				      .src = { { 192, 0, 2, (uint8_t)src } },
-				      .dst = { { 192, 0, 2, (uint8_t)dst } } };
+				      .notes = dst == GROUP ? PM_NOTE_GROUP : 0,
+				      .src = { { src == GROUP ? 224 : 192, 0, 2, (uint8_t)src } },
+				      .dst = { { dst == GROUP ? 224 : 192, 0, 2, (uint8_t)dst } } };
 	sight->src = packet->src.bytes;
 	sight->dst = packet->dst.bytes;
 	sight->src_host = pm_host_hash(key, 4, sight->src);
@@ -358,6 +362,63 @@ static void each_has_its_word(void **state)
 	twins_end();
 }
 
+/* What time does when it goes back is what it would have done. */
+static void time_may_go_back(void **state)
+{
+	(void)state;
+	/* a handshake that was over is on its way again */
+	twins_begin(0);
+	twins.sight.time_ns = START + 10 * SECOND;
+	show(1, 40000, 2, 80, TCP, PM_TCP_SYN);
+	twins.sight.time_ns = START + 70 * SECOND + SECOND / 2;
+	show(1, 40000, 2, 80, TCP, PM_TCP_ACK);
+	twins.sight.time_ns = START + 70 * SECOND;
+	show(1, 40000, 2, 80, TCP, PM_TCP_ACK);
+	assert_int_equal(twins.kept_told.times, 2); /* the attempt, and the session */
+	twins_end();
+	/* an endpoint's time is set back by who uses it */
+	twins_begin(0);
+	show(1, 40000, 2, 7777, TCP, PM_TCP_SYN);
+	show(2, 7777, 1, 40000, TCP, PM_TCP_SYN | PM_TCP_ACK);
+	show(1, 40000, 2, 7777, TCP, PM_TCP_ACK);
+	show(1, 40000, 2, 7777, TCP, PM_TCP_ACK);
+	twins.sight.time_ns = START + 119 * 60 * SECOND;
+	show(3, 40001, 2, 7777, TCP, PM_TCP_SYN);
+	show(2, 7777, 3, 40001, TCP, PM_TCP_SYN | PM_TCP_ACK);
+	twins.sight.time_ns = START + SECOND / 3;
+	show(1, 40000, 2, 7777, TCP, PM_TCP_ACK);
+	twins.sight.time_ns = START + 125 * 60 * SECOND;
+	show(1, 40000, 2, 7777, TCP, PM_TCP_ACK);
+	twins_end();
+	/* and so is a pair's */
+	twins_begin(0);
+	show(1, 40000, 2, 53, UDP, 0);
+	show(2, 53, 1, 40000, UDP, 0);
+	show(1, 40000, 2, 53, UDP, 0);
+	twins.sight.time_ns = START + 118 * SECOND;
+	twins.sight.number = 2 * FIRST - 2; /* one that is shown */
+	show(1, 40000, 2, 53, UDP, 0);
+	twins.sight.time_ns = START + SECOND / 2;
+	show(1, 40000, 2, 53, UDP, 0);
+	twins.sight.time_ns = START + 122 * SECOND;
+	show(1, 40000, 2, 53, UDP, 0);
+	assert_int_equal(twins.kept_told.times, 3);
+	twins_end();
+}
+
+/* Of two labels that of a group's port has less weight, if it is the source. */
+static void to_a_group_is_not_from_it(void **state)
+{
+	(void)state;
+	twins_begin(0);
+	for (unsigned i = 0; i < 4; i++) {
+		show(GROUP, 80, 2, 53, TCP, PM_TCP_ACK);
+		show(2, 53, GROUP, 80, TCP, PM_TCP_ACK);
+	}
+	assert_true(twins.known >= 3);
+	twins_end();
+}
+
 /* Where nearly nothing is known, it is not asked for long; and again when that has changed. */
 static void it_sleeps_where_it_is_of_no_use(void **state)
 {
@@ -390,6 +451,8 @@ int main(void)
 		cmocka_unit_test(what_is_known_is_what_would_be_decided),
 		cmocka_unit_test(what_is_forgotten_is_not_known),
 		cmocka_unit_test(each_has_its_word),
+		cmocka_unit_test(time_may_go_back),
+		cmocka_unit_test(to_a_group_is_not_from_it),
 		cmocka_unit_test(it_sleeps_where_it_is_of_no_use),
 	};
 

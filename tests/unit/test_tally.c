@@ -400,6 +400,54 @@ static void services_settled_are_services_counted(void **state)
 	pm_rules_unref(scoped);
 }
 
+/* Where rules have hosts and where they have none, and of ports that no other frame has had. */
+static void a_known_frame_counts_as_any(void **state)
+{
+	static const char *const texts[] = { NAMES, NAMES "omega 7/tcp host=203.0.113.1\n" };
+	static const uint16_t ports[] = { 53, 80, 81, 9000, 40000, 40005, 50000 };
+	uint32_t random = 1;
+
+	(void)state;
+	for (size_t t = 0; t < COUNT(texts); t++) {
+		struct pm_rules *own = traffic_rules(texts[t], 1);
+		struct pm_tally *any = NULL, *known = NULL, *none = tally_new();
+
+		assert_non_null(own);
+		assert_int_equal(pm_tally_new(own, &any), PM_OK);
+		assert_int_equal(pm_tally_new(own, &known), PM_OK);
+		for (int i = 0; i < 2000; i++) {
+			struct pm_packet packet = { .verdict = PM_VERDICT_PORTS, .ip_version = 4 };
+			struct pm_tally_known frame = { .wire = 60 };
+			struct pm_decision decision;
+
+			random = random * UINT32_C(1664525) + UINT32_C(1013904223);
+			packet.src_port = ports[(random >> 8) % COUNT(ports)];
+			packet.dst_port = ports[(random >> 13) % COUNT(ports)];
+			packet.transport = (uint8_t)(random >> 31);
+			decision = pm_side_decide(own, &packet);
+			decision.service = 0;
+			ports_add(any, (enum pm_transport)packet.transport, packet.src_port,
+				  packet.dst_port, decision, 60);
+			frame.ports = (uint32_t)packet.src_port << 16 | packet.dst_port;
+			frame.transport = packet.transport;
+			frame.side = decision.side;
+			frame.rung = decision.rung;
+			pm_tally_known(known, &frame, 1);
+		}
+		pm_tally_settle(any);
+		pm_tally_settle(known);
+		services_are_the_same(any, known);
+		for (int transport = 0; transport < PM_TRANSPORT_N; transport++)
+			transports_add_up(&known->transports[transport],
+					  &any->transports[transport],
+					  &none->transports[transport]);
+		pm_tally_free(any);
+		pm_tally_free(known);
+		pm_tally_free(none);
+		pm_rules_unref(own);
+	}
+}
+
 static void a_merged_tally_is_the_sum_of_both(void **state)
 {
 	struct pm_tally *a = tally_new(), *b = tally_new(), *sum = tally_new();
@@ -1348,6 +1396,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(frames_of_4_gib_add_up_in_64_bits),
 	cmocka_unit_test(many_frames_at_once_count_as_one_by_one),
 	cmocka_unit_test(services_settled_are_services_counted),
+	cmocka_unit_test(a_known_frame_counts_as_any),
 	cmocka_unit_test(a_merged_tally_is_the_sum_of_both),
 	cmocka_unit_test(an_absorbed_tally_is_added_like_a_merged_one),
 	cmocka_unit_test(a_merged_tally_spans_both_intervals),
