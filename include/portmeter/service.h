@@ -355,9 +355,14 @@ static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_br
 PM_API struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brief,
 					      pm_flow flow, uint64_t number, int64_t time_ns,
 					      bool *ret_attempt);
-/* Fetches what pm_learner_decide will look at; worth it some frames ahead. Any thread. */
-PM_API void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, pm_flow flow,
-			     uint64_t src_host, uint64_t dst_host);
+/*
+ * Fetches what pm_learner_decide will look at; worth it some frames ahead. Any thread. @addresses:
+ * of the source and, behind it, of the destination. Returns the flow, which is found for UDP if it
+ * is 0, since that goes by it.
+ */
+PM_API pm_flow pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, pm_flow flow,
+				const uint8_t *addresses, uint64_t src_host,
+				uint64_t dst_host);
 /* Another number each time that there is more to remember than before. Any thread. */
 PM_API uint32_t pm_learner_generation(const struct pm_learner *learner);
 

@@ -379,16 +379,6 @@ static PM_INLINE void fill_item(struct pm_meter *meter, const struct pm_frame *f
 	}
 }
 
-/* Its conversation, if that is of use: pairs of UDP are found by it too. */
-static PM_INLINE pm_flow find_flow(const struct pm_meter *meter, const struct pm_frame *frame,
-				   pm_brief brief, unsigned how)
-{
-	if (!(how & AWAKE) && pm_brief_transport(brief) != PM_TRANSPORT_UDP)
-		return 0;
-	return pm_flow_of(meter->key, brief, src_of_brief(brief, frame->bytes),
-			  dst_of_brief(brief, frame->bytes));
-}
-
 /*
  * Notes a frame that has a brief. False: it takes the general way all the same.
  */
@@ -402,7 +392,10 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 	if (!is_enough(meter, brief))
 		return false;
 	item->known = 0;
-	item->flow = find_flow(meter, frame, brief, how);
+	item->flow = 0;
+	if (how & AWAKE)
+		item->flow = pm_flow_of(meter->key, brief, src_of_brief(brief, frame->bytes),
+					dst_of_brief(brief, frame->bytes));
 	fill_item(meter, frame, brief, how);
 	decision = pm_learner_glance(meter->classes, brief, frame->number);
 	fill_entry(entry, meter->key, brief, frame->bytes, frame->wire);
@@ -410,7 +403,9 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 	if (decision.rung == PM_RUNG_N) {
 		if (pm_side_asks(meter->rules, brief))
 			return false;
-		pm_learner_fetch(meter->asked, brief, item->flow, entry->src_host, entry->dst_host);
+		item->flow = pm_learner_fetch(meter->asked, brief, item->flow,
+					      src_of_brief(brief, frame->bytes), entry->src_host,
+					      entry->dst_host);
 		meter->shown[meter->n_shown++] = (uint16_t)meter->n_items;
 	} else if (how == AWAKE && pm_flows_hold(brief, frame->number)) {
 		pm_learner_glanced(meter->learner, item->flow, frame->time_ns, decision);

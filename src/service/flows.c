@@ -14,7 +14,10 @@
  */
 #define TRIAL 4096
 #define LEAST 4
-/* So many go by when it was less, and twice as many each time; but no more than these. */
+/* Of many conversations it takes more of these: up to so many, while so many are known. */
+#define PROMISING 16
+#define TRIALS 6
+/* So many frames go by when it was less, and twice as many each time; but no more than these. */
 #define ASLEEP (64 * TRIAL)
 #define ASLEEP_MAX (16 * ASLEEP)
 
@@ -135,6 +138,17 @@ void pm_flows_drop(struct pm_flow_table *table, pm_flow flow)
 			put(&line[i], 0);
 }
 
+/* Whether what was tried is of use, or may be yet. */
+static bool is_of_use(struct pm_flow_table *table)
+{
+	if (table->recalled >= TRIAL / 2 / LEAST) {
+		table->trials = 0;
+		table->sleep = ASLEEP / 2;
+		return true;
+	}
+	return table->recalled >= TRIAL / 2 / PROMISING && ++table->trials < TRIALS;
+}
+
 void pm_flows_rest(struct pm_flow_table *table, size_t frames, size_t recalled)
 {
 	bool asleep = table->flows.asleep;
@@ -144,14 +158,15 @@ void pm_flows_rest(struct pm_flow_table *table, size_t frames, size_t recalled)
 		table->recalled += recalled;
 	if (table->frames < (asleep ? table->sleep : TRIAL))
 		return;
-	/* What had ended meanwhile was not looked after. */
-	if (asleep)
+	if (asleep) {
+		/* What had ended meanwhile was not looked after. */
 		pm_flows_forget(table);
-	asleep = !asleep && table->recalled < TRIAL / 2 / LEAST;
-	if (asleep)
+		table->trials = 0;
+		asleep = false;
+	} else if (!is_of_use(table)) {
 		table->sleep = table->sleep < ASLEEP_MAX / 2 ? table->sleep * 2 : ASLEEP_MAX;
-	else if (table->recalled)
-		table->sleep = ASLEEP / 2;
+		asleep = true;
+	}
 	__atomic_store_n(&table->flows.asleep, asleep, __ATOMIC_RELAXED);
 	table->frames = table->recalled = 0;
 }

@@ -1458,17 +1458,37 @@ static PM_INLINE void fetch_openings(const struct pm_learner *learner, struct en
 	__builtin_prefetch(opening_head(learner, opening_at(learner, line, 0)), 1);
 }
 
-void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, pm_flow flow,
-		      uint64_t src_host, uint64_t dst_host)
+/* What weighing will look at. */
+static PM_INLINE void fetch_weights(const struct pm_learner *learner, struct ends ends,
+				    uint64_t src_host, uint64_t dst_host)
+{
+	__builtin_prefetch(words_line(&learner->callers, ends.src ^ dst_host), 1);
+	__builtin_prefetch(words_line(&learner->callers, ends.dst ^ src_host), 1);
+	__builtin_prefetch(words_line(&learner->hosts, pm_endpoint_hash(src_host, 0, 0)));
+	__builtin_prefetch(words_line(&learner->hosts, pm_endpoint_hash(dst_host, 0, 0)));
+}
+
+pm_flow pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, pm_flow flow,
+			 const uint8_t *addresses, uint64_t src_host, uint64_t dst_host)
 {
 	uint8_t transport = pm_brief_transport(brief);
+	size_t size = pm_brief_ip_version(brief) == 4 ? 4 : 16;
 	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
-	struct ends ends = { pm_endpoint_hash(src_host, transport, src_port),
-			     pm_endpoint_hash(dst_host, transport, dst_port) };
+	bool weighs = !__atomic_load_n(&learner->flooded, __ATOMIC_RELAXED) &&
+		      !is_strong_port(learner, transport, src_port) &&
+		      !is_strong_port(learner, transport, dst_port);
+	struct ends ends;
 
 	if (is_udp(transport)) {
+		if (!flow)
+			flow = pm_flow_of(learner->key, brief, addresses, addresses + size);
 		__builtin_prefetch(words_line(&learner->pairs, pair_hash(flow)), 1);
-	} else {
+		if (!weighs)
+			return flow;
+	}
+	ends.src = pm_endpoint_hash(src_host, transport, src_port);
+	ends.dst = pm_endpoint_hash(dst_host, transport, dst_port);
+	if (!is_udp(transport)) {
 		/* of two that are hot, one is a client's, most often the higher */
 		if (class_at(learner, src_port) & PM_CLASS_HOT && src_port < dst_port)
 			__builtin_prefetch(words_line(&learner->endpoints, ends.src));
@@ -1477,14 +1497,9 @@ void pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, pm_flow 
 		if (pm_brief_tcp_flags(brief) & PM_TCP_SYN)
 			fetch_openings(learner, ends, src_port, pm_brief_tcp_flags(brief));
 	}
-	if (__atomic_load_n(&learner->flooded, __ATOMIC_RELAXED) ||
-	    is_strong_port(learner, transport, src_port) ||
-	    is_strong_port(learner, transport, dst_port))
-		return;
-	__builtin_prefetch(words_line(&learner->callers, ends.src ^ dst_host), 1);
-	__builtin_prefetch(words_line(&learner->callers, ends.dst ^ src_host), 1);
-	__builtin_prefetch(words_line(&learner->hosts, pm_endpoint_hash(src_host, 0, 0)));
-	__builtin_prefetch(words_line(&learner->hosts, pm_endpoint_hash(dst_host, 0, 0)));
+	if (weighs)
+		fetch_weights(learner, ends, src_host, dst_host);
+	return flow;
 }
 
 uint32_t pm_learner_generation(const struct pm_learner *learner)

@@ -215,7 +215,7 @@ struct pm_flow_table {
 	struct pm_flows flows;
 	void *block; /* in which its words stand */
 	uint64_t epoch; /* the last one that was begun */
-	size_t frames, recalled, sleep;
+	size_t frames, recalled, trials, sleep;
 	uint32_t used; /* words, until it is seen that most will be */
 };
 

@@ -223,7 +223,7 @@ static void learner_sees(struct pm_learner *learner, uint64_t number)
 	sight.time_ns = (int64_t)number * SECOND;
 	sight.setup = packet.setup;
 	flow = pm_flow_of(key, sight.brief, sight.src, sight.dst);
-	pm_learner_fetch(learner, sight.brief, flow, sight.src_host, sight.dst_host);
+	pm_learner_fetch(learner, sight.brief, flow, sight.src, sight.src_host, sight.dst_host);
 	if (number % 4)
 		pm_learner_decide(learner, &sight);
 	else
