@@ -379,9 +379,7 @@ static PM_INLINE void fill_item(struct pm_meter *meter, const struct pm_frame *f
 	}
 }
 
-/*
- * Notes a frame that has a brief. False: it takes the general way all the same.
- */
+/* Notes a frame that has a brief. False: it takes the general way all the same. */
 static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *frame,
 				 pm_brief brief, unsigned how)
 {
@@ -682,10 +680,11 @@ static void decide_item(struct pm_meter *meter, const struct pm_item *item,
 static PM_OUT_OF_LINE void fill_unknown(const struct pm_meter *meter, struct pm_item *item,
 					struct pm_tally_entry *entry)
 {
-	/* it was a glimpse of so much of the frame at least */
+	/* it was a glimpse, of Ethernet and of so much of the frame at least */
+	const struct pm_link *ethernet = pm_link_find(1);
 	size_t held = pm_brief_ip_version(item->brief) == 4 ? 48 : 68;
 
-	item->brief = pm_packet_brief(meter->link, item->bytes, held, entry->wire);
+	item->brief = pm_packet_brief(ethernet, item->bytes, held, entry->wire);
 	fill_entry(entry, meter->key, item->brief, item->bytes, entry->wire);
 	entry->decision.rung = PM_RUNG_UNKNOWN; /* to be glanced at */
 }

@@ -67,15 +67,17 @@ static uint64_t fresh(struct pm_flow_table *table)
 	return table->epoch;
 }
 
-/* Never that of the first kind: its words stay. */
+/* Never that of the first kind: its words stay. While flows sleep, there are none to end. */
 void pm_flows_forget_weak(struct pm_flow_table *table)
 {
-	put(&table->flows.epochs[1], fresh(table) << PM_FLOW_EPOCH);
+	if (!table->flows.asleep)
+		put(&table->flows.epochs[1], fresh(table) << PM_FLOW_EPOCH);
 }
 
 void pm_flows_forget(struct pm_flow_table *table)
 {
-	put(&table->flows.epochs[0], fresh(table) << PM_FLOW_EPOCH);
+	if (!table->flows.asleep)
+		put(&table->flows.epochs[0], fresh(table) << PM_FLOW_EPOCH);
 	pm_flows_forget_weak(table);
 }
 
@@ -151,22 +153,21 @@ static bool is_of_use(struct pm_flow_table *table)
 
 void pm_flows_rest(struct pm_flow_table *table, size_t frames, size_t recalled)
 {
-	bool asleep = table->flows.asleep;
+	bool *asleep = &table->flows.asleep;
 
 	table->frames += frames;
 	if (table->frames > TRIAL / 2)
 		table->recalled += recalled;
-	if (table->frames < (asleep ? table->sleep : TRIAL))
+	if (table->frames < (*asleep ? table->sleep : TRIAL))
 		return;
-	if (asleep) {
+	if (*asleep) {
+		__atomic_store_n(asleep, false, __ATOMIC_RELAXED);
+		table->trials = 0;
 		/* What had ended meanwhile was not looked after. */
 		pm_flows_forget(table);
-		table->trials = 0;
-		asleep = false;
 	} else if (!is_of_use(table)) {
+		__atomic_store_n(asleep, true, __ATOMIC_RELAXED);
 		table->sleep = table->sleep < ASLEEP_MAX / 2 ? table->sleep * 2 : ASLEEP_MAX;
-		asleep = true;
 	}
-	__atomic_store_n(&table->flows.asleep, asleep, __ATOMIC_RELAXED);
 	table->frames = table->recalled = 0;
 }
