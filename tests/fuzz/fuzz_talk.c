@@ -24,7 +24,9 @@ static const char *const rules_texts[] = {
 	"http 80/tcp priority=10\nuser 50000/tcp/udp\n",
 };
 
-static const struct pm_hash_key learner_key = { 3, 4 };
+/* drawn: of a small one few bits of a flow would differ */
+static const struct pm_hash_key learner_key = { UINT64_C(0x8c2f9b6ae14d7053),
+						UINT64_C(0x51d3e07fb8a2649c) };
 static const uint16_t ports[16] = { 0,    20,   53,   80,    123,   443,   2905,  5000,
 				    5001, 8080, 9999, 32768, 40000, 40001, 50000, 65535 };
 
@@ -284,15 +286,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		a = decide_whole(&whole, &scene, how);
 		b = decide_short(&quick, &scene);
 		REQUIRE(a.side < PM_SIDE_N && a.rung < PM_RUNG_N);
-		if (a.rung != b.rung || a.side != b.side || a.service != b.service)
-			fprintf(stderr, "frame %d, %s %u > %u, flags %#x: %s %s %u, not %s %s %u\n",
-				(int)number,
-				pm_transport_name((enum pm_transport)scene.packet.transport),
-				scene.packet.src_port, scene.packet.dst_port,
-				scene.packet.tcp_flags, pm_side_name((enum pm_side)b.side),
-				pm_rung_name((enum pm_rung)b.rung), b.service,
-				pm_side_name((enum pm_side)a.side),
-				pm_rung_name((enum pm_rung)a.rung), a.service);
 		if (a.rung != b.rung || a.side != b.side || a.service != b.service)
 			fprintf(stderr, "frame %d, %s %u > %u, flags %#x: %s %s %u, not %s %s %u\n",
 				(int)number,
