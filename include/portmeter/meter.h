@@ -48,7 +48,7 @@ struct pm_meter_options {
 	 * later.
 	 */
 	void (*frame)(void *ctx, const struct pm_frame_report *report);
-	/* For tests: all frames are decided about from what is remembered (service.h, pm_flows). */
+	/* All frames are decided about from what is remembered (service.h, pm_flows), as live. */
 	bool plain;
 	uint64_t explain; /* the frame whose report is to say why; goes with @frame; 0: none */
 	void *ctx;

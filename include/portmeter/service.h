@@ -220,7 +220,8 @@ struct pm_learner_options {
 	size_t endpoints; /* learned ones at most, rounded up to a power of two; 0: 65,536 */
 	/* of all tables: without it nobody can aim at one place; the same, for the same answers */
 	struct pm_hash_key key;
-	bool plain;    /* for tests: flows are always asleep */
+	bool plain;    /* flows are always asleep */
+	bool live;     /* no system call is made for a frame: pages come as they are touched */
 	bool explains; /* pm_learner_explain will be asked: 8 bytes more for each endpoint */
 	/*
 	 * Told of each event, during the call that finds it. With ip_version 0 it has neither

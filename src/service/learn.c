@@ -347,6 +347,10 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 		return PM_E_MEMORY;
 	}
 	learner->flows.flows.asleep = options->plain;
+	if (options->live) {
+		learner->pairs.used = learner->callers.used = PM_PAGES_EXPECTED;
+		learner->hosts.used = PM_PAGES_EXPECTED;
+	}
 	pm_learner_follow(learner, rules);
 	*ret_learner = learner;
 	return PM_OK;
