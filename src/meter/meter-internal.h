@@ -96,10 +96,7 @@ struct pm_meter {
 	struct pm_item *items;
 	uint16_t *shown; /* those to be shown to the learner, whatever it learns meanwhile */
 	size_t room, n_items, n_decided, n_shown, n_hints;
-	/*
-	 * Frames of conversations that are known, in the totals already too. To be counted after
-	 * the entries that came before.
-	 */
+	/* Frames of conversations that are known, in the totals already too. */
 	struct pm_tally_known known[AHEAD];
 	size_t n_known;
 	uint8_t *heads; /* of the items, HEAD bytes each; NULL: their bytes stay where they are */

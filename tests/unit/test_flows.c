@@ -305,24 +305,43 @@ static void what_is_forgotten_is_not_known(void **state)
 	}
 	assert_int_equal(twins.known, 5);
 	flow = twins.sight.flow;
-	/* those that stand in its place push it out */
+	/* those that stand in its place push it out; of none of them is a word kept */
 	for (unsigned i = 0, others = 0; others < 8; i++) {
 		const struct pm_address from = { { 192, 0, 2, (uint8_t)(3 + i / 60000) } };
 		const struct pm_address to = { { 192, 0, 2, 2 } };
 		struct pm_packet packet = { .ip_version = 4,
 					    .transport = UDP,
 					    .src_port = (uint16_t)(1024 + i % 60000),
-					    .dst_port = 53 };
+					    .dst_port = 8888 };
 		pm_flow other = pm_flow_of(key, pm_brief_of(&packet), from.bytes, to.bytes);
 
 		if ((other ^ flow) >> 1 & 8191)
 			continue;
-		show(from.bytes[3], packet.src_port, 2, 53, UDP, 0);
+		show(from.bytes[3], packet.src_port, 2, 8888, UDP, 0);
 		others++;
 	}
 	told = twins.kept_told.times;
 	show(1, 50000, 2, 53, UDP, 0);
 	assert_int_equal(twins.kept_told.times, told + 1);
+	twins_end();
+}
+
+/* An endpoint that gives way takes what was decided because of it along. */
+static void nor_is_what_an_endpoint_has_shown(void **state)
+{
+	(void)state;
+	twins_begin(8);
+	show(1, 40000, 2, 7777, TCP, PM_TCP_SYN);
+	show(2, 7777, 1, 40000, TCP, PM_TCP_SYN | PM_TCP_ACK);
+	for (unsigned i = 0; i < 3; i++)
+		show(1, 40000, 2, 7777, TCP, PM_TCP_ACK);
+	assert_int_equal(twins.known, 2);
+	/* others of the same port, more than there is room for */
+	for (unsigned i = 0; i < 8; i++) {
+		show(1, 40001 + i, 10 + i, 7777, TCP, PM_TCP_SYN);
+		show(10 + i, 7777, 1, 40001 + i, TCP, PM_TCP_SYN | PM_TCP_ACK);
+	}
+	assert_int_not_equal(show(1, 40000, 2, 7777, TCP, PM_TCP_ACK).rung, PM_RUNG_LEARNED);
 	twins_end();
 }
 
@@ -450,6 +469,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_known_is_what_would_be_decided),
 		cmocka_unit_test(what_is_forgotten_is_not_known),
+		cmocka_unit_test(nor_is_what_an_endpoint_has_shown),
 		cmocka_unit_test(each_has_its_word),
 		cmocka_unit_test(time_may_go_back),
 		cmocka_unit_test(to_a_group_is_not_from_it),
