@@ -218,6 +218,15 @@ PM_API uint64_t pm_hash(struct pm_hash_key key, const void *bytes, size_t size);
 PM_API void pm_pages_make(void *block, size_t size);
 /* After so many uses of scattered places in a table, most of its pages are to be expected. */
 #define PM_PAGES_EXPECTED 16
+/* @n more of these: makes the pages when it is time. @used at the number above: never. */
+static inline void pm_pages_use(uint32_t *used, uint32_t n, void *block, size_t size)
+{
+	if (*used >= PM_PAGES_EXPECTED)
+		return;
+	*used += n;
+	if (*used >= PM_PAGES_EXPECTED)
+		pm_pages_make(block, size);
+}
 
 /* A key from the system's random source; a clock-made one where there is none. */
 PM_API struct pm_hash_key pm_hash_key_random(void);

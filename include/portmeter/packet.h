@@ -277,7 +277,10 @@ static inline pm_brief pm_brief_of(const struct pm_packet *packet)
  */
 typedef uint64_t pm_flow;
 
-/* An end of it; the port's bytes as they stand in the frame, read as pm_le16. */
+/*
+ * An end of it; the port's bytes as they stand in the frame, read as pm_le16. Of IPv4 a product
+ * less than pm_endpoint_hash of pm_host_hash, so all bits of the key must count.
+ */
 static PM_INLINE uint64_t pm_flow_end(struct pm_hash_key key, uint8_t ip_version,
 				      const uint8_t *address, uint16_t port)
 {
@@ -290,15 +293,6 @@ static PM_INLINE uint64_t pm_flow_end(struct pm_hash_key key, uint8_t ip_version
 	return pm_fold(end ^ (uint64_t)port << 32 ^ key.k0, key.k1 | 1);
 }
 
-/* Both ends. */
-static PM_INLINE pm_flow pm_flow_make(uint8_t transport, uint64_t src_end, uint64_t dst_end)
-{
-	/* an odd number near 2^64 divided by the golden ratio */
-	uint64_t both = src_end + dst_end + transport * UINT64_C(0x9e3779b97f4a7c15);
-
-	return (both & ~UINT64_C(1)) | (src_end > dst_end);
-}
-
 /* That of a brief between addresses of 4 or 16 bytes. */
 static PM_INLINE pm_flow pm_flow_of(struct pm_hash_key key, pm_brief brief, const uint8_t *src,
 				    const uint8_t *dst)
@@ -306,9 +300,12 @@ static PM_INLINE pm_flow pm_flow_of(struct pm_hash_key key, pm_brief brief, cons
 	uint8_t version = pm_brief_ip_version(brief);
 	uint16_t src_port = __builtin_bswap16(pm_brief_src_port(brief));
 	uint16_t dst_port = __builtin_bswap16(pm_brief_dst_port(brief));
+	uint64_t src_end = pm_flow_end(key, version, src, src_port);
+	uint64_t dst_end = pm_flow_end(key, version, dst, dst_port), both = src_end + dst_end;
 
-	return pm_flow_make(pm_brief_transport(brief), pm_flow_end(key, version, src, src_port),
-			    pm_flow_end(key, version, dst, dst_port));
+	/* an odd number near 2^64 divided by the golden ratio */
+	both += pm_brief_transport(brief) * UINT64_C(0x9e3779b97f4a7c15);
+	return (both & ~UINT64_C(1)) | (src_end > dst_end);
 }
 
 /* What most frames are, and no more than it takes to count those. */
@@ -329,12 +326,14 @@ static PM_INLINE bool pm_packet_glimpse(const uint8_t *bytes, size_t held, size_
 {
 	const size_t least4 = 14 + 20 + 14, least6 = 14 + 40 + 14;
 	const uint8_t setup = PM_TCP_SYN | PM_TCP_RST | PM_TCP_ACK;
+	bool version4;
 	uint64_t begin, udp;
 
 	if (held < least4 || wire < least4)
 		return false;
 	begin = pm_le64(bytes + 12); /* type; version and more; IPv4: length */
-	if ((begin & 0xffffff) == 0x450008) {
+	version4 = (begin & 0xffffff) == 0x450008;
+	if (version4) {
 		uint64_t middle = pm_le64(bytes + 20); /* fragment, time to live, protocol */
 		size_t total = __builtin_bswap16((uint16_t)(begin >> 32));
 
@@ -343,21 +342,17 @@ static PM_INLINE bool pm_packet_glimpse(const uint8_t *bytes, size_t held, size_
 		if ((middle & 0xff3f) | (bytes[0] & 1) | (total - 34 > wire - least4) |
 		    !(udp | (((middle >> 24 & 0xff) == 6) & ((bytes[47] & setup) == PM_TCP_ACK))))
 			return false;
-		ret_glimpse->addresses = bytes + 26;
-		ret_glimpse->ports = pm_be32(bytes + 34);
-		ret_glimpse->ip_version = 4;
-		ret_glimpse->transport = (uint8_t)udp;
-		return true;
+	} else {
+		if ((begin & 0xf0ffff) != 0x60dd86 || held < least6 || wire < least6)
+			return false;
+		udp = bytes[20] == 17;
+		if ((bytes[0] & 1) | ((size_t)pm_be16(bytes + 18) - 14 > wire - least6) |
+		    !(udp | ((bytes[20] == 6) & ((bytes[67] & setup) == PM_TCP_ACK))))
+			return false;
 	}
-	if ((begin & 0xf0ffff) != 0x60dd86 || held < least6 || wire < least6)
-		return false;
-	udp = bytes[20] == 17;
-	if ((bytes[0] & 1) | ((size_t)pm_be16(bytes + 18) - 14 > wire - least6) |
-	    !(udp | ((bytes[20] == 6) & ((bytes[67] & setup) == PM_TCP_ACK))))
-		return false;
-	ret_glimpse->addresses = bytes + 22;
-	ret_glimpse->ports = pm_be32(bytes + 54);
-	ret_glimpse->ip_version = 6;
+	ret_glimpse->addresses = bytes + (version4 ? 26 : 22);
+	ret_glimpse->ports = pm_be32(bytes + (version4 ? 34 : 54));
+	ret_glimpse->ip_version = version4 ? 4 : 6;
 	ret_glimpse->transport = (uint8_t)udp;
 	return true;
 }

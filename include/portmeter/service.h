@@ -221,7 +221,8 @@ struct pm_learner_options {
 	/* of all tables: without it nobody can aim at one place; the same, for the same answers */
 	struct pm_hash_key key;
 	bool plain;    /* flows are always asleep */
-	bool live;     /* no system call is made for a frame: pages come as they are touched */
+	/* so they are then, and no system call is made for a frame: pages come when touched */
+	bool live;
 	bool explains; /* pm_learner_explain will be asked: 8 bytes more for each endpoint */
 	/*
 	 * Told of each event, during the call that finds it. With ip_version 0 it has neither
@@ -424,7 +425,7 @@ static PM_INLINE unsigned pm_flows_look(const struct pm_flows *flows, pm_flow fl
 	uint64_t weak = __atomic_load_n(&flows->epochs[1], __ATOMIC_RELAXED);
 	uint64_t found = pm_flow_line_look(line, tag ^ epoch);
 
-	if (!found && weak != epoch)
+	if (!found)
 		found = pm_flow_line_look(line, tag ^ weak);
 	found = flow & 1 ? found >> PM_FLOW_HALF : found;
 	return found & 1 ? (unsigned)found % (1U << PM_FLOW_HALF) : 0;

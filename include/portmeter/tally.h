@@ -291,7 +291,7 @@ struct pm_tally {
 	struct pm_talk *talk; /* conversations; NULL: they are not counted */
 	uint64_t *seen;       /* 1 << @seen_bits ends met; NULL: no addresses */
 	unsigned seen_bits;
-	size_t n_met; /* those that @seen did not know, until it is seen that it will be used */
+	uint32_t n_met; /* those that @seen did not know, as pm_pages_use counts */
 	uint64_t seen_salt;   /* of this interval: what earlier ones met is no longer found */
 	struct pm_endpoints *endpoints; /* NULL: none are counted; see pm_tally_by_endpoint */
 };

@@ -91,9 +91,6 @@ static const struct pm_hash_key file_key = { UINT64_C(0x243f6a8885a308d3),
 					     UINT64_C(0x13198a2e03707344) };
 
 /*
- * Live, flows are left asleep: a frame comes so long after the one before that the word it would
- * look for has left the cache, and waiting for it costs more than all that is fetched ahead.
- *
  * Files are decided the same in every run, so their key is fixed: who made the file may aim at
  * places of the tables, where others then give way. From a wire nobody can.
  */
@@ -101,8 +98,8 @@ static int learner_make(struct pm_meter *meter)
 {
 	struct pm_learner_options options = { .endpoints = meter->options.endpoints,
 					      .explains = meter->options.explain != 0,
-				      .plain = meter->options.plain || meter->options.live,
-				      .live = meter->options.live,
+					      .plain = meter->options.plain,
+					      .live = meter->options.live,
 					      .ctx = meter };
 	int r;
 

@@ -123,8 +123,7 @@ void pm_flows_keep(struct pm_flow_table *table, pm_flow flow, int64_t time_ns,
 		word |= known_of(turned(decision)) << (PM_FLOW_HALF - shift);
 	while (at < PM_FLOW_WAYS && (line[at] ^ flow) >> PM_FLOW_TAG)
 		at++;
-	if (table->used < PM_PAGES_EXPECTED && ++table->used == PM_PAGES_EXPECTED)
-		pm_pages_make(table->flows.words, WORDS * sizeof *table->flows.words);
+	pm_pages_use(&table->used, 1, table->flows.words, WORDS * sizeof *table->flows.words);
 	/* The newest comes first, and the last one falls out. */
 	for (at = at < PM_FLOW_WAYS ? at : PM_FLOW_WAYS - 1; at > 0; at--)
 		put(&line[at], line[at - 1]);

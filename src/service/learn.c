@@ -247,8 +247,7 @@ static uint64_t *words_push(struct words *words, uint64_t hash)
 {
 	uint64_t *line = words_line(words, hash);
 
-	if (words->used < PM_PAGES_EXPECTED && ++words->used == PM_PAGES_EXPECTED)
-		pm_pages_make(words->at, words->lines * LINE);
+	pm_pages_use(&words->used, 1, words->at, words->lines * LINE);
 	memmove(line + 1, line, (WAYS - 1) * sizeof *line);
 	*line = words_tag(words, hash);
 	return line;
@@ -346,7 +345,12 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 		pm_learner_free(learner);
 		return PM_E_MEMORY;
 	}
-	learner->flows.flows.asleep = options->plain;
+	/*
+	 * Live, a frame comes so long after the one before that the word it would look for has left
+	 * the cache, and waiting for it costs more than all that is fetched ahead.
+	 */
+	learner->options.plain |= options->live;
+	learner->flows.flows.asleep = learner->options.plain;
 	if (options->live) {
 		learner->pairs.used = learner->callers.used = PM_PAGES_EXPECTED;
 		learner->hosts.used = PM_PAGES_EXPECTED;

@@ -475,11 +475,8 @@ _Static_assert(PM_MEETINGS_MAX >= PM_ROLE_N * BATCH, "all ends of a batch may be
 /* Those that the filter did not know; at first all of them. */
 static PM_OUT_OF_LINE void meet(struct pm_tally *tally, const struct pm_meeting *met, size_t n)
 {
-	if (tally->n_met < PM_PAGES_EXPECTED) {
-		tally->n_met += n;
-		if (tally->n_met >= PM_PAGES_EXPECTED)
-			pm_pages_make(tally->seen, sizeof *tally->seen << tally->seen_bits);
-	}
+	pm_pages_use(&tally->n_met, (uint32_t)n, tally->seen,
+		     sizeof *tally->seen << tally->seen_bits);
 	pm_talk_meet(tally, met, n);
 }
 

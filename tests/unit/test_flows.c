@@ -37,12 +37,7 @@ static struct pm_rules *rules[COUNT(rule_texts)];
 static int load(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < COUNT(rules); i++) {
-		rules[i] = traffic_rules(rule_texts[i], i + 1);
-		if (!rules[i])
-			return -1;
-	}
-	return 0;
+	return traffic_rules_each(rule_texts, COUNT(rules), rules) ? 0 : -1;
 }
 
 static int unload(void **state)

@@ -58,12 +58,7 @@ static int load(void **state)
 		return -1;
 	snprintf(capture_path, sizeof capture_path, "%s/talk.pcap", folder);
 	snprintf(out_path, sizeof out_path, "%s/out", folder);
-	for (size_t i = 0; i < COUNT(rules); i++) {
-		rules[i] = traffic_rules(rule_texts[i], i + 1);
-		if (!rules[i])
-			return -1;
-	}
-	return 0;
+	return traffic_rules_each(rule_texts, COUNT(rules), rules) ? 0 : -1;
 }
 
 static int unload(void **state)

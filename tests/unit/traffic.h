@@ -73,4 +73,15 @@ static inline struct pm_rules *traffic_rules(const char *text, uint64_t generati
 	return rules;
 }
 
+/* Those of @n texts, of generations 1 to @n. False when one does not load. */
+static inline bool traffic_rules_each(const char *const *texts, size_t n, struct pm_rules **rules)
+{
+	for (size_t i = 0; i < n; i++) {
+		rules[i] = traffic_rules(texts[i], i + 1);
+		if (!rules[i])
+			return false;
+	}
+	return true;
+}
+
 #endif
