@@ -15,7 +15,7 @@
 #include "files.h"
 
 /* Fits the cache of one core, with the counters beside it. */
-#define BLOCK_SIZE ((size_t)256 << 10)
+#define BLOCK_SIZE ((size_t)512 << 10)
 /* Read beyond a block, where its last record mostly ends; a larger one is read in the turn. */
 #define BEYOND ((size_t)2048)
 

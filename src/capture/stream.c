@@ -86,28 +86,38 @@ ssize_t pm_stream_read(struct stream *stream, void *to, size_t size)
 	return stream->error ? -1 : n;
 }
 
+/* Of so much and more, a larger buffer's fewer calls are worth the pages that it takes. */
+#define LONG ((uint64_t)16 << 20)
+
+/* Moves the window to the front of a new buffer. False: there is no memory. */
+static bool move_to_buffer(struct stream *stream, size_t size)
+{
+	uint8_t *buffer = malloc(size);
+
+	if (!buffer)
+		return false;
+	memcpy(buffer, pm_stream_bytes(stream), pm_stream_held(stream));
+	free(stream->buffer);
+	stream->buffer = buffer;
+	stream->size = size;
+	return true;
+}
+
 /* Makes room for @n bytes: the window goes to the front of a buffer that is large enough. */
 static bool make_room(struct stream *stream, size_t n)
 {
-	size_t held = stream->end - stream->at;
-	uint8_t *buffer = stream->buffer;
+	size_t held = pm_stream_held(stream);
+	bool is_long = stream->taken >= LONG && stream->size < stream->size_of_long;
 
-	if (n > stream->size) {
-		if (n > PM_STREAM_WINDOW_MAX)
-			return false;
-		buffer = malloc(n);
-		if (!buffer)
-			return false;
-	}
-	memmove(buffer, stream->buffer + stream->at, held);
+	if (is_long && n <= stream->size_of_long && move_to_buffer(stream, stream->size_of_long))
+		pm_pages_make(stream->buffer, stream->size);
+	else if (n <= stream->size)
+		memmove(stream->buffer, pm_stream_bytes(stream), held);
+	else if (n > PM_STREAM_WINDOW_MAX || !move_to_buffer(stream, n))
+		return false;
 	stream->passed += stream->at;
 	stream->at = 0;
 	stream->end = held;
-	if (buffer != stream->buffer) {
-		free(stream->buffer);
-		stream->buffer = buffer;
-		stream->size = n;
-	}
 	return true;
 }
 

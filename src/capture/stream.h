@@ -27,6 +27,7 @@ struct stream {
 	char reason[224]; /* why unpacking has failed; "" */
 	uint8_t *buffer;
 	size_t size;           /* of @buffer */
+	size_t size_of_long;   /* once much has been read; 0: as it is */
 	size_t at, end;        /* the window: buffer[at] to before buffer[end] */
 	uint64_t passed;       /* bytes before buffer[0] */
 	uint64_t taken;        /* how far @fd has been read */
@@ -42,8 +43,8 @@ struct stream {
 
 /*
  * Opens @path, "-" for standard input, with a window of @size bytes or more; the caller has set
- * interrupted, ctx and follow, fd if it is lent, and zeroed the rest. PM_E_IO with @err filled,
- * PM_E_MEMORY, or 0.
+ * interrupted, ctx, follow and size_of_long, fd if it is lent, and zeroed the rest. PM_E_IO with
+ * @err filled, PM_E_MEMORY, or 0.
  */
 int pm_stream_open(struct stream *stream, const char *path, size_t size, struct pm_error *err);
 /* A zeroed stream is fine. */

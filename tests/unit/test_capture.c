@@ -808,6 +808,59 @@ static void no_more_frames_are_looked_at_than_asked_for(void **state)
 	remove(path);
 }
 
+#define LONG_FRAMES 400
+#define LONG_FRAME 60001
+
+/* Each frame bears its number at both ends. */
+static void on_long_frame(void *ctx, const struct pm_frame *frame)
+{
+	uint32_t *n = ctx, first, last;
+
+	assert_int_equal(frame->held, LONG_FRAME);
+	memcpy(&first, frame->bytes, sizeof first);
+	memcpy(&last, frame->bytes + LONG_FRAME - sizeof last, sizeof last);
+	assert_int_equal(first, *n);
+	assert_int_equal(last, *n);
+	assert_int_equal(frame->number, ++*n);
+}
+
+/* 24 MB: its window becomes larger on the way. */
+static void a_long_file_is_read_whole(void **state)
+{
+	const char *path = path_of("long");
+	struct seen seen;
+	uint32_t n = 0;
+	FILE *file = fopen(path, "w");
+
+	(void)state;
+	assert_non_null(file);
+	for (uint32_t i = 0; i < LONG_FRAMES; i++) {
+		uint8_t bytes[LONG_FRAME] = { 0 };
+		struct image image = { .size = 0 };
+
+		if (i == 0)
+			pcap_begin(&image, false, MICRO, 65535, 1);
+		pcap_frame(&image, i, 0, "", 0, LONG_FRAME);
+		image.size -= 8;
+		put(&image, LONG_FRAME, 4);
+		put(&image, LONG_FRAME, 4);
+		memcpy(bytes, &i, sizeof i);
+		memcpy(bytes + LONG_FRAME - sizeof i, &i, sizeof i);
+		assert_int_equal(fwrite(image.bytes, 1, image.size, file), image.size);
+		/* the last one lacks a byte */
+		assert_int_equal(fwrite(bytes, 1, LONG_FRAME - (i == LONG_FRAMES - 1), file),
+				 LONG_FRAME - (i == LONG_FRAMES - 1));
+	}
+	assert_int_equal(fclose(file), 0);
+	open_files(&seen, &path, 1, NULL);
+	while (pm_capture_dispatch(seen.capture, 100, on_long_frame, &n, &seen.err) > 0)
+		continue;
+	pm_capture_close(seen.capture);
+	remove(path);
+	assert_int_equal(n, LONG_FRAMES - 1);
+	notice_names(&seen, LONG_FRAMES, 24 + (LONG_FRAMES - 1) * (16 + LONG_FRAME));
+}
+
 /* Standard input as a pipe with @size bytes in it, closed behind them. */
 static int stdin_as_pipe(const void *bytes, size_t size)
 {
@@ -952,6 +1005,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(a_filter_can_be_checked_without_a_capture),
 		cmocka_unit_test(a_filter_that_would_take_forever_is_refused),
 	cmocka_unit_test(no_more_frames_are_looked_at_than_asked_for),
+	cmocka_unit_test(a_long_file_is_read_whole),
 	cmocka_unit_test(a_pipe_on_standard_input_is_read),
 	cmocka_unit_test(damage_in_a_pipe_is_located),
 	cmocka_unit_test(a_compressed_or_empty_pipe_is_named),
