@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The program: from the command line to what it asks for. */
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <unistd.h>
 
@@ -32,11 +35,24 @@ static bool reserve_standard_descriptors(void)
 	return true;
 }
 
+/*
+ * Tables count on calloc to map large blocks, whose pages are made when they are used. glibc takes
+ * them from what has been freed, and clears all of them, once a larger block has been freed; but
+ * not where the limit is set, here to what it begins with.
+ */
+static void keep_large_blocks_apart(void)
+{
+#ifdef M_MMAP_THRESHOLD
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+#endif
+}
+
 int main(int argc, char **argv)
 {
 	struct options options;
 	int code;
 
+	keep_large_blocks_apart();
 	if (!reserve_standard_descriptors())
 		return EXIT_FAILED;
 	code = options_parse(argc, argv, &options);

@@ -332,7 +332,7 @@ static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bo
 		pm_tally_reset(tally, tally->rules);
 		spare = tally;
 	} else {
-		spare = meter->n_waiting < WAITING_MAX ? spare_take(meter) : NULL;
+		spare = !last && meter->n_waiting < WAITING_MAX ? spare_take(meter) : NULL;
 		if (spare || last)
 			meter->waiting[meter->n_waiting++] = tally;
 		else
