@@ -1,25 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Run when the build is set up, linked to libarchive: prints the name by which dlopen finds that
- * library again. Prints nothing where it is part of the program, as in a static build.
+ * Run when the build is set up, linked to a library of which HEADER declares FUNCTION: prints the
+ * name by which dlopen finds that library again, which begins with NAME. Prints nothing where it is
+ * part of the program, as in a static build.
  */
-#include <archive.h>
+#include HEADER
+
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
+#define TEXT_OF(word) #word
+#define TEXT(word) TEXT_OF(word)
+
 int main(void)
 {
-	void *function = dlsym(RTLD_DEFAULT, "archive_read_new");
+	/* so that no linker leaves the library out */
+	static void (*volatile const used)(void) = (void (*)(void))FUNCTION;
+	void *function = used ? dlsym(RTLD_DEFAULT, TEXT(FUNCTION)) : NULL;
 	const char *name;
 	Dl_info where;
 
-	archive_read_free(archive_read_new()); /* so that no linker leaves the library out */
 	if (!function || !dladdr(function, &where) || !where.dli_fname)
 		return 0;
 	name = strrchr(where.dli_fname, '/');
 	name = name ? name + 1 : where.dli_fname;
-	if (strncmp(name, "libarchive.", sizeof "libarchive." - 1) != 0)
+	if (strncmp(name, NAME, sizeof NAME - 1) != 0)
 		return 0;
 #ifdef __APPLE__
 	name = where.dli_fname; /* no search by the last part alone */

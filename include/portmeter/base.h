@@ -228,6 +228,14 @@ static inline void pm_pages_use(uint32_t *used, uint32_t n, void *block, size_t 
 		pm_pages_make(block, size);
 }
 
+/*
+ * Loads the shared library @name (dlopen(3); NULL: the program itself) for good, and finds its @n
+ * @functions, in that order, as dlsym(3) gives them. False, with the reason in @ret_why of @size
+ * bytes, cut if need be: it is not there, or lacks one of them.
+ */
+PM_API bool pm_library_load(const char *name, const char *const *functions, size_t n,
+			    void **ret_functions, char *ret_why, size_t size);
+
 /* A key from the system's random source; a clock-made one where there is none. */
 PM_API struct pm_hash_key pm_hash_key_random(void);
 

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "portmeter/base.h"
+
 #define PM_ARCHIVE_FUNCTIONS(EACH)              \
 	EACH(archive_errno)                     \
 	EACH(archive_error_string)              \

@@ -3,9 +3,7 @@
  * Loads libarchive when the first packed file is opened. Linked, it would bring a dozen
  * libraries with it, and every start of the program would wait for them.
  */
-#include <dlfcn.h>
 #include <pthread.h>
-#include <stdio.h>
 
 #include "unpack-library.h"
 
@@ -22,30 +20,13 @@ union symbols {
 };
 _Static_assert(sizeof(struct pm_archive) == sizeof(void *[N]), "a name for each function");
 
-static const char *last_error(void)
-{
-	const char *text = dlerror();
-
-	return text ? text : "no reason given";
-}
-
 bool pm_archive_load_from(const char *name, struct pm_archive *ret_archive,
 			  char ret_why[PM_ARCHIVE_WHY_SIZE])
 {
-	void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
 	union symbols symbols;
 
-	if (!library) {
-		snprintf(ret_why, PM_ARCHIVE_WHY_SIZE, "%s", last_error());
+	if (!pm_library_load(name, names, N, symbols.at, ret_why, PM_ARCHIVE_WHY_SIZE))
 		return false;
-	}
-	for (size_t i = 0; i < N; i++) {
-		symbols.at[i] = dlsym(library, names[i]);
-		if (!symbols.at[i]) {
-			snprintf(ret_why, PM_ARCHIVE_WHY_SIZE, "%s", last_error());
-			return false; /* what a library has begun is not ours to undo: no dlclose */
-		}
-	}
 	*ret_archive = symbols.archive;
 	return true;
 }

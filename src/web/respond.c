@@ -41,7 +41,7 @@ struct answer {
 static void add(struct MHD_Response *response, const char *name, const char *value)
 {
 	/* It fails where memory is short, or a value has what it must not: neither is said. */
-	(void)MHD_add_response_header(response, name, value);
+	(void)pm_mhd.MHD_add_response_header(response, name, value);
 }
 
 /* @response, which is consumed; NULL: memory is short, and the connection ends. */
@@ -57,8 +57,8 @@ static enum MHD_Result send_response(const struct request *request, struct MHD_R
 	if (answer->type)
 		add(response, "Content-Type", answer->type);
 	add(response, "Cache-Control", answer->cache ? answer->cache : "no-store");
-	r = MHD_queue_response(request->connection, answer->status, response);
-	MHD_destroy_response(response);
+	r = pm_mhd.MHD_queue_response(request->connection, answer->status, response);
+	pm_mhd.MHD_destroy_response(response);
 	return r;
 }
 
@@ -70,7 +70,7 @@ static struct MHD_Response *from_text(const char *text, size_t size)
 		void *out;
 	} bytes = { .in = text };
 
-	return MHD_create_response_from_buffer(size, bytes.out, MHD_RESPMEM_MUST_COPY);
+	return pm_mhd.MHD_create_response_from_buffer(size, bytes.out, MHD_RESPMEM_MUST_COPY);
 }
 
 static enum MHD_Result send_line(const struct request *request, unsigned status, const char *line)
@@ -97,7 +97,7 @@ static enum MHD_Result send_text(const struct request *request, const char *type
 {
 	const struct answer answer = { .status = MHD_HTTP_OK, .type = type };
 	struct MHD_Response *response =
-		MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
+		pm_mhd.MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
 
 	if (!response)
 		free(text);
@@ -108,12 +108,12 @@ static enum MHD_Result send_text(const struct request *request, const char *type
 
 static const char *header(const struct request *request, const char *name)
 {
-	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+	return pm_mhd.MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
 static const char *argument(const struct request *request, const char *name)
 {
-	return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+	return pm_mhd.MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
 /* Arguments that paths of records take. What is misspelt must not be passed over in silence. */
@@ -149,8 +149,8 @@ static bool wants(const struct request *request, struct wanted *ret_wanted)
 	*wanted = (struct wanted){
 		.since_ns = PM_TIME_MIN, .limit = UINT64_MAX, .status = MHD_HTTP_BAD_REQUEST
 	};
-	MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, check_argument,
-				  wanted);
+	pm_mhd.MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, check_argument,
+					 wanted);
 	wanted->since_given = since != NULL;
 	if (since && !pm_web_time_parse(since, &wanted->since_ns))
 		wanted->wrong = "since: must be a time such as 2026-11-22T06:30:10Z, or seconds since 1970";
@@ -362,7 +362,7 @@ static enum MHD_Result send_file(const struct request *request, const struct pag
 	snprintf(etag, sizeof etag, "%.*s%s\"", (int)strlen(file->etag) - 1, file->etag,
 		 packed ? "-gzip" : "");
 	is_same = listed && pm_web_etag_listed(listed, etag);
-	response = MHD_create_response_from_buffer(
+	response = pm_mhd.MHD_create_response_from_buffer(
 		is_same ? 0 : packed ? file->gzip_size
 				     : file->plain_size,
 		bytes.out,
@@ -442,7 +442,8 @@ static const char *wrong_framing(const struct request *request)
 {
 	struct framing framing = { .hosts = 0 };
 
-	MHD_get_connection_values(request->connection, MHD_HEADER_KIND, note_framing, &framing);
+	pm_mhd.MHD_get_connection_values(request->connection, MHD_HEADER_KIND, note_framing,
+					 &framing);
 	if (framing.body || framing.lengths > 1)
 		return "a request here has no body";
 	return framing.hosts > 1 ? "a request has one Host" : NULL;

@@ -3,8 +3,7 @@
 #ifndef PORTMETER_WEB_SERVER_H
 #define PORTMETER_WEB_SERVER_H
 
-#include <microhttpd.h>
-
+#include "library.h"
 #include "web-internal.h"
 
 struct stream;

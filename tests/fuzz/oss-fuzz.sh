@@ -42,7 +42,7 @@ libraries_of() {
 		grep -vE '/(ld-linux|libc|libm|libdl|librt|libpthread|libresolv|libgcc_s)[-.]' || :
 }
 
-# libarchive is loaded when a file is packed, by name.
+# libarchive is loaded when a file is packed, by name; fuzz_web is linked to libmicrohttpd.
 archive=$(sed -n 's/.*-DPM_ARCHIVE_LIBRARY=\\\{0,1\}"\{0,1\}\([^" \\]*\).*/\1/p' "$build/build.ninja" | head -n 1)
 if [ -n "$archive" ]; then
 	path=$(ldconfig -p | awk -v name="$archive" '$1 == name { print $NF; exit }')

@@ -18,7 +18,8 @@ pcap/*          capture
 pcap-*          capture
 archive.h       capture
 archive_entry.h capture
-dlfcn.h         capture
+microhttpd.h    web
+dlfcn.h         base
 jansson.h       output
 jansson_config.h output
 zlib.h          output

@@ -409,7 +409,43 @@ static void pages_are_made(void **state)
 	munmap(map, size);
 }
 
+static void functions_of_a_library_are_found(void **state)
+{
+	static const char *const names[] = { "abs", "labs" };
+	char why[64] = "nothing";
+	union {
+		void *at[2];
+		struct {
+			int (*of_int)(int);
+			long (*of_long)(long);
+		} call;
+	} found;
+
+	(void)state;
+	assert_true(pm_library_load(NULL, names, 2, found.at, why, sizeof why));
+	assert_int_equal(found.call.of_int(-3), 3);
+	assert_int_equal(found.call.of_long(-4), 4);
+	assert_string_equal(why, "nothing");
+}
+
+static void what_a_library_lacks_is_named(void **state)
+{
+	static const char *const names[] = { "abs", "portmeter_of_nowhere" };
+	char why[256], cut[8];
+	void *at[2];
+
+	(void)state;
+	assert_false(pm_library_load(NULL, names, 2, at, why, sizeof why));
+	assert_non_null(strstr(why, names[1]));
+	assert_false(pm_library_load("libnowhere.so.0", names, 1, at, why, sizeof why));
+	assert_non_null(strstr(why, "libnowhere.so.0"));
+	assert_false(pm_library_load("libnowhere.so.0", names, 1, at, cut, sizeof cut));
+	assert_string_equal(cut, "libnowh");
+}
+
 static const struct CMUnitTest others[] = {
+	cmocka_unit_test(functions_of_a_library_are_found),
+	cmocka_unit_test(what_a_library_lacks_is_named),
 	cmocka_unit_test(pages_are_made),
 	cmocka_unit_test(a_failure_sticks),
 	cmocka_unit_test(reads_are_big_endian_and_step),

@@ -839,10 +839,13 @@ static void ask_for_figures(void)
 	struct pm_error err = { .line = 0 };
 	struct pm_sha256 sha;
 	uint8_t digest[PM_SHA256_SIZE];
+	const char *function = "abort";
+	void *at;
 
 	assert_int_equal(pm_error_set(&err, PM_E_IO, "file", 1, 2, "text %d", 3), PM_E_IO);
 	pm_hash(pm_hash_key_random(), text, 0);
 	pm_pages_make(text, 1);
+	assert_true(pm_library_load(NULL, &function, 1, &at, text, sizeof text));
 	assert_int_equal(pm_utf8_sequence("\xc3\xa9"), 2);
 	pm_sha256_init(&sha);
 	pm_sha256_update(&sha, "a", 1);
