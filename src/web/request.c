@@ -69,6 +69,27 @@ bool pm_web_host_known(const char *text, const struct host_names *names)
 	return false;
 }
 
+const char *pm_web_target_path(const char *target, const char *scheme, bool *ret_absolute,
+			       char ret_host[WEB_HOST_SIZE])
+{
+	size_t length = strlen(scheme);
+	const char *path;
+
+	ret_host[0] = '\0';
+	*ret_absolute = strncasecmp(target, scheme, length) == 0 &&
+			strncmp(target + length, "://", 3) == 0;
+	if (!*ret_absolute)
+		return target;
+	target += length + 3;
+	length = strcspn(target, "/");
+	path = target[length] ? target + length : "/";
+	if (length >= WEB_HOST_SIZE)
+		return path;
+	memcpy(ret_host, target, length);
+	ret_host[length] = '\0';
+	return path;
+}
+
 /* ---- times and numbers --------------------------------------------------------------------- */
 
 /* Exactly @n digits; steps over them. */

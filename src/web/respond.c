@@ -29,6 +29,8 @@ struct request {
 	struct pm_web *web;
 	struct MHD_Connection *connection;
 	const char *path, *method, *version;
+	bool absolute; /* the target was; then it names the @host, whatever the header says */
+	char host[WEB_HOST_SIZE];
 };
 
 struct answer {
@@ -452,7 +454,7 @@ static const char *wrong_framing(const struct request *request)
 /* Whether the host is one that we go by; a browser sends it with every request. */
 static bool is_for_us(const struct request *request)
 {
-	const char *host = header(request, "Host");
+	const char *host = request->absolute ? request->host : header(request, "Host");
 
 	if (!host)
 		return strcmp(request->version, MHD_HTTP_VERSION_1_1) != 0;
@@ -493,12 +495,16 @@ enum MHD_Result pm_web_on_request(void *ctx, struct MHD_Connection *connection, 
 				  const char *method, const char *version, const char *upload,
 				  size_t *upload_size, void **state)
 {
-	const struct request request = { ctx, connection, url, method, version };
+	struct request request = {
+		.web = ctx, .connection = connection, .method = method, .version = version
+	};
 	struct client *client = pm_web_client(connection);
 	const char *wrong;
 
 	(void)upload;
 	(void)upload_size;
+	request.path = pm_web_target_path(url, request.web->certificate ? "https" : "http",
+					  &request.absolute, request.host);
 	if (*state) /* the request is complete */
 		return answer(&request);
 	*state = ctx;

@@ -42,6 +42,16 @@ static void host(const char *text)
 		REQUIRE(text[0] && !strpbrk(text, "/?#@ \t\r\n\\"));
 }
 
+static void target(const char *text)
+{
+	char host[WEB_HOST_SIZE];
+	bool absolute;
+	const char *path = pm_web_target_path(text, "http", &absolute, host);
+
+	REQUIRE(strlen(host) < sizeof host && !strchr(host, '/'));
+	REQUIRE(absolute ? path[0] == '/' : path == text && !host[0]);
+}
+
 static void times(const char *text)
 {
 	char again[PM_TIME_TEXT_SIZE];
@@ -122,6 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(text, data, size);
 	text[size] = '\0';
 	host(text);
+	target(text);
 	times(text);
 	ids(text);
 	lists(text);

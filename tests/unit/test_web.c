@@ -508,10 +508,51 @@ static void history_is_bounded(void **state)
 	pm_web_history_fini(&history);
 }
 
+static const struct target_case {
+	const char *target, *path, *host;
+	bool absolute;
+} target_cases[] = {
+	{ "/", "/", "", false },
+	{ "*", "*", "", false },
+	{ "", "", "", false },
+	{ "http", "http", "", false },
+	{ "http:/x", "http:/x", "", false },
+	{ "https://localhost/x", "https://localhost/x", "", false },
+	{ "/http://localhost/", "/http://localhost/", "", false },
+	{ "http://localhost/healthz", "/healthz", "localhost", true },
+	{ "HTTP://[::1]:80/a//b", "/a//b", "[::1]:80", true },
+	{ "http://localhost", "/", "localhost", true },
+	{ "http://", "/", "", true },
+	{ "http:///healthz", "/healthz", "", true },
+	{ "http://joe@localhost/", "/", "joe@localhost", true },
+};
+
+static void a_target_may_name_its_host(void **state)
+{
+	char host[WEB_HOST_SIZE], target[7 + WEB_HOST_SIZE + 8];
+	bool absolute;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(target_cases); i++) {
+		const struct target_case *c = &target_cases[i];
+
+		assert_string_equal(pm_web_target_path(c->target, "http", &absolute, host), c->path);
+		assert_string_equal(host, c->host);
+		assert_int_equal(absolute, c->absolute);
+	}
+	for (size_t length = WEB_HOST_SIZE - 1; length <= WEB_HOST_SIZE; length++) {
+		snprintf(target, sizeof target, "http://%0*d/x", (int)length, 0);
+		assert_string_equal(pm_web_target_path(target, "http", &absolute, host), "/x");
+		assert_true(absolute);
+		assert_int_equal(strlen(host), length < WEB_HOST_SIZE ? length : 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hosts_are_ours_or_not),
+		cmocka_unit_test(a_target_may_name_its_host),
 		cmocka_unit_test(times_are_read),
 		cmocka_unit_test(times_of_records_are_read_back),
 		cmocka_unit_test(numbers_are_read),
