@@ -7,7 +7,7 @@
 
 #include "portmeter/base.h"
 
-#define PM_MHD_FUNCTIONS(EACH) \
+#define PM_MHD_FUNCTIONS(EACH)                  \
 	EACH(MHD_add_response_header)           \
 	EACH(MHD_create_response_from_buffer)   \
 	EACH(MHD_create_response_from_callback) \
