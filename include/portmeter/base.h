@@ -230,11 +230,11 @@ static inline void pm_pages_use(uint32_t *used, uint32_t n, void *block, size_t 
 
 /*
  * Loads the shared library @name (dlopen(3); NULL: the program itself) for good, and finds its @n
- * @functions, in that order, as dlsym(3) gives them. False, with the reason in @ret_why of @size
- * bytes, cut if need be: it is not there, or lacks one of them.
+ * @functions, in that order, as dlsym(3) gives them. False, with nothing but the reason, in
+ * @ret_why of @size bytes, cut if need be: it is not there, or lacks one of them.
  */
-PM_API bool pm_library_load(const char *name, const char *const *functions, size_t n,
-			    void **ret_functions, char *ret_why, size_t size);
+PM_API bool pm_library_load(const char *name, const char *const *functions, size_t n, char *ret_why,
+			    size_t size, void **ret_functions);
 
 /* A key from the system's random source; a clock-made one where there is none. */
 PM_API struct pm_hash_key pm_hash_key_random(void);

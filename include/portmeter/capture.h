@@ -63,7 +63,7 @@ struct pm_capture_options {
 	 */
 	int (*opened)(void *ctx, bool by_name);
 	bool plain_reader;           /* read files through libpcap's functions: for comparison */
-	size_t block; /* bytes of a file that a thread takes at once (pm_block_take); 0: 256 KiB */
+	size_t block; /* bytes of a file that a thread takes at once (pm_block_take); 0: 512 KiB */
 	/*
 	 * Streams and files that are followed: asked before each wait for more, several times a
 	 * second while there is none, and after a signal; true ends the input. NULL: read on.

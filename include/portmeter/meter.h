@@ -80,8 +80,8 @@ PM_API int64_t pm_meter_deadline(const struct pm_meter *meter);
  */
 PM_API void pm_meter_cut(struct pm_meter *meter, int64_t now_ns);
 /*
- * Closes the last interval. @complete: all input has been seen, so that an interval of 0 is not
- * partial.
+ * Closes the last interval: no frame and no time may come behind it. @complete: all input has been
+ * seen, so that an interval of 0 is not partial.
  */
 PM_API void pm_meter_finish(struct pm_meter *meter, int64_t now_ns, bool complete);
 

@@ -128,7 +128,7 @@ void options_help(void)
 	      "  --follow             with one -r: go on as the file grows\n"
 	      "  --reader own|libpcap how files are read (default own)\n"
 	      "  --jobs N             threads that read files (default: one a processor)\n"
-	      "  --block-size BYTES   what each of them takes of a file (default 262144)\n"
+	      "  --block-size BYTES   what each of them takes of a file (default 524288)\n"
 	      "  --progress           say on standard error how far it has come, terminal or not\n"
 	      "  -F FILE              read the filter expression from it\n"
 	      "  -c COUNT             stop after so many frames\n"

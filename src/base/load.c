@@ -13,17 +13,17 @@ static bool say_why(char *ret_why, size_t size)
 	return false;
 }
 
-bool pm_library_load(const char *name, const char *const *functions, size_t n, void **ret_functions,
-		     char *ret_why, size_t size)
+bool pm_library_load(const char *name, const char *const *functions, size_t n, char *ret_why,
+		     size_t size, void **ret_functions)
 {
 	void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
 
 	if (!library)
 		return say_why(ret_why, size);
-	for (size_t i = 0; i < n; i++) {
-		ret_functions[i] = dlsym(library, functions[i]);
-		if (!ret_functions[i]) /* no dlclose: what it has begun is not ours to undo */
+	for (size_t i = 0; i < n; i++)
+		if (!dlsym(library, functions[i])) /* no dlclose: it may have begun something */
 			return say_why(ret_why, size);
-	}
+	for (size_t i = 0; i < n; i++)
+		ret_functions[i] = dlsym(library, functions[i]);
 	return true;
 }

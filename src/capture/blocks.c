@@ -14,7 +14,7 @@
 
 #include "files.h"
 
-/* Fits the cache of one core, with the counters beside it. */
+/* So that it is still in some cache near the core when its frames are noted and counted. */
 #define BLOCK_SIZE ((size_t)512 << 10)
 /* Read beyond a block, where its last record mostly ends; a larger one is read in the turn. */
 #define BEYOND ((size_t)2048)

@@ -10,7 +10,7 @@
 #include "files.h"
 
 #define BUFFER_SIZE ((size_t)256 << 10)
-/* Of a file that goes on, as a call costs what copying 30 KiB does. More leaves a core's cache. */
+/* Of a file that goes on, since a call costs as much as copying some 30 KiB. */
 #define BUFFER_SIZE_OF_LONG ((size_t)1 << 20)
 /* With many files open at once each gets less, so that memory stays bounded. */
 #define MANY_FILES 16

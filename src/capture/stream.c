@@ -86,8 +86,17 @@ ssize_t pm_stream_read(struct stream *stream, void *to, size_t size)
 	return stream->error ? -1 : n;
 }
 
-/* Of so much and more, a larger buffer's fewer calls are worth the pages that it takes. */
+/*
+ * Of so much and more, a larger buffer's fewer calls are worth the pages that it takes; of a pipe
+ * or a packed file, calls are as many with any buffer.
+ */
 #define LONG ((uint64_t)16 << 20)
+
+static bool is_long(const struct stream *stream)
+{
+	return stream->regular && !stream->unpack && stream->size < stream->size_of_long &&
+	       stream->taken - stream->base >= LONG;
+}
 
 /* Moves the window to the front of a new buffer. False: there is no memory. */
 static bool move_to_buffer(struct stream *stream, size_t size)
@@ -107,9 +116,9 @@ static bool move_to_buffer(struct stream *stream, size_t size)
 static bool make_room(struct stream *stream, size_t n)
 {
 	size_t held = pm_stream_held(stream);
-	bool is_long = stream->taken >= LONG && stream->size < stream->size_of_long;
 
-	if (is_long && n <= stream->size_of_long && move_to_buffer(stream, stream->size_of_long))
+	if (is_long(stream) && n <= stream->size_of_long &&
+	    move_to_buffer(stream, stream->size_of_long))
 		pm_pages_make(stream->buffer, stream->size);
 	else if (n <= stream->size)
 		memmove(stream->buffer, pm_stream_bytes(stream), held);

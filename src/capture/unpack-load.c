@@ -25,7 +25,7 @@ bool pm_archive_load_from(const char *name, struct pm_archive *ret_archive,
 {
 	union symbols symbols;
 
-	if (!pm_library_load(name, names, N, symbols.at, ret_why, PM_ARCHIVE_WHY_SIZE))
+	if (!pm_library_load(name, names, N, ret_why, PM_ARCHIVE_WHY_SIZE, symbols.at))
 		return false;
 	*ret_archive = symbols.archive;
 	return true;

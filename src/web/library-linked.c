@@ -4,7 +4,12 @@
 
 #define ADDRESS(name) .name = name,
 
-struct pm_mhd pm_mhd = { PM_MHD_FUNCTIONS(ADDRESS) };
+const struct pm_mhd *pm_mhd(void)
+{
+	static const struct pm_mhd linked = { PM_MHD_FUNCTIONS(ADDRESS) };
+
+	return &linked;
+}
 
 bool pm_mhd_load(const char **ret_why)
 {

@@ -20,18 +20,19 @@ union symbols {
 };
 _Static_assert(sizeof(struct pm_mhd) == sizeof(void *[N]), "a name for each function");
 
-struct pm_mhd pm_mhd;
+static union symbols symbols;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool is_loaded;
 static char why_not[128];
 
 static void load(void)
 {
-	union symbols symbols;
+	is_loaded = pm_library_load(PM_MHD_LIBRARY, names, N, why_not, sizeof why_not, symbols.at);
+}
 
-	is_loaded = pm_library_load(PM_MHD_LIBRARY, names, N, symbols.at, why_not, sizeof why_not);
-	if (is_loaded)
-		pm_mhd = symbols.mhd;
+const struct pm_mhd *pm_mhd(void)
+{
+	return &symbols.mhd;
 }
 
 bool pm_mhd_load(const char **ret_why)

@@ -31,8 +31,8 @@ struct pm_mhd {
 	PM_MHD_FUNCTIONS(PM_MHD_MEMBER)
 };
 
-/* There once pm_mhd_load has said so, for good. */
-extern struct pm_mhd pm_mhd;
+/* The functions, for good, once pm_mhd_load has said that they are there. */
+const struct pm_mhd *pm_mhd(void);
 
 /*
  * From any thread. The first call may open files and map code: whoever gives up the right to do so

@@ -69,25 +69,37 @@ bool pm_web_host_known(const char *text, const struct host_names *names)
 	return false;
 }
 
-const char *pm_web_target_path(const char *target, const char *scheme, bool *ret_absolute,
-			       char ret_host[WEB_HOST_SIZE])
+/* What stands behind "http://"; NULL: that does not. */
+static const char *behind_scheme(const char *target, const char *scheme)
 {
 	size_t length = strlen(scheme);
-	const char *path;
+
+	if (strncasecmp(target, scheme, length) != 0 || strncmp(target + length, "://", 3) != 0)
+		return NULL;
+	return target + length + 3;
+}
+
+bool pm_web_target_host(const char *target, const char *scheme, char ret_host[WEB_HOST_SIZE])
+{
+	const char *host = behind_scheme(target, scheme);
+	size_t length;
 
 	ret_host[0] = '\0';
-	*ret_absolute = strncasecmp(target, scheme, length) == 0 &&
-			strncmp(target + length, "://", 3) == 0;
-	if (!*ret_absolute)
-		return target;
-	target += length + 3;
-	length = strcspn(target, "/");
-	path = target[length] ? target + length : "/";
-	if (length >= WEB_HOST_SIZE)
-		return path;
-	memcpy(ret_host, target, length);
-	ret_host[length] = '\0';
-	return path;
+	if (!host)
+		return false;
+	length = strcspn(host, "/?#");
+	if (length < WEB_HOST_SIZE) {
+		memcpy(ret_host, host, length);
+		ret_host[length] = '\0';
+	}
+	return true;
+}
+
+const char *pm_web_target_path(const char *target, const char *scheme)
+{
+	const char *host = behind_scheme(target, scheme), *path = host ? strchr(host, '/') : target;
+
+	return path ? path : "/";
 }
 
 /* ---- times and numbers --------------------------------------------------------------------- */

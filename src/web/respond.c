@@ -29,8 +29,7 @@ struct request {
 	struct pm_web *web;
 	struct MHD_Connection *connection;
 	const char *path, *method, *version;
-	bool absolute; /* the target was; then it names the @host, whatever the header says */
-	char host[WEB_HOST_SIZE];
+	const char *host; /* NULL: it names none */
 };
 
 struct answer {
@@ -43,7 +42,7 @@ struct answer {
 static void add(struct MHD_Response *response, const char *name, const char *value)
 {
 	/* It fails where memory is short, or a value has what it must not: neither is said. */
-	(void)pm_mhd.MHD_add_response_header(response, name, value);
+	(void)pm_mhd()->MHD_add_response_header(response, name, value);
 }
 
 /* @response, which is consumed; NULL: memory is short, and the connection ends. */
@@ -59,8 +58,8 @@ static enum MHD_Result send_response(const struct request *request, struct MHD_R
 	if (answer->type)
 		add(response, "Content-Type", answer->type);
 	add(response, "Cache-Control", answer->cache ? answer->cache : "no-store");
-	r = pm_mhd.MHD_queue_response(request->connection, answer->status, response);
-	pm_mhd.MHD_destroy_response(response);
+	r = pm_mhd()->MHD_queue_response(request->connection, answer->status, response);
+	pm_mhd()->MHD_destroy_response(response);
 	return r;
 }
 
@@ -72,7 +71,7 @@ static struct MHD_Response *from_text(const char *text, size_t size)
 		void *out;
 	} bytes = { .in = text };
 
-	return pm_mhd.MHD_create_response_from_buffer(size, bytes.out, MHD_RESPMEM_MUST_COPY);
+	return pm_mhd()->MHD_create_response_from_buffer(size, bytes.out, MHD_RESPMEM_MUST_COPY);
 }
 
 static enum MHD_Result send_line(const struct request *request, unsigned status, const char *line)
@@ -99,7 +98,7 @@ static enum MHD_Result send_text(const struct request *request, const char *type
 {
 	const struct answer answer = { .status = MHD_HTTP_OK, .type = type };
 	struct MHD_Response *response =
-		pm_mhd.MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
+		pm_mhd()->MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
 
 	if (!response)
 		free(text);
@@ -110,12 +109,13 @@ static enum MHD_Result send_text(const struct request *request, const char *type
 
 static const char *header(const struct request *request, const char *name)
 {
-	return pm_mhd.MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+	return pm_mhd()->MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
 static const char *argument(const struct request *request, const char *name)
 {
-	return pm_mhd.MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+	return pm_mhd()->MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND,
+						     name);
 }
 
 /* Arguments that paths of records take. What is misspelt must not be passed over in silence. */
@@ -151,8 +151,8 @@ static bool wants(const struct request *request, struct wanted *ret_wanted)
 	*wanted = (struct wanted){
 		.since_ns = PM_TIME_MIN, .limit = UINT64_MAX, .status = MHD_HTTP_BAD_REQUEST
 	};
-	pm_mhd.MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, check_argument,
-					 wanted);
+	pm_mhd()->MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND,
+					    check_argument, wanted);
 	wanted->since_given = since != NULL;
 	if (since && !pm_web_time_parse(since, &wanted->since_ns))
 		wanted->wrong = "since: must be a time such as 2026-11-22T06:30:10Z, or seconds since 1970";
@@ -364,7 +364,7 @@ static enum MHD_Result send_file(const struct request *request, const struct pag
 	snprintf(etag, sizeof etag, "%.*s%s\"", (int)strlen(file->etag) - 1, file->etag,
 		 packed ? "-gzip" : "");
 	is_same = listed && pm_web_etag_listed(listed, etag);
-	response = pm_mhd.MHD_create_response_from_buffer(
+	response = pm_mhd()->MHD_create_response_from_buffer(
 		is_same ? 0 : packed ? file->gzip_size
 				     : file->plain_size,
 		bytes.out,
@@ -444,8 +444,8 @@ static const char *wrong_framing(const struct request *request)
 {
 	struct framing framing = { .hosts = 0 };
 
-	pm_mhd.MHD_get_connection_values(request->connection, MHD_HEADER_KIND, note_framing,
-					 &framing);
+	pm_mhd()->MHD_get_connection_values(request->connection, MHD_HEADER_KIND, note_framing,
+					    &framing);
 	if (framing.body || framing.lengths > 1)
 		return "a request here has no body";
 	return framing.hosts > 1 ? "a request has one Host" : NULL;
@@ -454,11 +454,9 @@ static const char *wrong_framing(const struct request *request)
 /* Whether the host is one that we go by; a browser sends it with every request. */
 static bool is_for_us(const struct request *request)
 {
-	const char *host = request->absolute ? request->host : header(request, "Host");
-
-	if (!host)
-		return strcmp(request->version, MHD_HTTP_VERSION_1_1) != 0;
-	return pm_web_host_known(host, &request->web->names);
+	if (!header(request, "Host") && strcmp(request->version, MHD_HTTP_VERSION_1_1) == 0)
+		return false;
+	return !request->host || pm_web_host_known(request->host, &request->web->names);
 }
 
 static bool may_ask(const struct request *request)
@@ -495,16 +493,17 @@ enum MHD_Result pm_web_on_request(void *ctx, struct MHD_Connection *connection, 
 				  const char *method, const char *version, const char *upload,
 				  size_t *upload_size, void **state)
 {
-	struct request request = {
-		.web = ctx, .connection = connection, .method = method, .version = version
-	};
 	struct client *client = pm_web_client(connection);
+	struct request request = { ctx, connection, url, method, version, NULL };
 	const char *wrong;
 
 	(void)upload;
 	(void)upload_size;
-	request.path = pm_web_target_path(url, request.web->certificate ? "https" : "http",
-					  &request.absolute, request.host);
+	request.host = header(&request, "Host");
+	if (client && client->absolute) {
+		request.path = pm_web_target_path(url, pm_web_scheme(ctx));
+		request.host = client->host;
+	}
 	if (*state) /* the request is complete */
 		return answer(&request);
 	*state = ctx;

@@ -17,6 +17,9 @@ struct client {
 	bool busy;   /* is being answered; else the next request is waited for */
 	bool closing;
 	struct stream *stream; /* what it is being sent, NULL: something small */
+	/* Its request's target is absolute: then it names @host, whatever the header says. */
+	bool absolute;
+	char host[WEB_HOST_SIZE];
 };
 
 struct server_counts {
@@ -49,6 +52,8 @@ struct pm_web {
 };
 
 int64_t pm_web_clock(void);
+/* "http" or "https": what it speaks. */
+const char *pm_web_scheme(const struct pm_web *web);
 
 /* An MHD_AccessHandlerCallback whose context is the server. */
 enum MHD_Result pm_web_on_request(void *ctx, struct MHD_Connection *connection, const char *url,

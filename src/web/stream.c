@@ -193,7 +193,7 @@ static ssize_t on_read(void *ctx, uint64_t position, char *to, size_t room)
 	if (stream->over)
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	stream->suspended = true;
-	pm_mhd.MHD_suspend_connection(stream->connection);
+	pm_mhd()->MHD_suspend_connection(stream->connection);
 	return 0;
 }
 
@@ -228,7 +228,7 @@ struct MHD_Response *pm_web_stream_new(struct pm_web *web, struct MHD_Connection
 	stream->options = *options;
 	stream->sent_ns = pm_web_clock();
 	stream->link = &web->streams;
-	response = pm_mhd.MHD_create_response_from_callback(
+	response = pm_mhd()->MHD_create_response_from_callback(
 		options->one ? options->one->size + 1 : MHD_SIZE_UNKNOWN, BLOCK, on_read, stream,
 		on_free);
 	if (!response) {
@@ -259,7 +259,7 @@ void pm_web_streams_resume(struct pm_web *web, bool all)
 		if (!stream->suspended || (!all && now - stream->sent_ns < HEARTBEAT_NS))
 			continue;
 		stream->suspended = false;
-		pm_mhd.MHD_resume_connection(stream->connection);
+		pm_mhd()->MHD_resume_connection(stream->connection);
 	}
 }
 

@@ -26,12 +26,13 @@ bool pm_web_host_known(const char *text, const struct host_names *names);
 /* "host:port" at most, with a NUL; what is longer is no host. */
 #define WEB_HOST_SIZE 264
 /*
- * The path that @target asks for, within it or static. In absolute form, "http://host:port/path"
- * with this @scheme, @ret_host is what stands before the path, "" if that can't be a host; else
- * "" too, and the header Host holds (RFC 9112, section 3.2). @ret_absolute: which of both it is.
+ * Whether a request's @target, as it was sent, is in absolute form: "http://host:port/path" with
+ * this @scheme (RFC 9112, section 3.2.2). Then @ret_host is what stands before the path, "" if that
+ * can't be a host.
  */
-const char *pm_web_target_path(const char *target, const char *scheme, bool *ret_absolute,
-			       char ret_host[WEB_HOST_SIZE]);
+bool pm_web_target_host(const char *target, const char *scheme, char ret_host[WEB_HOST_SIZE]);
+/* The path of one that is, decoded or not: within it, or static. */
+const char *pm_web_target_path(const char *target, const char *scheme);
 /* "2026-11-22T06:30:10.5Z", with any offset (RFC 3339), or seconds since the epoch. */
 bool pm_web_time_parse(const char *text, int64_t *ret_time_ns);
 /* A whole number from 1. */

@@ -48,12 +48,17 @@ bool pm_web_built(void)
 	return true;
 }
 
+const char *pm_web_scheme(const struct pm_web *web)
+{
+	return web->certificate ? "https" : "http";
+}
+
 /* ---- connections --------------------------------------------------------------------------- */
 
 struct client *pm_web_client(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
-		pm_mhd.MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+		pm_mhd()->MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
 	return info ? info->socket_context : NULL;
 }
@@ -71,7 +76,7 @@ void pm_web_client_close(struct pm_web *web, struct client *client)
 static void client_begin(struct pm_web *web, struct MHD_Connection *connection, void **context)
 {
 	const union MHD_ConnectionInfo *info =
-		pm_mhd.MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		pm_mhd()->MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct client *client = calloc(1, sizeof *client);
 
 	*context = client;
@@ -123,6 +128,17 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **st
 	client->busy = false;
 	client->served = true;
 	client->since_ns = pm_web_clock();
+}
+
+/* The target as it was sent, before anything in it is decoded. */
+static void *on_target(void *ctx, const char *target, struct MHD_Connection *connection)
+{
+	struct client *client = pm_web_client(connection);
+
+	if (client)
+		client->absolute =
+			pm_web_target_host(target, pm_web_scheme(ctx), client->host);
+	return NULL; /* so the request begins without a state */
 }
 
 static size_t on_unescape(void *ctx, struct MHD_Connection *connection, char *text)
@@ -219,7 +235,7 @@ static int open_tls(struct pm_web *web, const struct pm_web_options *options, st
 
 	if (!options->certificate_path)
 		return PM_OK;
-	if (pm_mhd.MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+	if (pm_mhd()->MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
 		return pm_error_set(err, PM_E_UNSUPPORTED, NULL, 0, 0,
 				    "this libmicrohttpd was built without TLS");
 	r = read_pem(options->certificate_path, err, &web->certificate);
@@ -243,7 +259,7 @@ static int load_library(struct pm_error *err)
 	if (pm_mhd_load(&why))
 		return PM_OK;
 	return pm_error_set(err, PM_E_UNSUPPORTED, NULL, 0, 0,
-			    "libmicrohttpd can't be loaded (%s); install it", why);
+			    "libmicrohttpd can't be loaded (%s); install what is missing", why);
 }
 
 static int open_parts(struct pm_web *web, const struct pm_web_options *options,
@@ -251,12 +267,12 @@ static int open_parts(struct pm_web *web, const struct pm_web_options *options,
 {
 	int r = pm_web_listen_parse(options->listen, err, &web->address);
 
-	if (r == PM_OK)
-		r = load_library(err);
 	if (r == PM_OK && options->password_path)
 		r = pm_web_credentials_load(options->password_path, err, &web->credentials);
 	if (r == PM_OK)
 		r = check_reach(web, options, err);
+	if (r == PM_OK)
+		r = load_library(err);
 	if (r == PM_OK)
 		r = open_tls(web, options, err);
 	if (r == PM_OK)
@@ -290,7 +306,7 @@ static int start_daemon(struct pm_web *web, struct pm_error *err)
 	if (web->address.address.ss_family == AF_INET6)
 		flags |= MHD_USE_IPv6;
 	/* clang-format off */
-	web->daemon = pm_mhd.MHD_start_daemon(flags, 0, NULL, NULL, pm_web_on_request, web,
+	web->daemon = pm_mhd()->MHD_start_daemon(flags, 0, NULL, NULL, pm_web_on_request, web,
 		MHD_OPTION_EXTERNAL_LOGGER, on_log, web,
 		MHD_OPTION_LISTEN_SOCKET, web->fd,
 		MHD_OPTION_CONNECTION_LIMIT, web->options.connections,
@@ -299,6 +315,7 @@ static int start_daemon(struct pm_web *web, struct pm_error *err)
 		MHD_OPTION_CONNECTION_TIMEOUT, idle,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, web,
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, web,
+		MHD_OPTION_URI_LOG_CALLBACK, on_target, web,
 		MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
 		MHD_OPTION_ARRAY, options,
 		MHD_OPTION_END);
@@ -396,7 +413,7 @@ static int due_ms(struct pm_web *web, int64_t tick_ns)
 
 	if (left < 0)
 		left = 0;
-	if (pm_mhd.MHD_get_timeout(web->daemon, &library) == MHD_YES && library < (uint64_t)left)
+	if (pm_mhd()->MHD_get_timeout(web->daemon, &library) == MHD_YES && library < (uint64_t)left)
 		left = (int64_t)library;
 	return (int)left;
 }
@@ -404,7 +421,7 @@ static int due_ms(struct pm_web *web, int64_t tick_ns)
 static void sleep_until_due(struct pm_web *web, int64_t tick_ns)
 {
 	const union MHD_DaemonInfo *info =
-		pm_mhd.MHD_get_daemon_info(web->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+		pm_mhd()->MHD_get_daemon_info(web->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	struct pollfd fds[] = {
 		{ .fd = info ? info->epoll_fd : -1, .events = POLLIN },
 		{ .fd = web->wake_fd, .events = POLLIN },
@@ -433,7 +450,7 @@ static void *serve(void *ctx)
 			close_slow(web);
 			tick_ns = pm_web_clock() + TICK_NS;
 		}
-		pm_mhd.MHD_run(web->daemon);
+		pm_mhd()->MHD_run(web->daemon);
 	}
 	return NULL;
 }
@@ -487,7 +504,7 @@ static void say_goodbye(struct pm_web *web)
 
 	pm_web_streams_resume(web, true);
 	while (web->streams && pm_web_clock() < end) {
-		pm_mhd.MHD_run(web->daemon);
+		pm_mhd()->MHD_run(web->daemon);
 		sleep_until_due(web, pm_web_clock() + LAST_NS / 10);
 		pm_web_streams_resume(web, true);
 	}
@@ -504,7 +521,7 @@ void pm_web_close(struct pm_web *web)
 		say_goodbye(web);
 	}
 	if (web->daemon)
-		pm_mhd.MHD_stop_daemon(web->daemon);
+		pm_mhd()->MHD_stop_daemon(web->daemon);
 	else if (web->fd >= 0)
 		close(web->fd);
 	if (web->wake_fd >= 0)

@@ -45,10 +45,10 @@ static void host(const char *text)
 static void target(const char *text)
 {
 	char host[WEB_HOST_SIZE];
-	bool absolute;
-	const char *path = pm_web_target_path(text, "http", &absolute, host);
+	const char *path = pm_web_target_path(text, "http");
+	bool absolute = pm_web_target_host(text, "http", host);
 
-	REQUIRE(strlen(host) < sizeof host && !strchr(host, '/'));
+	REQUIRE(strlen(host) < sizeof host && !strpbrk(host, "/?#"));
 	REQUIRE(absolute ? path[0] == '/' : path == text && !host[0]);
 }
 

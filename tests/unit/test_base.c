@@ -422,7 +422,7 @@ static void functions_of_a_library_are_found(void **state)
 	} found;
 
 	(void)state;
-	assert_true(pm_library_load(NULL, names, 2, found.at, why, sizeof why));
+	assert_true(pm_library_load(NULL, names, 2, why, sizeof why, found.at));
 	assert_int_equal(found.call.of_int(-3), 3);
 	assert_int_equal(found.call.of_long(-4), 4);
 	assert_string_equal(why, "nothing");
@@ -432,14 +432,15 @@ static void what_a_library_lacks_is_named(void **state)
 {
 	static const char *const names[] = { "abs", "portmeter_of_nowhere" };
 	char why[256], cut[8];
-	void *at[2];
+	void *at[2] = { NULL, NULL };
 
 	(void)state;
-	assert_false(pm_library_load(NULL, names, 2, at, why, sizeof why));
+	assert_false(pm_library_load(NULL, names, 2, why, sizeof why, at));
 	assert_non_null(strstr(why, names[1]));
-	assert_false(pm_library_load("libnowhere.so.0", names, 1, at, why, sizeof why));
+	assert_null(at[0]);
+	assert_false(pm_library_load("libnowhere.so.0", names, 1, why, sizeof why, at));
 	assert_non_null(strstr(why, "libnowhere.so.0"));
-	assert_false(pm_library_load("libnowhere.so.0", names, 1, at, cut, sizeof cut));
+	assert_false(pm_library_load("libnowhere.so.0", names, 1, cut, sizeof cut, at));
 	assert_string_equal(cut, "libnowh");
 }
 

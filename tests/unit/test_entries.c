@@ -845,7 +845,7 @@ static void ask_for_figures(void)
 	assert_int_equal(pm_error_set(&err, PM_E_IO, "file", 1, 2, "text %d", 3), PM_E_IO);
 	pm_hash(pm_hash_key_random(), text, 0);
 	pm_pages_make(text, 1);
-	assert_true(pm_library_load(NULL, &function, 1, &at, text, sizeof text));
+	assert_true(pm_library_load(NULL, &function, 1, text, sizeof text, &at));
 	assert_int_equal(pm_utf8_sequence("\xc3\xa9"), 2);
 	pm_sha256_init(&sha);
 	pm_sha256_update(&sha, "a", 1);
