@@ -197,8 +197,10 @@ static enum MHD_Result answer_summary(const struct request *request)
 	if (!options.one)
 		return send_line(request, MHD_HTTP_NOT_FOUND,
 				 "there is no record yet: the first comes when an interval closes");
-	if (wanted.since_given && options.one->time_ns <= wanted.since_ns)
+	if (wanted.since_given && options.one->time_ns <= wanted.since_ns) {
+		pm_web_record_release(options.one);
 		return send_line(request, MHD_HTTP_NOT_FOUND, "there is no later record");
+	}
 	return answer_stream(request, &options);
 }
 

@@ -78,6 +78,17 @@ static void check(const uint8_t *data, size_t size, const char *answer, size_t l
 	REQUIRE(answer[9] != '2' || reads);
 }
 
+/* With no client left, a record is held by the history and, the newest, by its source. */
+static void check_references(const struct history *history)
+{
+	for (uint64_t number = history->next - history->n; number < history->next; number++) {
+		const struct web_record *record = history->ring[number % history->room];
+		bool is_latest = record->source->latest == record;
+
+		REQUIRE(atomic_load(&record->references) == 1U + is_latest);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char answer[REQUEST_MAX];
@@ -104,5 +115,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MHD_run(server->daemon);
 	}
 	REQUIRE(!server->clients && !server->streams && server->counts.connections == 0);
+	check_references(&server->history);
 	return 0;
 }
