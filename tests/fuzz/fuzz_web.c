@@ -82,10 +82,10 @@ static void check(const uint8_t *data, size_t size, const char *answer, size_t l
 static void check_references(const struct history *history)
 {
 	for (uint64_t number = history->next - history->n; number < history->next; number++) {
-		const struct web_record *record = history->ring[number % history->room];
-		bool is_latest = record->source->latest == record;
+		const struct web_record *kept = history->ring[number % history->room];
+		bool is_latest = kept->source->latest == kept;
 
-		REQUIRE(atomic_load(&record->references) == 1U + is_latest);
+		REQUIRE(atomic_load(&kept->references) == 1U + is_latest);
 	}
 }
 
