@@ -198,32 +198,31 @@ PM_API pm_brief pm_packet_brief(const struct pm_link *link, const uint8_t *bytes
 				size_t wire);
 
 /*
- * The same of a frame of Ethernet, for what most frames are: IPv4 in which TCP's flags are held,
- * whatever else it carries. 0: look closer. At fixed offsets of bytes that have been counted once.
+ * The same of a frame of Ethernet, for what most frames are: IPv4 to a single host, in which TCP's
+ * flags are held, whatever else it carries. 0: look closer. At fixed offsets of bytes that have
+ * been counted once.
  */
 static PM_INLINE pm_brief pm_packet_quick(const uint8_t *bytes, size_t held, size_t wire)
 {
 	/* version and header's length; no fragment, but for "don't fragment" (RFC 791) */
 	const uint64_t mask = UINT64_C(0xff3f0000000000ff), plain = 0x45;
+	const uint64_t tcp_is = UINT64_C(4) << 56 | (uint64_t)PM_NOTE_TCP_FLAGS << 40;
+	const uint64_t udp_is = UINT64_C(4) << 56 | (uint64_t)PM_TRANSPORT_UDP << 32;
 	const size_t link = 14, ip = 20, least = link + ip + 14;
 	const uint8_t *h = bytes + link;
-	uint64_t udp, group, flags;
-	uint32_t dst;
+	uint64_t udp, flags;
 	size_t total;
 
 	if (held < least || wire < least || pm_be16(bytes + 12) != 0x0800)
 		return 0;
 	udp = h[9] == 17;
 	total = pm_be16(h + 2);
-	/* one branch, since which of both it is nobody can predict */
-	if (((pm_le64(h) & mask) != plain) | !(udp | (h[9] == 6)) | (total < least - link) |
-	    (total > wire - link))
+	/* one branch, since which of both it is nobody can predict; multicast is 224 and above */
+	if (((pm_le64(h) & mask) != plain) | !(udp | (h[9] == 6)) |
+	    (total - (least - link) > wire - least) | (bytes[0] & 1) | (h[16] >= 224))
 		return 0;
-	dst = pm_be32(h + 16);
-	group = (bytes[0] & 1) | (dst >> 28 == 0xe) | (dst == UINT32_MAX);
 	flags = h[ip + 13] & (udp - 1);
-	return pm_be32(h + ip) | udp << 32 | group << 41 | (udp ^ 1) << 43 | flags << 48 |
-	       UINT64_C(4) << 56;
+	return pm_be32(h + ip) | flags << 48 | (tcp_is ^ ((tcp_is ^ udp_is) & -udp));
 }
 
 /* Its parts; as in struct pm_packet. The addresses stand behind pm_brief_network bytes. */
@@ -281,16 +280,26 @@ typedef uint64_t pm_flow;
  * An end of it; the port's bytes as they stand in the frame, read as pm_le16. Of IPv4 a product
  * less than pm_endpoint_hash of pm_host_hash, so all bits of the key must count.
  */
-static PM_INLINE uint64_t pm_flow_end(struct pm_hash_key key, uint8_t ip_version,
-				      const uint8_t *address, uint16_t port)
+static PM_INLINE uint64_t pm_flow_end(struct pm_hash_key key, uint64_t address, uint16_t port)
 {
-	uint64_t end;
+	return pm_fold(address ^ (uint64_t)port << 32 ^ key.k0, key.k1 | 1);
+}
 
+/* An address in so many bits, for that. */
+static PM_INLINE uint64_t pm_flow_address(struct pm_hash_key key, uint8_t ip_version,
+					  const uint8_t *address)
+{
 	if (ip_version == 4)
-		end = pm_le32(address);
-	else
-		end = pm_fold(pm_le64(address) ^ key.k1, pm_le64(address + 8) ^ key.k0);
-	return pm_fold(end ^ (uint64_t)port << 32 ^ key.k0, key.k1 | 1);
+		return pm_le32(address);
+	return pm_fold(pm_le64(address) ^ key.k1, pm_le64(address + 8) ^ key.k0);
+}
+
+static PM_INLINE pm_flow pm_flow_join(uint64_t src_end, uint64_t dst_end, uint8_t transport)
+{
+	/* an odd number near 2^64 divided by the golden ratio */
+	uint64_t both = src_end + dst_end + transport * UINT64_C(0x9e3779b97f4a7c15);
+
+	return (both & ~UINT64_C(1)) | (src_end > dst_end);
 }
 
 /* That of a brief between addresses of 4 or 16 bytes. */
@@ -300,12 +309,10 @@ static PM_INLINE pm_flow pm_flow_of(struct pm_hash_key key, pm_brief brief, cons
 	uint8_t version = pm_brief_ip_version(brief);
 	uint16_t src_port = __builtin_bswap16(pm_brief_src_port(brief));
 	uint16_t dst_port = __builtin_bswap16(pm_brief_dst_port(brief));
-	uint64_t src_end = pm_flow_end(key, version, src, src_port);
-	uint64_t dst_end = pm_flow_end(key, version, dst, dst_port), both = src_end + dst_end;
 
-	/* an odd number near 2^64 divided by the golden ratio */
-	both += pm_brief_transport(brief) * UINT64_C(0x9e3779b97f4a7c15);
-	return (both & ~UINT64_C(1)) | (src_end > dst_end);
+	return pm_flow_join(pm_flow_end(key, pm_flow_address(key, version, src), src_port),
+			    pm_flow_end(key, pm_flow_address(key, version, dst), dst_port),
+			    pm_brief_transport(brief));
 }
 
 /* What most frames are, and no more than it takes to count those. */
@@ -364,9 +371,24 @@ static PM_INLINE pm_brief pm_glimpse_brief(const struct pm_glimpse *glimpse)
 	       (uint64_t)glimpse->ip_version << 56;
 }
 
-static PM_INLINE const uint8_t *pm_glimpse_dst(const struct pm_glimpse *glimpse)
+/* Its pm_flow_of: the ports stand behind the addresses. */
+static PM_INLINE pm_flow pm_glimpse_flow(struct pm_hash_key key, const struct pm_glimpse *glimpse)
 {
-	return glimpse->addresses + (glimpse->ip_version == 4 ? 4 : 16);
+	const uint8_t *at = glimpse->addresses;
+	uint64_t src, dst;
+	uint32_t ports;
+
+	if (glimpse->ip_version == 4) {
+		src = pm_le32(at);
+		dst = pm_le32(at + 4);
+		ports = pm_le32(at + 8);
+	} else {
+		src = pm_flow_address(key, 6, at);
+		dst = pm_flow_address(key, 6, at + 16);
+		ports = pm_le32(at + 32);
+	}
+	return pm_flow_join(pm_flow_end(key, src, (uint16_t)ports),
+			    pm_flow_end(key, dst, (uint16_t)(ports >> 16)), glimpse->transport);
 }
 
 /* What TCP's flags say; those that no one sends together say nothing. */

@@ -175,17 +175,21 @@ static bool add_all_series(struct file_run *f)
 	return !f->failed;
 }
 
+static PM_OUT_OF_LINE void on_any_frame(struct file_run *f, const struct pm_frame *frame)
+{
+	if (frame->source >= f->n && (f->failed || !add_all_series(f)))
+		return;
+	pm_meter_frame(f->series[frame->source]->meter, frame);
+}
+
 static void on_frame(void *ctx, const struct pm_frame *frame)
 {
 	struct file_run *f = ctx;
 
-	if (frame->source == 0 && f->first) {
+	if (frame->source == 0 && f->first)
 		pm_meter_frame(f->first, frame);
-		return;
-	}
-	if (frame->source >= f->n && (f->failed || !add_all_series(f)))
-		return;
-	pm_meter_frame(f->series[frame->source]->meter, frame);
+	else
+		on_any_frame(f, frame);
 }
 
 static void print_counts(const struct file_run *f)

@@ -10,6 +10,8 @@
 
 #include "meter-internal.h"
 
+#define ETHERNET 1 /* its LINKTYPE_ number */
+
 /* Whether it is the frame that is to be explained. */
 static inline bool explains(const struct pm_meter *meter, uint64_t number)
 {
@@ -330,7 +332,7 @@ static inline void begin(struct pm_meter *meter, const struct pm_frame *frame)
 	if (frame->linktype != meter->linktype) {
 		meter->linktype = frame->linktype;
 		meter->link = pm_link_find(frame->linktype);
-		meter->ethernet = meter->link == pm_link_find(1);
+		meter->ethernet = frame->linktype == ETHERNET;
 	}
 	if ((uint64_t)frame->time_ns - (uint64_t)meter->begin >= meter->span)
 		pm_meter_find_interval(meter, frame->time_ns);
@@ -432,14 +434,13 @@ static PM_OUT_OF_LINE void count_slowly(struct pm_meter *meter, const struct pm_
 static PM_INLINE unsigned find_known(const struct pm_meter *meter, const struct pm_frame *frame,
 				     struct pm_glimpse *ret_glimpse, pm_flow *ret_flow)
 {
-	/* of the link type and the interval that frames are of */
-	if (frame->linktype != meter->linktype || !meter->ethernet ||
+	/* of the interval that frames are of */
+	if (frame->linktype != ETHERNET ||
 	    (uint64_t)frame->time_ns - (uint64_t)meter->begin >= meter->span ||
 	    pm_learner_notes(frame->number) ||
 	    !pm_packet_glimpse(frame->bytes, frame->held, frame->wire, ret_glimpse))
 		return 0;
-	*ret_flow = pm_flow_of(meter->key, pm_glimpse_brief(ret_glimpse), ret_glimpse->addresses,
-			       pm_glimpse_dst(ret_glimpse));
+	*ret_flow = pm_glimpse_flow(meter->key, ret_glimpse);
 	return pm_flows_look(meter->flows, *ret_flow);
 }
 
@@ -506,15 +507,10 @@ static PM_OUT_OF_LINE void count_awake(struct pm_meter *meter, const struct pm_f
 		count_unknown(meter, frame);
 }
 
-void pm_meter_frame(void *ctx, const struct pm_frame *frame)
+static PM_OUT_OF_LINE void count_asleep(struct pm_meter *meter, const struct pm_frame *frame)
 {
-	struct pm_meter *meter = ctx;
 	pm_brief quick = 0;
 
-	if (!is_asleep(meter->flows)) {
-		count_awake(meter, frame);
-		return;
-	}
 	begin(meter, frame);
 	if (meter->ethernet)
 		quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
@@ -523,6 +519,17 @@ void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 		noted(meter);
 	else
 		count_slowly(meter, frame);
+}
+
+void pm_meter_frame(void *ctx, const struct pm_frame *frame)
+{
+	struct pm_meter *meter = ctx;
+
+	/* each saves the registers that it needs, and this none */
+	if (is_asleep(meter->flows))
+		count_asleep(meter, frame);
+	else
+		count_awake(meter, frame);
 }
 
 /* Notes a packet for its turn; what has no ports and no fragments is counted at once. */
@@ -680,8 +687,8 @@ static void decide_item(struct pm_meter *meter, const struct pm_item *item,
 static PM_OUT_OF_LINE void fill_unknown(const struct pm_meter *meter, struct pm_item *item,
 					struct pm_tally_entry *entry)
 {
-	/* it was a glimpse, of Ethernet and of so much of the frame at least */
-	const struct pm_link *ethernet = pm_link_find(1);
+	/* it was a glimpse, of so much of the frame at least */
+	const struct pm_link *ethernet = pm_link_find(ETHERNET);
 	size_t held = pm_brief_ip_version(item->brief) == 4 ? 48 : 68;
 
 	item->brief = pm_packet_brief(ethernet, item->bytes, held, entry->wire);

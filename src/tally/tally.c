@@ -445,15 +445,13 @@ static inline struct ends ends_of(const struct pm_tally_entry *entry, uint64_t s
 	uint64_t port = entry->dst_port ^ ((entry->src_port ^ entry->dst_port) & from);
 	uint64_t apart = entry->src_host ^ entry->dst_host;
 	uint64_t server = entry->dst_host ^ (apart & from);
-	uint64_t what = (uint64_t)entry->transport << 17 | port << 1;
+	uint64_t what = (uint64_t)entry->transport << 32 | port << 16 | entry->decision.service;
 
 	/* Below those rungs there is no label. */
 	if (entry->decision.rung >= PM_RUNG_EPHEMERAL || entry->decision.side == PM_SIDE_BOTH)
 		return (struct ends){ 0, 0 };
-	/* odd numbers near 2^64 divided by the roots of 2 and 3 */
-	what *= UINT64_C(0xb504f333f9de6485);
-	what += salt;
-	what += entry->decision.service * UINT64_C(0x93cd3a2c8198e269);
+	/* an odd number near 2^64 divided by the root of 2 */
+	what = what * UINT64_C(0xb504f333f9de6485) + salt;
 	return (struct ends){ server ^ apart ^ what, server ^ ~what };
 }
 

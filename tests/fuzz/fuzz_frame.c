@@ -59,6 +59,7 @@ static void glimpse(const uint8_t *bytes, size_t held, size_t wire, pm_brief bri
 		    const struct pm_packet *packet)
 {
 	const pm_brief what = ~(UINT64_C(0xffff) << 40); /* all but notes and flags */
+	const struct pm_hash_key key = { 0x0123456789abcdef, 0xfedcba9876543211 };
 	struct pm_glimpse seen;
 	size_t size;
 
@@ -67,7 +68,9 @@ static void glimpse(const uint8_t *bytes, size_t held, size_t wire, pm_brief bri
 	size = seen.ip_version == 4 ? 4 : 16;
 	claim(brief && pm_glimpse_brief(&seen) == (brief & what));
 	claim(memcmp(seen.addresses, packet->src.bytes, size) == 0);
-	claim(memcmp(pm_glimpse_dst(&seen), packet->dst.bytes, size) == 0);
+	claim(memcmp(seen.addresses + size, packet->dst.bytes, size) == 0);
+	claim(pm_glimpse_flow(key, &seen) ==
+	      pm_flow_of(key, brief, packet->src.bytes, packet->dst.bytes));
 	claim(!(bytes[0] & 1) && packet->setup == (seen.transport == PM_TRANSPORT_TCP
 							   ? PM_SETUP_CONFIRM
 							   : PM_SETUP_NONE));

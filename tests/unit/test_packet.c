@@ -1128,6 +1128,7 @@ static void assert_brief_agrees(pm_brief brief, const struct pm_packet *packet)
 static void assert_glimpse_agrees(const uint8_t *bytes, size_t held, size_t wire,
 				  const struct pm_packet *packet)
 {
+	const struct pm_hash_key key = { 0x0123456789abcdef, 0xfedcba9876543211 };
 	struct pm_glimpse glimpse;
 	size_t size;
 
@@ -1140,7 +1141,10 @@ static void assert_glimpse_agrees(const uint8_t *bytes, size_t held, size_t wire
 	assert_int_equal(packet->src_port, glimpse.ports >> 16);
 	assert_int_equal(packet->dst_port, glimpse.ports & 0xffff);
 	assert_memory_equal(packet->src.bytes, glimpse.addresses, size);
-	assert_memory_equal(packet->dst.bytes, pm_glimpse_dst(&glimpse), size);
+	assert_memory_equal(packet->dst.bytes, glimpse.addresses + size, size);
+	assert_int_equal(pm_glimpse_flow(key, &glimpse),
+			 pm_flow_of(key, pm_brief_of(packet), packet->src.bytes,
+				    packet->dst.bytes));
 	assert_int_equal(packet->setup, glimpse.transport == PM_TRANSPORT_TCP ? PM_SETUP_CONFIRM
 									      : PM_SETUP_NONE);
 }
