@@ -115,6 +115,7 @@ static int each_plain(struct reader *reader, int max, pm_frame_fn *function, voi
 
 		if (captured > held_max || captured > left - header)
 			break;
+		pm_reader_prefetch(at, header + captured);
 		frame->bytes = at + header;
 		frame->held = captured < snaplen ? captured : snaplen;
 		frame->wire = pm_le32(at + 12);

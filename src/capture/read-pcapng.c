@@ -441,15 +441,58 @@ static enum read_result pcapng_next(struct reader *reader)
 	return next(reader);
 }
 
+/*
+ * The same for many, of files as nearly all are: little-endian, packet blocks of the interface of
+ * the frame before. Stops before @max at whatever else there is, or is not whole in the window, and
+ * leaves that to next.
+ */
+static int each_plain(struct reader *reader, int max, pm_frame_fn *function, void *ctx)
+{
+	struct pm_frame *frame = &reader->frame;
+	const struct interface *interface = reader->interface;
+	const uint8_t *at = pm_stream_bytes(reader->stream);
+	size_t left = pm_stream_held(reader->stream);
+	uint32_t held_max;
+	int n = 0;
+
+	if (reader->big || reader->damaged || reader->block_type || !interface)
+		return 0;
+	held_max = pm_reader_held_max(interface->linktype);
+	reader->head = PACKET_HEAD;
+	for (; n < max && left >= PACKET_HEAD + 4; n++) {
+		uint32_t length = pm_le32(at + 4), id = pm_le32(at + 8), held = pm_le32(at + 20);
+
+		if (pm_le32(at) != BLOCK_PACKET || length > left || length > BLOCK_MAX ||
+		    length < PACKET_HEAD + 4 || length % 4 != 0 ||
+		    held > length - PACKET_HEAD - 4 || held > held_max ||
+		    id >= reader->n_interfaces || reader->interfaces[id] != interface ||
+		    pm_le32(at + length - 4) != length)
+			break;
+		pm_reader_prefetch(at, length);
+		frame->bytes = at + PACKET_HEAD;
+		frame->held = held;
+		frame->wire = pm_le32(at + 24);
+		frame->time_ns = time_of(interface,
+					 (uint64_t)pm_le32(at + 12) << 32 | pm_le32(at + 16));
+		frame->number++;
+		at += length;
+		left -= length;
+		function(ctx, frame);
+	}
+	pm_stream_pass(reader->stream, (size_t)(at - pm_stream_bytes(reader->stream)));
+	return n;
+}
+
 static enum read_result pcapng_each(struct reader *reader, int max, pm_frame_fn *frame, void *ctx)
 {
 	enum read_result result = READ_FRAME;
 
-	for (int n = 0; n < max; n++) {
+	for (int n = each_plain(reader, max, frame, ctx); n < max; n++) {
 		result = next(reader);
 		if (result != READ_FRAME)
 			break;
 		frame(ctx, &reader->frame);
+		n += each_plain(reader, max - n - 1, frame, ctx);
 	}
 	return result;
 }
