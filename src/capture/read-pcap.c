@@ -171,6 +171,7 @@ static void pcap_hop(const struct reader *reader, const uint8_t *bytes, size_t s
 			hop->need = hop->at + reader->header_size + captured;
 			return;
 		}
+		pm_reader_guess(h, reader->header_size + captured);
 		hop->at += reader->header_size + captured;
 		hop->n++;
 	}

@@ -531,6 +531,7 @@ static void pcapng_hop(const struct reader *reader, const uint8_t *bytes, size_t
 		}
 		if (u32(reader, h + length - 4) != length)
 			return;
+		pm_reader_guess(h, length);
 		hop->at += length;
 		hop->n++;
 	}

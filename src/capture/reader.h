@@ -177,4 +177,10 @@ static PM_INLINE void pm_reader_prefetch(const uint8_t *at, size_t size)
 	__builtin_prefetch((const void *)(next + 64));
 }
 
+/* The same for those who look at heads alone, who are faster than that: often sizes repeat. */
+static PM_INLINE void pm_reader_guess(const uint8_t *at, size_t size)
+{
+	__builtin_prefetch((const void *)((uintptr_t)at + 4 * size));
+}
+
 #endif
