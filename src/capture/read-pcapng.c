@@ -458,7 +458,6 @@ static int each_plain(struct reader *reader, int max, pm_frame_fn *function, voi
 	if (reader->big || reader->damaged || reader->block_type || !interface)
 		return 0;
 	held_max = pm_reader_held_max(interface->linktype);
-	reader->head = PACKET_HEAD;
 	for (; n < max && left >= PACKET_HEAD + 4; n++) {
 		uint32_t length = pm_le32(at + 4), id = pm_le32(at + 8), held = pm_le32(at + 20);
 
@@ -479,6 +478,8 @@ static int each_plain(struct reader *reader, int max, pm_frame_fn *function, voi
 		left -= length;
 		function(ctx, frame);
 	}
+	if (n)
+		reader->head = PACKET_HEAD;
 	pm_stream_pass(reader->stream, (size_t)(at - pm_stream_bytes(reader->stream)));
 	return n;
 }
