@@ -288,6 +288,16 @@ static void go_on_with(struct pm_meter *meter, struct pm_tally *tally, int64_t e
 	meter->relabelled = true;
 }
 
+/* When the running interval begins; where the input does, with its first frame. */
+static int64_t true_start(const struct pm_meter *meter)
+{
+	const struct pm_interval *interval = &meter->tally->interval;
+
+	if (meter->tally->merged == 1 && meter->start == START_FIRST_FRAME)
+		return interval->first_ns;
+	return interval->start_ns;
+}
+
 /*
  * Closes the running interval at @end. With no other tally to go on with, it is not handed over but
  * grows into the next: no frame is lost for want of a reader or of memory. The @last needs none.
@@ -312,12 +322,10 @@ static void close_interval(struct pm_meter *meter, int64_t end, bool partial, bo
 	if (meter->watch)
 		tally->given_up.watched += pm_watch_given_up(meter->watch);
 	capture_figures(meter, &tally->capture);
-	if (tally->merged == 1) {
-		if (meter->start == START_FIRST_FRAME)
-			tally->interval.start_ns = tally->interval.first_ns;
-		if (meter->options.interval_ns && tally->interval.start_ns != meter->floor)
-			partial = true;
-	}
+	tally->interval.start_ns = true_start(meter);
+	if (tally->merged == 1 && meter->options.interval_ns &&
+	    tally->interval.start_ns != meter->floor)
+		partial = true;
 	/* Over several intervals the bounds are those of all. */
 	if (tally->merged == 1 || end > tally->interval.end_ns)
 		tally->interval.end_ns = end;
@@ -460,8 +468,8 @@ static int64_t early_end(const struct pm_meter *meter, int64_t now_ns)
 	if (!meter->options.live)
 		end = tally->interval.last_ns > meter->begin ? tally->interval.last_ns
 							     : meter->begin;
-	if (end < tally->interval.start_ns)
-		end = tally->interval.start_ns;
+	if (end < true_start(meter))
+		end = true_start(meter);
 	return end < meter->end ? end : meter->end;
 }
 
