@@ -175,6 +175,7 @@ static bool add_all_series(struct file_run *f)
 	return !f->failed;
 }
 
+/* Apart, so that the usual way saves no registers for it. */
 static PM_OUT_OF_LINE void on_any_frame(struct file_run *f, const struct pm_frame *frame)
 {
 	if (frame->source >= f->n && (f->failed || !add_all_series(f)))

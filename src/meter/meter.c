@@ -462,14 +462,15 @@ int64_t pm_meter_deadline(const struct pm_meter *meter)
  */
 static int64_t early_end(const struct pm_meter *meter, int64_t now_ns)
 {
-	const struct pm_tally *tally = meter->tally;
-	int64_t end = now_ns;
+	int64_t start = true_start(meter), end = now_ns;
 
-	if (!meter->options.live)
-		end = tally->interval.last_ns > meter->begin ? tally->interval.last_ns
-							     : meter->begin;
-	if (end < true_start(meter))
-		end = true_start(meter);
+	if (!meter->options.live) {
+		int64_t last_ns = meter->tally->interval.last_ns;
+
+		end = last_ns > meter->begin ? last_ns : meter->begin;
+	}
+	if (end < start)
+		end = start;
 	return end < meter->end ? end : meter->end;
 }
 
