@@ -411,15 +411,33 @@ struct ends {
 	uint64_t client, server;
 };
 
-static inline uint64_t *filter_line(const struct pm_tally *tally, uint64_t end)
+/* What the filter is asked of an entry. */
+struct asked {
+	const struct pm_tally_entry *entry;
+	struct ends ends;
+	uint64_t *seen[PM_ROLE_N]; /* places */
+};
+
+/* The filter, as it is looked at. */
+struct filter {
+	uint64_t *seen;
+	unsigned shift; /* what is left of a spread end chooses the places for it */
+};
+
+static inline struct filter filter_of(const struct pm_tally *tally)
+{
+	return (struct filter){ tally->seen, 64 + 2 - tally->seen_bits };
+}
+
+static inline uint64_t *filter_line(struct filter filter, uint64_t end)
 {
 	/* an odd number near 2^64 divided by the golden ratio */
 	uint64_t spread = end * UINT64_C(0x9e3779b97f4a7c15);
 
-	return &tally->seen[spread >> (64 - tally->seen_bits) & ~(uint64_t)(PM_TALK_SEEN_WAYS - 1)];
+	return filter.seen + (spread >> filter.shift) * PM_TALK_SEEN_WAYS;
 }
 
-_Static_assert(PM_TALK_SEEN_WAYS == 4, "filter_add and is_met know each of them");
+_Static_assert(PM_TALK_SEEN_WAYS == 4, "filter_of, filter_add and is_met know each of them");
 
 static inline void filter_add(uint64_t *seen, uint64_t end)
 {
@@ -478,32 +496,45 @@ static PM_OUT_OF_LINE void meet(struct pm_tally *tally, const struct pm_meeting 
 	pm_talk_meet(tally, met, n);
 }
 
-static void count_batch(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n)
+/* Fetches what the filter holds of the ends of @n entries; of how many there is something to ask. */
+static inline size_t fetch_ends(const struct pm_tally *tally, const struct pm_tally_entry *entries,
+				size_t n, struct asked *asked)
 {
-	struct ends ends[BATCH];
-	uint64_t *seen[BATCH][PM_ROLE_N];
-	uint8_t at[BATCH]; /* whose they are */
-	struct pm_meeting met[BATCH * PM_ROLE_N];
-	size_t n_ends = 0, n_met = 0;
+	struct filter filter = filter_of(tally);
+	uint64_t salt = tally->seen_salt;
+	size_t n_asked = 0;
 
-	for (size_t i = 0; tally->seen && i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
+		struct asked *ask = &asked[n_asked];
+
 		if (!entries[i].src_host)
 			continue;
-		ends[n_ends] = ends_of(&entries[i], tally->seen_salt);
-		seen[n_ends][PM_ROLE_CLIENT] = filter_line(tally, ends[n_ends].client);
-		seen[n_ends][PM_ROLE_SERVER] = filter_line(tally, ends[n_ends].server);
-		__builtin_prefetch(seen[n_ends][PM_ROLE_CLIENT], 1);
-		__builtin_prefetch(seen[n_ends][PM_ROLE_SERVER], 1);
-		at[n_ends] = (uint8_t)i;
-		n_ends += ends[n_ends].client != 0;
+		ask->entry = &entries[i];
+		ask->ends = ends_of(&entries[i], salt);
+		ask->seen[PM_ROLE_CLIENT] = filter_line(filter, ask->ends.client);
+		ask->seen[PM_ROLE_SERVER] = filter_line(filter, ask->ends.server);
+		__builtin_prefetch(ask->seen[PM_ROLE_CLIENT], 1);
+		__builtin_prefetch(ask->seen[PM_ROLE_SERVER], 1);
+		n_asked += ask->ends.client != 0;
 	}
+	return n_asked;
+}
+
+static void count_batch(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n)
+{
+	struct asked asked[BATCH];
+	struct pm_meeting met[BATCH * PM_ROLE_N];
+	size_t n_asked = tally->seen ? fetch_ends(tally, entries, n, asked) : 0, n_met = 0;
+
 	for (size_t i = 0; i < n; i++)
 		count(tally, &entries[i]);
-	for (size_t i = 0; i < n_ends; i++) {
-		if (!is_met(seen[i][PM_ROLE_CLIENT], ends[i].client))
-			met[n_met++] = meeting(&entries[at[i]], PM_ROLE_CLIENT);
-		if (!is_met(seen[i][PM_ROLE_SERVER], ends[i].server))
-			met[n_met++] = meeting(&entries[at[i]], PM_ROLE_SERVER);
+	for (size_t i = 0; i < n_asked; i++) {
+		const struct asked *ask = &asked[i];
+
+		if (!is_met(ask->seen[PM_ROLE_CLIENT], ask->ends.client))
+			met[n_met++] = meeting(ask->entry, PM_ROLE_CLIENT);
+		if (!is_met(ask->seen[PM_ROLE_SERVER], ask->ends.server))
+			met[n_met++] = meeting(ask->entry, PM_ROLE_SERVER);
 	}
 	if (n_met)
 		meet(tally, met, n_met);
