@@ -28,6 +28,7 @@ enum pm_transport {
 	PM_TRANSPORT_DCCP,
 	PM_TRANSPORT_N,
 };
+#define PM_PORTS 65536
 
 /* "tcp", "udp", "udplite", "sctp", "dccp"; static. */
 PM_API const char *pm_transport_name(enum pm_transport transport);

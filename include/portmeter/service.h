@@ -302,8 +302,9 @@ PM_API struct pm_decision pm_learner_explain(struct pm_learner *learner,
 					     struct pm_grounds *ret_grounds);
 
 /*
- * A byte for each port of TCP, at the same place as long as the learner lives: PM_CLASS_HOT, frames
- * of that port must be shown to the learner; 0, there is no label; else its priority and 1.
+ * A byte for each port of TCP, and behind these for each of UDP, at the same place as long as the
+ * learner lives: with PM_CLASS_HOT, frames of that port must be shown to the learner; 0, there is no
+ * label; else its priority and 1.
  */
 PM_API const uint8_t *pm_learner_classes(const struct pm_learner *learner);
 
@@ -326,22 +327,26 @@ static inline bool pm_learner_notes(uint64_t number)
 /*
  * What pm_learner_decide would say to a brief of frame @number, but for the service, if it is one
  * of the many that have nothing to do with what is or will be remembered: of TCP between two ports
- * of which one has a label, and one that counts. PM_RUNG_N as rung: it may have, show it. Any
- * thread may ask beside the one that decides; the answer holds as long as pm_learner_generation is
- * the same.
+ * of which one has a label, and one that counts. The same of UDP, unless there is news in it of the
+ * pair of endpoints, which is for pm_learner_datagram to say. PM_RUNG_N as rung: it may have, show
+ * it. Any thread may ask beside the one that decides; the answer holds as long as
+ * pm_learner_generation is the same, and of UDP always.
  */
 static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_brief brief,
 						   uint64_t number)
 {
 	struct pm_decision decision = { 0, PM_SIDE_NONE, PM_RUNG_N };
 	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
-	uint8_t src = __atomic_load_n(&classes[src_port], __ATOMIC_RELAXED);
-	uint8_t dst = __atomic_load_n(&classes[dst_port], __ATOMIC_RELAXED);
-	uint8_t label = src | dst; /* of the port that has one */
+	uint8_t transport = pm_brief_transport(brief), src, dst, label;
 
-	if (pm_brief_transport(brief) != PM_TRANSPORT_TCP || label & PM_CLASS_HOT ||
-	    pm_brief_tcp_flags(brief) & (PM_TCP_SYN | PM_TCP_RST) || pm_learner_notes(number) ||
-	    !src == !dst ||
+	if (transport > PM_TRANSPORT_UDP)
+		return decision;
+	classes += (size_t)transport * PM_PORTS;
+	src = __atomic_load_n(&classes[src_port], __ATOMIC_RELAXED);
+	dst = __atomic_load_n(&classes[dst_port], __ATOMIC_RELAXED);
+	label = src | dst; /* of the port that has one */
+	if (label & PM_CLASS_HOT || pm_brief_tcp_flags(brief) & (PM_TCP_SYN | PM_TCP_RST) ||
+	    pm_learner_notes(number) || !src == !dst ||
 	    (label < PM_CLASS_STRONG && (src ? src_port : dst_port) >= PM_SYSTEM_PORTS))
 		return decision;
 	decision.side = src ? PM_SIDE_SRC : PM_SIDE_DST;
@@ -349,15 +354,20 @@ static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_br
 	return decision;
 }
 
+enum pm_pair {
+	PM_PAIR_KNOWN, /* it has talked before, and is as it was */
+	PM_PAIR_NEW,   /* an attempt, of which nobody else is told */
+	PM_PAIR_NEWS,  /* nothing has been done: show it */
+};
+
 /*
- * What pm_learner_decide would say to a brief of UDP, but for the service, and with what it learns,
- * for what most of UDP is: one port has a label, and one that counts, and the pair of endpoints is
- * known, or new: then *@ret_attempt, and nobody else is told. PM_RUNG_N as rung: nothing has been
- * done, show it.
+ * What a datagram, of which pm_learner_glance said @decision, is to the pair of its endpoints; what
+ * the ladder would learn from it, it has learned.
  */
-PM_API struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brief,
-					      pm_flow flow, uint64_t number, int64_t time_ns,
-					      bool *ret_attempt);
+PM_API enum pm_pair pm_learner_datagram(struct pm_learner *learner, pm_brief brief, pm_flow flow,
+					int64_t time_ns, struct pm_decision decision);
+/* Fetches what that will look at; worth it some frames ahead. Any thread. */
+PM_API void pm_learner_fetch_pair(const struct pm_learner *learner, pm_flow flow);
 /*
  * Fetches what pm_learner_decide will look at; worth it some frames ahead. Any thread. @addresses:
  * of the source and, behind it, of the destination. Returns the flow, which is found for UDP if it

@@ -17,8 +17,6 @@
 extern "C" {
 #endif
 
-#define PM_PORTS 65536
-
 /* Frames, and the bytes that they had on the wire. */
 struct pm_count {
 	uint64_t packets, bytes;

@@ -381,6 +381,13 @@ static PM_INLINE void fill_item(struct pm_meter *meter, const struct pm_frame *f
 	}
 }
 
+static PM_INLINE pm_flow flow_of_brief(const struct pm_meter *meter, pm_brief brief,
+				       const uint8_t *bytes)
+{
+	return pm_flow_of(meter->key, brief, src_of_brief(brief, bytes),
+			  dst_of_brief(brief, bytes));
+}
+
 /* Notes a frame that has a brief. False: it takes the general way all the same. */
 static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *frame,
 				 pm_brief brief, unsigned how)
@@ -394,8 +401,7 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 	item->known = 0;
 	item->flow = 0;
 	if (how & AWAKE)
-		item->flow = pm_flow_of(meter->key, brief, src_of_brief(brief, frame->bytes),
-					dst_of_brief(brief, frame->bytes));
+		item->flow = flow_of_brief(meter, brief, frame->bytes);
 	fill_item(meter, frame, brief, how);
 	decision = pm_learner_glance(meter->classes, brief, frame->number);
 	fill_entry(entry, meter->key, brief, frame->bytes, frame->wire);
@@ -406,6 +412,11 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 		item->flow = pm_learner_fetch(meter->asked, brief, item->flow,
 					      src_of_brief(brief, frame->bytes), entry->src_host,
 					      entry->dst_host);
+		meter->shown[meter->n_shown++] = (uint16_t)meter->n_items;
+	} else if (entry->transport == PM_TRANSPORT_UDP) {
+		if (!(how & AWAKE))
+			item->flow = flow_of_brief(meter, brief, frame->bytes);
+		pm_learner_fetch_pair(meter->asked, item->flow);
 		meter->shown[meter->n_shown++] = (uint16_t)meter->n_items;
 	} else if (how == AWAKE && pm_flows_hold(brief, frame->number)) {
 		pm_learner_glanced(meter->learner, item->flow, frame->time_ns, decision);
@@ -652,31 +663,41 @@ static const struct pm_general *decide_generals(struct pm_meter *meter, struct p
 	return general;
 }
 
+/* In turn: whether a datagram is what a glance said, and what its pair makes of it. */
+static inline bool is_datagram_as_glanced(struct pm_meter *meter, const struct pm_item *item,
+					  const struct pm_tally_entry *entry)
+{
+	struct pm_decision decision = entry->decision;
+
+	switch (pm_learner_datagram(meter->learner, item->brief, item->flow, item->time_ns,
+				    decision)) {
+	case PM_PAIR_KNOWN:
+		return true;
+	case PM_PAIR_NEW:
+		/* of a port with a label, of which there are few: nothing to be fetched ahead */
+		pm_tally_event(meter->told, PM_TRANSPORT_UDP,
+			       decision.side == PM_SIDE_SRC ? entry->src_port : entry->dst_port, 0,
+			       PM_EVENT_ATTEMPT, 1);
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* In turn: a frame that has a brief, of a conversation that is not at hand. */
 static void decide_item(struct pm_meter *meter, const struct pm_item *item,
 			struct pm_tally_entry *entry)
 {
-	bool attempt;
-
-	/* What has been learned since it was noted may concern it. */
-	if (entry->decision.rung != PM_RUNG_N)
+	if (entry->decision.rung != PM_RUNG_N && entry->transport == PM_TRANSPORT_UDP) {
+		if (is_datagram_as_glanced(meter, item, entry))
+			return;
+	} else if (entry->decision.rung != PM_RUNG_N) {
+		/* What has been learned since it was noted may concern it. */
 		entry->decision = pm_learner_glance(meter->classes, item->brief, item->number);
-	if (entry->decision.rung != PM_RUNG_N) {
-		if (item->flow && pm_flows_hold(item->brief, item->number))
-			pm_learner_glanced(meter->learner, item->flow, item->time_ns,
-					   entry->decision);
-		return;
-	}
-	if (entry->transport == PM_TRANSPORT_UDP) {
-		entry->decision = pm_learner_datagram(meter->learner, item->brief, item->flow,
-						      item->number, item->time_ns, &attempt);
 		if (entry->decision.rung != PM_RUNG_N) {
-			if (attempt && meter->options.allowance)
-				pm_meter_note_event(meter, PM_TRANSPORT_UDP,
-						    entry->decision.side == PM_SIDE_SRC
-							    ? entry->src_port
-							    : entry->dst_port,
-						    PM_EVENT_ATTEMPT);
+			if (item->flow && pm_flows_hold(item->brief, item->number))
+				pm_learner_glanced(meter->learner, item->flow, item->time_ns,
+						   entry->decision);
 			return;
 		}
 	}
@@ -693,7 +714,7 @@ static PM_OUT_OF_LINE void fill_unknown(const struct pm_meter *meter, struct pm_
 
 	item->brief = pm_packet_brief(ethernet, item->bytes, held, entry->wire);
 	fill_entry(entry, meter->key, item->brief, item->bytes, entry->wire);
-	entry->decision.rung = PM_RUNG_UNKNOWN; /* to be glanced at */
+	entry->decision = pm_learner_glance(meter->classes, item->brief, item->number);
 }
 
 /*
@@ -719,44 +740,72 @@ static inline bool is_known(struct pm_meter *meter, struct pm_item *item,
 	return false;
 }
 
+/* Where deciding about what has been noted stands. */
+struct place {
+	const struct pm_general *general; /* the next one */
+	size_t i;                         /* the next item */
+	size_t known;                     /* items of conversations that were */
+};
+
+/* As long as nothing is learned, only those that were to be shown. */
+static void decide_shown(struct pm_meter *meter, struct pm_meter *helper, struct place *place)
+{
+	for (size_t n = 0; n < helper->n_shown; n++) {
+		size_t i = helper->shown[n];
+
+		if (i < place->i)
+			continue;
+		if (helper->n_generals)
+			place->general = decide_generals(meter, helper, place->general, i);
+		if (helper->items[i].brief)
+			decide_item(meter, &helper->items[i], &helper->entries[i]);
+		if (pm_learner_generation(meter->learner) != helper->generation) {
+			place->i = i + 1;
+			return;
+		}
+	}
+	place->i = helper->n_items;
+}
+
+/* All that are left. */
+static void decide_all(struct pm_meter *meter, struct pm_meter *helper, struct place *place,
+		       bool may_be_known)
+{
+	for (; place->i < helper->n_items; place->i++) {
+		struct pm_item *item = &helper->items[place->i];
+		struct pm_tally_entry *entry = &helper->entries[place->i];
+
+		if (helper->n_generals)
+			place->general = decide_generals(meter, helper, place->general, place->i);
+		if (may_be_known && item->brief && is_known(meter, item, entry))
+			place->known++;
+		else if (item->brief)
+			decide_item(meter, item, entry);
+	}
+}
+
 /*
- * As long as nothing is learned, only those are looked at that were to be shown; from then on, all
- * that come behind. Of a helper's all are, unless flows are asleep: it cannot know them.
+ * Of a helper's all are looked at, unless flows are asleep: it cannot know which are known. Else,
+ * once something has been learned, all that come behind.
  */
 void pm_meter_decide(struct pm_meter *meter, struct pm_meter *helper)
 {
-	const struct pm_general *general = helper->generals;
-	size_t first = helper->n_decided, i = first, shown = 0, known = 0;
+	struct place place = { .general = helper->generals, .i = helper->n_decided };
 	bool all = helper != meter && (!meter->flows->asleep || helper->n_hints);
+	size_t n = helper->n_items - helper->n_decided;
 
 	/* Frames that the meter itself was given, where blocks end, came before. */
 	if (helper != meter && meter->n_decided < meter->n_items)
 		pm_meter_decide(meter, meter);
 	meter->told = helper->tally;
-	while (i < helper->n_items) {
-		struct pm_item *item;
-
-		if (!all && pm_learner_generation(meter->learner) == helper->generation) {
-			while (shown < helper->n_shown && helper->shown[shown] < i)
-				shown++;
-			if (shown == helper->n_shown)
-				break;
-			i = helper->shown[shown];
-		}
-		if (helper->n_generals)
-			general = decide_generals(meter, helper, general, i);
-		item = &helper->items[i];
-		if (all && item->brief && is_known(meter, item, &helper->entries[i]))
-			known++;
-		else if (item->brief)
-			decide_item(meter, item, &helper->entries[i]);
-		i++;
-	}
+	if (!all && pm_learner_generation(meter->learner) == helper->generation)
+		decide_shown(meter, helper, &place);
+	decide_all(meter, helper, &place, all);
 	if (helper->n_generals)
-		decide_generals(meter, helper, general, helper->n_items);
+		decide_generals(meter, helper, place.general, helper->n_items);
 	pm_meter_count_events(meter);
 	if (helper != meter)
-		pm_learner_rest(meter->learner, helper->n_items - first, known);
+		pm_learner_rest(meter->learner, n, place.known);
 	helper->n_decided = helper->n_items;
 	helper->n_shown = 0;
 	helper->generation = pm_learner_generation(meter->learner);

@@ -18,8 +18,8 @@
 #define PROMISING 16
 #define TRIALS 6
 /* So many frames go by when it was less, and twice as many each time; but no more than these. */
-#define ASLEEP (64 * TRIAL)
-#define ASLEEP_MAX (16 * ASLEEP)
+#define ASLEEP (4 * TRIAL)
+#define ASLEEP_MAX (1024 * TRIAL)
 
 #define WORDS ((size_t)PM_FLOW_LINES * PM_FLOW_WAYS)
 #define LINE 64

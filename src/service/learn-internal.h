@@ -65,7 +65,7 @@ struct pm_learner {
 	size_t n_endpoints;
 	bool any_opening; /* there has been one */
 	size_t n_hot, n_hot_before; /* ports; when they were last marked anew */
-	uint8_t *classes;           /* of TCP's ports, with PM_CLASS_HOT */
+	uint8_t *classes;           /* of TCP's ports, with PM_CLASS_HOT, and of UDP's */
 	uint16_t *marks;            /* of TCP's ports */
 	uint32_t generation;
 	struct pm_learner_lost lost;

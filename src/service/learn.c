@@ -7,13 +7,24 @@
  */
 #include "learn-internal.h"
 
-/* All bytes anew: ports of whatever is forgotten by now are left alone again. */
-static void heat_anew(struct pm_learner *learner)
+#define CLASSES ((size_t)2 * PM_PORTS)
+_Static_assert(PM_TRANSPORT_TCP == 0 && PM_TRANSPORT_UDP == 1,
+	       "a class stands at its transport and port");
+
+/* As the rules have them, of one transport. */
+static void classes_copy(struct pm_learner *learner, enum pm_transport transport)
 {
-	const uint8_t *classes = learner->rules->classes[PM_TRANSPORT_TCP];
+	const uint8_t *from = learner->rules->classes[transport];
+	uint8_t *to = learner->classes + (size_t)transport * PM_PORTS;
 
 	for (size_t port = 0; port < PM_PORTS; port++)
-		__atomic_store_n(&learner->classes[port], classes[port], __ATOMIC_RELAXED);
+		__atomic_store_n(&to[port], from[port], __ATOMIC_RELAXED);
+}
+
+/* All of TCP's anew: ports of whatever is forgotten by now are left alone again. */
+static void heat_anew(struct pm_learner *learner)
+{
+	classes_copy(learner, PM_TRANSPORT_TCP);
 	for (size_t port = 0; learner->n_hot && port < PM_PORTS; port++)
 		learner->marks[port] &= (uint16_t)~PM_MARK_SERVES;
 	learner->n_hot = 0;
@@ -33,7 +44,7 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 		return PM_E_MEMORY;
 	learner->options = *options;
 	learner->key = options->key;
-	learner->classes = malloc(PM_PORTS);
+	learner->classes = malloc(CLASSES);
 	learner->marks = calloc(PM_PORTS, sizeof *learner->marks);
 	if (!learner->classes || !learner->marks || pm_openings_new(learner) < 0 ||
 	    pm_servers_new(learner) < 0 || pm_pairs_new(learner) < 0 ||
@@ -73,6 +84,7 @@ void pm_learner_free(struct pm_learner *learner)
 void pm_learner_follow(struct pm_learner *learner, const struct pm_rules *rules)
 {
 	learner->rules = rules;
+	classes_copy(learner, PM_TRANSPORT_UDP);
 	heat_anew(learner);
 }
 

@@ -49,20 +49,26 @@ static bool is_recent_pair(uint64_t pair, uint16_t now)
 }
 
 /*
- * A new pair, of which @known is known; in the place of who has been silent for longest, and of
- * whom nothing is decided from here on.
+ * A new pair in @line, of which @word says what is known; in the place of who has been silent for
+ * longest, and of whom nothing is decided from here on.
  */
-static uint64_t *pair_new(struct pm_learner *learner, pm_flow flow, uint16_t now, uint64_t known)
+static PM_INLINE void pair_add(struct pm_learner *learner, pm_flow flow, uint64_t *line,
+			       uint64_t word)
 {
-	uint64_t last = pm_words_line(&learner->pairs, pm_pair_hash(flow))[PM_WAYS - 1];
-	uint64_t *place;
+	uint64_t last = line[PM_WAYS - 1];
 
 	if (last && !learner->flows.flows.asleep)
 		pm_flows_drop(&learner->flows, last >> PM_PAIR_BITS << PM_PAIR_BITS << 1 |
 						       (flow & (2 * PAIR_LINES - 1)));
-	place = pm_words_push(&learner->pairs, pm_pair_hash(flow));
-	*place |= known | now;
-	return place;
+	pm_words_push_to(&learner->pairs, line, word);
+}
+
+static uint64_t *pair_new(struct pm_learner *learner, pm_flow flow, uint64_t known)
+{
+	uint64_t hash = pm_pair_hash(flow), *line = pm_words_line(&learner->pairs, hash);
+
+	pair_add(learner, flow, line, pm_words_tag(&learner->pairs, hash) | known);
+	return line;
 }
 
 /* That a pair has spoken: once in each step, so that all other frames need not ask for it. */
@@ -86,7 +92,7 @@ void pm_pairs_open(struct pm_learner *learner, const struct pm_sight *sight, boo
 		*pair = pm_words_tag(&learner->pairs, pm_pair_hash(flow)) | known |
 			step_of(sight->time_ns);
 	else
-		pair_new(learner, flow, step_of(sight->time_ns), known);
+		pair_new(learner, flow, known | step_of(sight->time_ns));
 }
 
 enum pm_side pm_pairs_decide(const struct pm_learner *learner, const struct pm_sight *sight)
@@ -118,7 +124,7 @@ uint64_t *pm_pairs_see(struct pm_learner *learner, const struct pm_sight *sight,
 	if (pm_time_since(sight->time_ns, learner->start_ns) >= WARM_UP_NS)
 		known |= PM_PAIR_SURE;
 	if (!pair)
-		return pair_new(learner, flow, now, known);
+		return pair_new(learner, flow, known | now);
 	*pair = pm_words_tag(&learner->pairs, hash) | known | now;
 	return pair;
 }
@@ -144,48 +150,46 @@ bool pm_pairs_trusted(const struct pm_learner *learner)
 	return learner->agree >= TRUST_LEAST && learner->agree >= TRUST_RATIO * learner->disagree;
 }
 
-struct pm_decision pm_learner_datagram(struct pm_learner *learner, pm_brief brief,
-				       pm_flow flow, uint64_t number, int64_t time_ns,
-				       bool *ret_attempt)
+enum pm_pair pm_learner_datagram(struct pm_learner *learner, pm_brief brief, pm_flow flow,
+				 int64_t time_ns, struct pm_decision decision)
 {
-	const struct pm_decision show = { 0, PM_SIDE_NONE, PM_RUNG_N };
-	uint8_t transport = pm_brief_transport(brief);
-	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
-	const uint8_t *classes = learner->rules->classes[transport];
-	uint8_t src = classes[src_port], dst = classes[dst_port], class = src | dst;
-	struct pm_decision decision = { 0, src ? PM_SIDE_SRC : PM_SIDE_DST, PM_RUNG_KNOWN };
-	uint64_t hash = pm_pair_hash(flow), first = pm_pair_first(flow, false), known, *pair;
+	uint64_t hash = pm_pair_hash(flow), first = pm_pair_first(flow, false);
+	uint64_t tag = pm_words_tag(&learner->pairs, hash);
+	uint64_t *line = pm_words_line(&learner->pairs, hash), *pair;
 	uint16_t now = step_of(time_ns);
+	unsigned holds = PM_HOLDS_ALONE;
 
-	if (class == PM_CLASS_ASK || !src == !dst ||
-	    !pm_is_strong(class, src ? src_port : dst_port) || pm_learner_notes(number) ||
-	    !learner->started)
-		return show;
-	pair = pm_words_find(&learner->pairs, hash);
-	*ret_attempt = !pair;
+	pair = pm_words_find_in(&learner->pairs, line, tag);
 	if (pair) {
 		bool news = (*pair & PM_PAIR_ANSWERED) ? !(*pair & PM_PAIR_WEIGHED)
 						       : (*pair & PM_PAIR_LOWER) != first;
 
 		if (news || !is_recent_pair(*pair, now))
-			return show;
+			return PM_PAIR_NEWS;
 		pair = pair_renew(learner, hash, pair, now);
+		if (*pair & PM_PAIR_ANSWERED)
+			holds = 0;
 		if (!learner->flows.flows.asleep)
-			pm_flows_keep(&learner->flows, flow, time_ns, decision,
-				      *pair & PM_PAIR_ANSWERED ? 0 : PM_HOLDS_ALONE);
-		return decision;
+			pm_flows_keep(&learner->flows, flow, time_ns, decision, holds);
+		return PM_PAIR_KNOWN;
 	}
-	if (pm_watch_cares(PM_EVENT_ATTEMPT, transport, src_port, dst_port))
-		return show;
-	known = first;
+	if (!learner->started ||
+	    pm_watch_cares(PM_EVENT_ATTEMPT, PM_TRANSPORT_UDP, pm_brief_src_port(brief),
+			   pm_brief_dst_port(brief)))
+		return PM_PAIR_NEWS;
 	if (pm_time_since(time_ns, learner->start_ns) >= WARM_UP_NS)
-		known |= PM_PAIR_SURE;
-	pair = pair_new(learner, flow, now, known);
-	if (src)
-		pm_pairs_calibrate(learner, pair, true, PM_SIDE_SRC);
+		tag |= PM_PAIR_SURE;
+	pair_add(learner, flow, line, tag | first | now);
+	if (decision.side == PM_SIDE_SRC)
+		pm_pairs_calibrate(learner, line, true, PM_SIDE_SRC);
 	if (!learner->flows.flows.asleep)
-		pm_flows_keep(&learner->flows, flow, time_ns, decision, PM_HOLDS_ALONE);
-	return decision;
+		pm_flows_keep(&learner->flows, flow, time_ns, decision, holds);
+	return PM_PAIR_NEW;
+}
+
+void pm_learner_fetch_pair(const struct pm_learner *learner, pm_flow flow)
+{
+	__builtin_prefetch(pm_words_line(&learner->pairs, pm_pair_hash(flow)), 1);
 }
 
 void pm_pairs_explain(const struct pm_learner *learner, const struct pm_sight *sight,

@@ -20,7 +20,6 @@
 #define PM_REMARKS_MAX 1000
 #define PM_PRIORITY_MAX 100
 #define PM_PRIORITY_DEFAULT 50
-#define PM_PORTS 65536
 
 /* Strings, numbered from 1 in order of arrival; 0 stands for none. */
 struct pm_string {

@@ -66,10 +66,10 @@ static inline uint64_t pm_words_tag(const struct pm_words *words, uint64_t hash)
 	return (hash >> words->bits | UINT64_C(1) << (63 - words->bits)) << words->bits;
 }
 
-/* NULL: it is not there. */
-static inline uint64_t *pm_words_find(const struct pm_words *words, uint64_t hash)
+/* The word with @tag in @line; NULL: it is not there. */
+static PM_INLINE uint64_t *pm_words_find_in(const struct pm_words *words, uint64_t *line,
+					    uint64_t tag)
 {
-	uint64_t *line = pm_words_line(words, hash), tag = pm_words_tag(words, hash);
 	const uint64_t mask = ~UINT64_C(0) << words->bits;
 
 #pragma GCC unroll 8
@@ -79,14 +79,29 @@ static inline uint64_t *pm_words_find(const struct pm_words *words, uint64_t has
 	return NULL;
 }
 
+/* NULL: it is not there. */
+static inline uint64_t *pm_words_find(const struct pm_words *words, uint64_t hash)
+{
+	return pm_words_find_in(words, pm_words_line(words, hash), pm_words_tag(words, hash));
+}
+
 /* The newest stands first, and the last one falls out. For words that need no other order. */
+static PM_INLINE void pm_words_push_to(struct pm_words *words, uint64_t *line, uint64_t word)
+{
+	uint64_t older[PM_WAYS - 1];
+
+	pm_pages_use(&words->used, 1, words->at, words->lines * PM_CACHE_LINE);
+	/* by way of another place, since a memmove would be a call */
+	memcpy(older, line, sizeof older);
+	memcpy(line + 1, older, sizeof older);
+	*line = word;
+}
+
 static inline uint64_t *pm_words_push(struct pm_words *words, uint64_t hash)
 {
 	uint64_t *line = pm_words_line(words, hash);
 
-	pm_pages_use(&words->used, 1, words->at, words->lines * PM_CACHE_LINE);
-	memmove(line + 1, line, (PM_WAYS - 1) * sizeof *line);
-	*line = pm_words_tag(words, hash);
+	pm_words_push_to(words, line, pm_words_tag(words, hash));
 	return line;
 }
 

@@ -183,13 +183,20 @@ static struct pm_decision decide_glanced(struct ear *ear, const struct pm_sight 
 					 pm_flow flow, bool *ret_attempt)
 {
 	struct pm_decision decision;
+	enum pm_pair pair;
 
 	decision = pm_learner_glance(pm_learner_classes(ear->learner), sight->brief, sight->number);
-	if (decision.rung != PM_RUNG_N && pm_flows_hold(sight->brief, sight->number))
+	if (decision.rung == PM_RUNG_N)
+		return decision;
+	if (pm_brief_transport(sight->brief) == PM_TRANSPORT_UDP) {
+		pair = pm_learner_datagram(ear->learner, sight->brief, flow, sight->time_ns,
+					   decision);
+		*ret_attempt = pair == PM_PAIR_NEW;
+		if (pair == PM_PAIR_NEWS)
+			decision.rung = PM_RUNG_N;
+	} else if (pm_flows_hold(sight->brief, sight->number)) {
 		pm_learner_glanced(ear->learner, flow, sight->time_ns, decision);
-	else if (pm_brief_transport(sight->brief) == PM_TRANSPORT_UDP)
-		decision = pm_learner_datagram(ear->learner, sight->brief, flow, sight->number,
-					       sight->time_ns, ret_attempt);
+	}
 	return decision;
 }
 

@@ -206,7 +206,6 @@ static void learner_sees(struct pm_learner *learner, uint64_t number)
 	const struct pm_hash_key key = { 0, 0 };
 	struct pm_grounds grounds;
 	struct pm_sight sight = { .packet = &packet, .number = number, .wire = 60 };
-	bool attempt;
 	pm_flow flow;
 
 	packet.transport = number % 3 ? PM_TRANSPORT_TCP : PM_TRANSPORT_UDP;
@@ -224,12 +223,13 @@ static void learner_sees(struct pm_learner *learner, uint64_t number)
 	sight.setup = packet.setup;
 	flow = pm_flow_of(key, sight.brief, sight.src, sight.dst);
 	pm_learner_fetch(learner, sight.brief, flow, sight.src, sight.src_host, sight.dst_host);
+	pm_learner_fetch_pair(learner, flow);
 	if (number % 4)
 		pm_learner_decide(learner, &sight);
 	else
 		pm_learner_explain(learner, &sight, &grounds);
 	if (packet.transport == PM_TRANSPORT_UDP)
-		pm_learner_datagram(learner, sight.brief, flow, number, sight.time_ns, &attempt);
+		pm_learner_datagram(learner, sight.brief, flow, sight.time_ns, by_port);
 	else
 		pm_learner_glanced(learner, flow, sight.time_ns, by_port);
 	pm_learner_rest(learner, 1, 0);
