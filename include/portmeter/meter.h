@@ -48,8 +48,8 @@ struct pm_meter_options {
 	 * later.
 	 */
 	void (*frame)(void *ctx, const struct pm_frame_report *report);
-	/* All frames are decided about from what is remembered (service.h, pm_flows), as live. */
-	bool plain;
+	/* Live, all frames are decided about from what is remembered: PM_FLOWS_NEVER. */
+	enum pm_flows_use flows;
 	uint64_t explain; /* the frame whose report is to say why; goes with @frame; 0: none */
 	void *ctx;
 };

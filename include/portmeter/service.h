@@ -216,12 +216,19 @@ struct pm_sight {
  */
 struct pm_learner; /* opaque */
 
+/* When what was decided of conversations is kept: see struct pm_flows. */
+enum pm_flows_use {
+	PM_FLOWS_TRIED, /* when it seems to be of use, and as long as it is */
+	PM_FLOWS_EARLY, /* the same, but from the first frame on */
+	PM_FLOWS_NEVER,
+};
+
 struct pm_learner_options {
 	size_t endpoints; /* learned ones at most, rounded up to a power of two; 0: 65,536 */
 	/* of all tables: without it nobody can aim at one place; the same, for the same answers */
 	struct pm_hash_key key;
-	bool plain;    /* flows are always asleep */
-	/* so they are then, and no system call is made for a frame: pages come when touched */
+	enum pm_flows_use flows;
+	/* they never are then, and no system call is made for a frame: pages come when touched */
 	bool live;
 	bool explains; /* pm_learner_explain will be asked: 8 bytes more for each endpoint */
 	/*
@@ -403,6 +410,7 @@ struct pm_flows {
 	uint64_t epochs[2];
 	int64_t from; /* when the running step began */
 	bool asleep;  /* too few frames are of a conversation that it knows */
+	bool tried;   /* asleep, while it is found out whether that is so: pm_learner_try */
 };
 
 /* The learner's, at the same place as long as it lives. */
@@ -470,8 +478,13 @@ static inline bool pm_flows_reach(const struct pm_flows *flows, int64_t time_ns)
 PM_API void pm_learner_glanced(struct pm_learner *learner, pm_flow flow, int64_t time_ns,
 			       struct pm_decision decision);
 /*
- * Of so many frames that were decided, so many were recalled. Where too few are, no word is kept or
- * looked for in a while.
+ * While flows are tried: of each frame for which pm_flows_hold. Whether its conversation has come
+ * lately, and so would be recalled, if nothing else speaks against it.
+ */
+PM_API bool pm_learner_try(struct pm_learner *learner, pm_flow flow);
+/*
+ * Of so many frames that were decided, so many were recalled, or would be. Where too few are, no
+ * word is kept or looked for in a while.
  */
 PM_API void pm_learner_rest(struct pm_learner *learner, size_t frames, size_t recalled);
 

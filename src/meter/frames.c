@@ -352,11 +352,17 @@ static inline bool is_enough(const struct pm_meter *meter, pm_brief brief)
 enum how {
 	KEPT = 1,  /* their bytes stay where they are until they are counted */
 	AWAKE = 2, /* flows are */
+	TRIED = 4, /* or are found out about: these two are never both */
 };
 
 static bool is_asleep(const struct pm_flows *flows)
 {
 	return __atomic_load_n(&flows->asleep, __ATOMIC_RELAXED);
+}
+
+static bool are_tried(const struct pm_flows *flows)
+{
+	return __atomic_load_n(&flows->tried, __ATOMIC_RELAXED);
 }
 
 /* What of a frame has to be there when it is decided about. */
@@ -400,7 +406,7 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 		return false;
 	item->known = 0;
 	item->flow = 0;
-	if (how & AWAKE)
+	if (how & (AWAKE | TRIED))
 		item->flow = flow_of_brief(meter, brief, frame->bytes);
 	fill_item(meter, frame, brief, how);
 	decision = pm_learner_glance(meter->classes, brief, frame->number);
@@ -414,7 +420,7 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 					      entry->dst_host);
 		meter->shown[meter->n_shown++] = (uint16_t)meter->n_items;
 	} else if (entry->transport == PM_TRANSPORT_UDP) {
-		if (!(how & AWAKE))
+		if (!(how & (AWAKE | TRIED)))
 			item->flow = flow_of_brief(meter, brief, frame->bytes);
 		pm_learner_fetch_pair(meter->asked, item->flow);
 		meter->shown[meter->n_shown++] = (uint16_t)meter->n_items;
@@ -428,11 +434,12 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 	return true;
 }
 
-static PM_OUT_OF_LINE void count_slowly(struct pm_meter *meter, const struct pm_frame *frame)
+static PM_OUT_OF_LINE void count_slowly(struct pm_meter *meter, const struct pm_frame *frame,
+					unsigned how)
 {
 	pm_brief brief = pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire);
 
-	if (note_brief(meter, frame, brief, is_asleep(meter->flows) ? 0 : AWAKE))
+	if (note_brief(meter, frame, brief, how))
 		noted(meter);
 	else
 		count_fully(meter, frame);
@@ -505,7 +512,7 @@ static PM_OUT_OF_LINE void count_unknown(struct pm_meter *meter, const struct pm
 	if (quick && note_brief(meter, frame, quick, AWAKE))
 		noted(meter);
 	else
-		count_slowly(meter, frame);
+		count_slowly(meter, frame, AWAKE);
 	if (meter->n_shown)
 		pm_meter_decide(meter, meter);
 	else
@@ -518,7 +525,8 @@ static PM_OUT_OF_LINE void count_awake(struct pm_meter *meter, const struct pm_f
 		count_unknown(meter, frame);
 }
 
-static PM_OUT_OF_LINE void count_asleep(struct pm_meter *meter, const struct pm_frame *frame)
+static PM_INLINE void count_noted(struct pm_meter *meter, const struct pm_frame *frame,
+				  unsigned how)
 {
 	pm_brief quick = 0;
 
@@ -526,10 +534,20 @@ static PM_OUT_OF_LINE void count_asleep(struct pm_meter *meter, const struct pm_
 	if (meter->ethernet)
 		quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
 	/* Of these the compiler knows where the addresses are. */
-	if (quick && note_brief(meter, frame, quick, 0))
+	if (quick && note_brief(meter, frame, quick, how))
 		noted(meter);
 	else
-		count_slowly(meter, frame);
+		count_slowly(meter, frame, how);
+}
+
+static PM_OUT_OF_LINE void count_asleep(struct pm_meter *meter, const struct pm_frame *frame)
+{
+	count_noted(meter, frame, 0);
+}
+
+static PM_OUT_OF_LINE void count_tried(struct pm_meter *meter, const struct pm_frame *frame)
+{
+	count_noted(meter, frame, TRIED);
 }
 
 void pm_meter_frame(void *ctx, const struct pm_frame *frame)
@@ -537,10 +555,12 @@ void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 	struct pm_meter *meter = ctx;
 
 	/* each saves the registers that it needs, and this none */
-	if (is_asleep(meter->flows))
+	if (!is_asleep(meter->flows))
+		count_awake(meter, frame);
+	else if (!are_tried(meter->flows))
 		count_asleep(meter, frame);
 	else
-		count_awake(meter, frame);
+		count_tried(meter, frame);
 }
 
 /* Notes a packet for its turn; what has no ports and no fragments is counted at once. */
@@ -630,10 +650,12 @@ void pm_meter_note(void *ctx, const struct pm_frame *frame)
 {
 	struct pm_meter *helper = ctx;
 
-	if (is_asleep(helper->flows))
+	if (!is_asleep(helper->flows))
+		note_awake(helper, frame);
+	else if (!are_tried(helper->flows))
 		note(helper, frame, KEPT);
 	else
-		note_awake(helper, frame);
+		note(helper, frame, KEPT | TRIED);
 }
 
 /* In turn: what came before the item @i, and the item itself if it is a general one. */
@@ -784,6 +806,20 @@ static void decide_all(struct pm_meter *meter, struct pm_meter *helper, struct p
 	}
 }
 
+/* While flows are tried: how many items of those from @first on would have been known. */
+static size_t try_flows(struct pm_meter *meter, const struct pm_meter *helper, size_t first)
+{
+	size_t recalled = 0;
+
+	for (size_t i = first; i < helper->n_items; i++) {
+		const struct pm_item *item = &helper->items[i];
+
+		if (item->brief && item->flow && pm_flows_hold(item->brief, item->number))
+			recalled += pm_learner_try(meter->learner, item->flow);
+	}
+	return recalled;
+}
+
 /*
  * Of a helper's all are looked at, unless flows are asleep: it cannot know which are known. Else,
  * once something has been learned, all that come behind.
@@ -792,7 +828,7 @@ void pm_meter_decide(struct pm_meter *meter, struct pm_meter *helper)
 {
 	struct place place = { .general = helper->generals, .i = helper->n_decided };
 	bool all = helper != meter && (!meter->flows->asleep || helper->n_hints);
-	size_t n = helper->n_items - helper->n_decided;
+	size_t n = helper->n_items - helper->n_decided, tried = 0;
 
 	/* Frames that the meter itself was given, where blocks end, came before. */
 	if (helper != meter && meter->n_decided < meter->n_items)
@@ -804,8 +840,12 @@ void pm_meter_decide(struct pm_meter *meter, struct pm_meter *helper)
 	if (helper->n_generals)
 		decide_generals(meter, helper, place.general, helper->n_items);
 	pm_meter_count_events(meter);
+	if (meter->flows->tried)
+		tried = try_flows(meter, helper, helper->n_decided);
 	if (helper != meter)
-		pm_learner_rest(meter->learner, n, place.known);
+		pm_learner_rest(meter->learner, n, place.known + tried);
+	else
+		meter->n_recalled += tried;
 	helper->n_decided = helper->n_items;
 	helper->n_shown = 0;
 	helper->generation = pm_learner_generation(meter->learner);
@@ -842,8 +882,9 @@ void pm_meter_catch_up(struct pm_meter *meter)
 	pm_meter_decide(meter, meter);
 	pm_tally_ports(meter->tally, meter->entries, meter->n_items);
 	pm_tally_known(meter->tally, meter->known, meter->n_known);
-	pm_learner_rest(meter->learner, meter->n_items + meter->n_known, meter->n_known);
-	meter->n_items = meter->n_decided = meter->n_known = 0;
+	pm_learner_rest(meter->learner, meter->n_items + meter->n_known,
+			meter->n_known + meter->n_recalled);
+	meter->n_items = meter->n_decided = meter->n_known = meter->n_recalled = 0;
 }
 
 int pm_meter_make_room(struct pm_meter *meter, size_t room, bool kept)

@@ -96,6 +96,7 @@ struct pm_meter {
 	struct pm_item *items;
 	uint16_t *shown; /* those to be shown to the learner, whatever it learns meanwhile */
 	size_t room, n_items, n_decided, n_shown, n_hints;
+	size_t n_recalled; /* of the decided ones, while flows are tried */
 	/* Frames of conversations that are known, in the totals already too. */
 	struct pm_tally_known known[AHEAD];
 	size_t n_known;

@@ -98,7 +98,7 @@ static int learner_make(struct pm_meter *meter)
 {
 	struct pm_learner_options options = { .endpoints = meter->options.endpoints,
 					      .explains = meter->options.explain != 0,
-					      .plain = meter->options.plain,
+					      .flows = meter->options.flows,
 					      .live = meter->options.live,
 					      .ctx = meter };
 	int r;

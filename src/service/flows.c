@@ -20,6 +20,12 @@
 /* So many frames go by when it was less, and twice as many each time; but no more than these. */
 #define ASLEEP (4 * TRIAL)
 #define ASLEEP_MAX (1024 * TRIAL)
+/*
+ * Then it is tried: as many frames are asked only whether their flow has come lately, which costs
+ * little; and flows wake if so many have.
+ */
+#define RECENT 8192 /* flows */
+#define WAKING 8
 
 #define WORDS ((size_t)PM_FLOW_LINES * PM_FLOW_WAYS)
 #define LINE 64
@@ -28,19 +34,27 @@
 int pm_flows_new(struct pm_flow_table *table)
 {
 	/* not by aligned_alloc: calloc leaves pages untouched that nobody uses */
-	table->block = calloc(1, WORDS * sizeof *table->flows.words + LINE);
+	table->block = calloc(1, WORDS * sizeof *table->flows.words +
+					 RECENT * sizeof *table->recent + LINE);
 	if (!table->block)
 		return PM_E_MEMORY;
 	table->flows.words =
 		(uint64_t *)(((uintptr_t)table->block + LINE - 1) / LINE * LINE);
+	table->recent = (uint32_t *)(table->flows.words + WORDS);
 	table->sleep = ASLEEP / 2;
-	pm_flows_forget(table);
 	return PM_OK;
 }
 
 void pm_flows_free(struct pm_flow_table *table)
 {
 	free(table->block);
+}
+
+void pm_flows_begin(struct pm_flow_table *table, enum pm_flows_use use)
+{
+	table->flows.asleep = use != PM_FLOWS_EARLY;
+	table->flows.tried = use == PM_FLOWS_TRIED;
+	pm_flows_forget(table);
 }
 
 static uint64_t *line_of(const struct pm_flow_table *table, pm_flow flow)
@@ -150,23 +164,51 @@ static bool is_of_use(struct pm_flow_table *table)
 	return table->recalled >= TRIAL / 2 / PROMISING && ++table->trials < TRIALS;
 }
 
+static void set(bool *flag, bool value)
+{
+	__atomic_store_n(flag, value, __ATOMIC_RELAXED);
+}
+
+static void fall_asleep(struct pm_flow_table *table)
+{
+	set(&table->flows.tried, false);
+	set(&table->flows.asleep, true);
+	table->sleep = table->sleep < ASLEEP_MAX / 2 ? table->sleep * 2 : ASLEEP_MAX;
+}
+
+static void wake(struct pm_flow_table *table)
+{
+	set(&table->flows.asleep, false);
+	set(&table->flows.tried, false);
+	table->trials = 0;
+	/* What had ended meanwhile was not looked after. */
+	pm_flows_forget(table);
+}
+
+bool pm_flows_try(struct pm_flow_table *table, pm_flow flow)
+{
+	uint32_t *place = &table->recent[(flow >> 1) % RECENT], tag = (uint32_t)(flow >> 32);
+	bool again = *place == tag;
+
+	*place = tag;
+	return again;
+}
+
 void pm_flows_rest(struct pm_flow_table *table, size_t frames, size_t recalled)
 {
-	bool *asleep = &table->flows.asleep;
+	const struct pm_flows *flows = &table->flows;
+	bool trial = !flows->asleep || flows->tried;
 
 	table->frames += frames;
 	if (table->frames > TRIAL / 2)
 		table->recalled += recalled;
-	if (table->frames < (*asleep ? table->sleep : TRIAL))
+	if (table->frames < (trial ? TRIAL : table->sleep))
 		return;
-	if (*asleep) {
-		__atomic_store_n(asleep, false, __ATOMIC_RELAXED);
-		table->trials = 0;
-		/* What had ended meanwhile was not looked after. */
-		pm_flows_forget(table);
-	} else if (!is_of_use(table)) {
-		__atomic_store_n(asleep, true, __ATOMIC_RELAXED);
-		table->sleep = table->sleep < ASLEEP_MAX / 2 ? table->sleep * 2 : ASLEEP_MAX;
-	}
+	if (!trial)
+		set(&table->flows.tried, true);
+	else if (flows->tried && table->recalled >= TRIAL / 2 / WAKING)
+		wake(table);
+	else if (flows->tried || !is_of_use(table))
+		fall_asleep(table);
 	table->frames = table->recalled = 0;
 }

@@ -56,8 +56,9 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 	 * Live, a frame comes so long after the one before that the word it would look for has left
 	 * the cache, and waiting for it costs more than all that is fetched ahead.
 	 */
-	learner->options.plain |= options->live;
-	learner->flows.flows.asleep = learner->options.plain;
+	if (options->live)
+		learner->options.flows = PM_FLOWS_NEVER;
+	pm_flows_begin(&learner->flows, learner->options.flows);
 	if (options->live) {
 		learner->pairs.used = learner->callers.used = PM_PAGES_EXPECTED;
 		learner->hosts.used = PM_PAGES_EXPECTED;
@@ -315,9 +316,14 @@ void pm_learner_glanced(struct pm_learner *learner, pm_flow flow, int64_t time_n
 	pm_flows_keep(&learner->flows, flow, time_ns, decision, 0);
 }
 
+bool pm_learner_try(struct pm_learner *learner, pm_flow flow)
+{
+	return pm_flows_try(&learner->flows, flow);
+}
+
 void pm_learner_rest(struct pm_learner *learner, size_t frames, size_t recalled)
 {
-	if (!learner->options.plain)
+	if (learner->options.flows != PM_FLOWS_NEVER)
 		pm_flows_rest(&learner->flows, frames, recalled);
 }
 

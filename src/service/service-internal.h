@@ -213,6 +213,7 @@ enum pm_holds {
 struct pm_flow_table {
 	struct pm_flows flows;
 	void *block; /* in which its words stand */
+	uint32_t *recent; /* flows, while they are tried: the upper half of each */
 	uint64_t epoch; /* the last one that was begun */
 	size_t frames, recalled, trials, sleep;
 	uint32_t used; /* words, until it is seen that most will be */
@@ -221,6 +222,7 @@ struct pm_flow_table {
 /* PM_E_MEMORY or 0. */
 int pm_flows_new(struct pm_flow_table *table);
 void pm_flows_free(struct pm_flow_table *table);
+void pm_flows_begin(struct pm_flow_table *table, enum pm_flows_use use);
 /* All words have ended, or those that hold weakly. */
 void pm_flows_forget(struct pm_flow_table *table);
 void pm_flows_forget_weak(struct pm_flow_table *table);
@@ -234,6 +236,8 @@ void pm_flows_keep(struct pm_flow_table *table, pm_flow flow, int64_t time_ns,
 		   struct pm_decision decision, unsigned holds);
 /* That something is to be found out of it: both directions. */
 void pm_flows_drop(struct pm_flow_table *table, pm_flow flow);
+/* As pm_learner_try. */
+bool pm_flows_try(struct pm_flow_table *table, pm_flow flow);
 /* As pm_learner_rest. */
 void pm_flows_rest(struct pm_flow_table *table, size_t frames, size_t recalled);
 

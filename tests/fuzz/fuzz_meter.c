@@ -226,6 +226,7 @@ static void run_once(struct run *run, struct pm_cursor input, bool reported)
 		.endpoints = how & FEW ? 8 : 64,
 		.by_endpoint = how & ENDPOINTS ? 3 : 0,
 		.grace_ns = 1000000,
+		.flows = how & FEW ? PM_FLOWS_TRIED : PM_FLOWS_EARLY,
 		.closed = on_closed,
 		.frame = reported ? on_fate : NULL,
 		.explain = reported && how & EXPLAIN ? 3 : 0,

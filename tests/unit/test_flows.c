@@ -73,12 +73,13 @@ struct twins {
 
 static struct twins twins;
 
-static struct pm_learner *learner_new(struct told *told, bool plain, size_t endpoints)
+static struct pm_learner *learner_new(struct told *told, enum pm_flows_use flows,
+				      size_t endpoints)
 {
 	const struct pm_learner_options options = {
 		.endpoints = endpoints,
 		.key = KEY,
-		.plain = plain,
+		.flows = flows,
 		.explains = true,
 		.event = on_event,
 		.ctx = told,
@@ -89,13 +90,18 @@ static struct pm_learner *learner_new(struct told *told, bool plain, size_t endp
 	return learner;
 }
 
-static void twins_begin(size_t endpoints)
+static void twins_begin_with(enum pm_flows_use flows, size_t endpoints)
 {
 	memset(&twins, 0, sizeof twins);
-	twins.kept = learner_new(&twins.kept_told, false, endpoints);
-	twins.plain = learner_new(&twins.plain_told, true, endpoints);
+	twins.kept = learner_new(&twins.kept_told, flows, endpoints);
+	twins.plain = learner_new(&twins.plain_told, PM_FLOWS_NEVER, endpoints);
 	twins.sight.number = FIRST;
 	twins.sight.time_ns = START;
+}
+
+static void twins_begin(size_t endpoints)
+{
+	twins_begin_with(PM_FLOWS_EARLY, endpoints);
 }
 
 /* Frames of labels that leave no doubt and of what they have learned, shown to both. */
@@ -135,7 +141,10 @@ static struct pm_decision decide(struct pm_learner *learner, const struct pm_sig
 	*ret_known = 0;
 	if (held && !flows->asleep && pm_flows_reach(flows, sight->time_ns))
 		*ret_known = pm_flows_look(flows, sight->flow);
-	pm_learner_rest(learner, 1, *ret_known != 0);
+	if (flows->tried && held)
+		pm_learner_rest(learner, 1, pm_learner_try(learner, sight->flow));
+	else
+		pm_learner_rest(learner, 1, *ret_known != 0);
 	if (*ret_known)
 		return pm_flow_decision(*ret_known);
 	decision = pm_learner_glance(pm_learner_classes(learner), sight->brief, sight->number);
@@ -450,12 +459,40 @@ static void it_sleeps_where_it_is_of_no_use(void **state)
 	/* it tries again later */
 	for (i = 0; i < 400000 && flows->asleep; i++)
 		show(1, 50000 + i % 100, 2, 80, TCP, PM_TCP_ACK);
-	assert_true(i > 16000 && i < 17000);
+	assert_true(i > 20000 && i < 21000);
 	for (i = 0; i < 100000; i++)
 		show(1, 50000 + i % 100, 2, 80, TCP, PM_TCP_ACK);
 	assert_false(flows->asleep);
 	assert_true(twins.known > 90000);
 	assert_true(pm_learner_flows(twins.plain)->asleep);
+	twins_end();
+}
+
+/* From the start it is found out first whether it would be of use. */
+static void it_wakes_where_it_is_of_use(void **state)
+{
+	const struct pm_flows *flows;
+	unsigned i = 0;
+
+	(void)state;
+	twins_begin_with(PM_FLOWS_TRIED, 0);
+	flows = pm_learner_flows(twins.kept);
+	assert_true(flows->asleep && flows->tried);
+	for (; i < 10000 && flows->tried; i++)
+		show(1, 1024 + i % 60000, 2, 80, TCP, PM_TCP_ACK);
+	assert_true(i > 4000 && i < 5000);
+	assert_true(flows->asleep);
+	/* asleep, nothing is tried for a while */
+	for (i = 0; i < 100000 && !flows->tried; i++)
+		show(1, 50000 + i % 100, 2, 80, TCP, PM_TCP_ACK);
+	assert_true(i > 16000 && i < 17000);
+	for (i = 0; i < 100000 && flows->asleep; i++)
+		show(1, 50000 + i % 100, 2, 80, TCP, PM_TCP_ACK);
+	assert_true(i > 4000 && i < 5000);
+	assert_int_equal(twins.known, 0);
+	for (i = 0; i < 10000; i++)
+		show(1, 50000 + i % 100, 2, 80, TCP, PM_TCP_ACK);
+	assert_true(!flows->asleep && twins.known > 8000);
 	twins_end();
 }
 
@@ -469,6 +506,7 @@ int main(void)
 		cmocka_unit_test(time_may_go_back),
 		cmocka_unit_test(to_a_group_is_not_from_it),
 		cmocka_unit_test(it_sleeps_where_it_is_of_no_use),
+		cmocka_unit_test(it_wakes_where_it_is_of_use),
 	};
 
 	return cmocka_run_group_tests_name("flows", tests, load, unload);

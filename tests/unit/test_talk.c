@@ -335,7 +335,7 @@ static void write_tides(unsigned frames)
 struct way {
 	size_t workers; /* 0: frame by frame */
 	size_t block;
-	bool plain;  /* nothing that was decided is known the next time */
+	enum pm_flows_use flows;
 	bool frames; /* each is reported, so that all take the general way */
 	/* the same for all ways of a round */
 	int64_t interval_ns;
@@ -496,7 +496,7 @@ static char *count(const struct way *way, struct run *run)
 		.tunnels = way->tunnels,
 		.by_endpoint = way->by_endpoint,
 		.closed = on_closed,
-		.plain = way->plain,
+		.flows = way->flows,
 		.frame = way->frames ? on_report : NULL,
 		.ctx = run,
 	};
@@ -532,7 +532,8 @@ static void are_the_same(const char *got, const char *want, const struct way *wa
 	at -= at < 100 ? at : 100;
 	fail_msg("%d workers, blocks of %d, interval %d ms%s%s%s%s: ...%.200s; not ...%.200s",
 		 (int)way->workers, (int)way->block, (int)(way->interval_ns / 1000000),
-		 way->plain ? ", plain" : "",
+		 way->flows == PM_FLOWS_NEVER ? ", flows never" :
+		 way->flows == PM_FLOWS_EARLY ? ", flows early" : "",
 		 way->tunnels ? ", inner" : "", way->by_endpoint ? ", by endpoint" : "",
 		 way->new_rules ? ", new rules" : "", got + at, want + at);
 }
@@ -547,7 +548,7 @@ static void it_does_not_matter_who_counts(void **state)
 	(void)state;
 	assert_int_equal(pm_tunnels_new(&tunnels), PM_OK);
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		struct way way = { .interval_ns = intervals[round % 4] };
+		struct way way = { .interval_ns = intervals[round % 4], .flows = PM_FLOWS_NEVER };
 		char *want, *got;
 
 		seed = round + 1;
@@ -562,16 +563,17 @@ static void it_does_not_matter_who_counts(void **state)
 		set_up += run.set_up;
 		for (way.workers = 2; way.workers <= 4; way.workers++) {
 			way.block = 64U << draw(12);
+			way.flows = draw(2) ? PM_FLOWS_TRIED : PM_FLOWS_EARLY;
 			got = count(&way, &run);
 			are_the_same(got, want, &way);
 			free(got);
 		}
 		way.workers = 0;
-		way.plain = true;
-		got = count(&way, &run);
-		are_the_same(got, want, &way);
-		free(got);
-		way.plain = false;
+		for (way.flows = PM_FLOWS_TRIED; way.flows < PM_FLOWS_NEVER; way.flows++) {
+			got = count(&way, &run);
+			are_the_same(got, want, &way);
+			free(got);
+		}
 		way.frames = true;
 		got = count(&way, &run);
 		are_the_same(got, want, &way);
@@ -589,14 +591,14 @@ static void nor_when_flows_fall_asleep(void **state)
 
 	(void)state;
 	for (unsigned round = 0; round < 2; round++) {
-		struct way way = { .plain = true };
+		struct way way = { .flows = PM_FLOWS_NEVER };
 		char *want, *got;
 
 		seed = round + 1;
 		write_tides(TIDES);
 		want = count(&way, &run);
 		assert_int_equal(run.frames, TIDES);
-		way.plain = false;
+		way.flows = round % 2 ? PM_FLOWS_TRIED : PM_FLOWS_EARLY;
 		got = count(&way, &run);
 		are_the_same(got, want, &way);
 		free(got);
