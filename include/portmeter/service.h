@@ -310,8 +310,8 @@ PM_API struct pm_decision pm_learner_explain(struct pm_learner *learner,
 
 /*
  * A byte for each port of TCP, and behind these for each of UDP, at the same place as long as the
- * learner lives: with PM_CLASS_HOT, frames of that port must be shown to the learner; 0, there is no
- * label; else its priority and 1.
+ * learner lives: with PM_CLASS_HOT, frames of that port must be shown to the learner; 0, there is
+ * no label; else its priority and 1.
  */
 PM_API const uint8_t *pm_learner_classes(const struct pm_learner *learner);
 

@@ -496,7 +496,7 @@ static PM_OUT_OF_LINE void meet(struct pm_tally *tally, const struct pm_meeting 
 	pm_talk_meet(tally, met, n);
 }
 
-/* Fetches what the filter holds of the ends of @n entries; of how many there is something to ask. */
+/* Fetches what the filter holds of @n entries' ends; of how many there is something to ask. */
 static inline size_t fetch_ends(const struct pm_tally *tally, const struct pm_tally_entry *entries,
 				size_t n, struct asked *asked)
 {

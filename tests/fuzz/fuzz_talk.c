@@ -233,9 +233,10 @@ static struct pm_decision decide_short(struct ear *ear, const struct scene *scen
 		attempt.transport = PM_TRANSPORT_UDP;
 		on_event(ear, &attempt);
 	}
-	if (flows->tried && is_brief && pm_flows_hold(sight->brief, sight->number))
-		known = pm_learner_try(ear->learner,
-				       pm_flow_of(learner_key, sight->brief, sight->src, sight->dst));
+	if (flows->tried && is_brief && pm_flows_hold(sight->brief, sight->number)) {
+		flow = pm_flow_of(learner_key, sight->brief, sight->src, sight->dst);
+		known = pm_learner_try(ear->learner, flow);
+	}
 	pm_learner_rest(ear->learner, 1, known != 0);
 	/* a brief leaves it out: it shows from the port */
 	decision.service = pm_side_label(ear->rules, &scene->packet, (enum pm_side)decision.side);

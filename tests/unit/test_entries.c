@@ -232,7 +232,7 @@ static void learner_sees(struct pm_learner *learner, uint64_t number)
 		pm_learner_datagram(learner, sight.brief, flow, sight.time_ns, by_port);
 	else
 		pm_learner_glanced(learner, flow, sight.time_ns, by_port);
-	pm_learner_rest(learner, 1, 0);
+	pm_learner_rest(learner, 1, pm_learner_try(learner, flow));
 }
 
 static int learner(void)
