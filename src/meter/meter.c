@@ -389,6 +389,12 @@ static void move_on(struct pm_meter *meter, int64_t time_ns)
 	open_interval(meter, time_ns, START_ALIGNED);
 }
 
+/* The very last moment is in no half-open interval, and so in the last one. */
+static bool is_at_last(const struct pm_meter *meter, int64_t time_ns)
+{
+	return meter->end == PM_TIME_MAX && time_ns >= meter->begin;
+}
+
 /*
  * The same, live: silent intervals in between have their records too, unless the clock has jumped
  * or the machine slept, when nobody knows what the wire carried.
@@ -401,9 +407,10 @@ static void move_on_live(struct pm_meter *meter, int64_t time_ns)
 	if (length == 0)
 		return; /* the one interval never ends */
 	if (gap <= GAP_MAX_NS && gap / (uint64_t)length <= GAP_MAX_RECORDS)
-		while (time_ns >= pm_time_add(meter->end, length))
+		while (!is_at_last(meter, time_ns) && time_ns >= pm_time_add(meter->end, length))
 			move_on(meter, meter->end);
-	move_on(meter, time_ns);
+	if (!is_at_last(meter, time_ns))
+		move_on(meter, time_ns);
 }
 
 PM_OUT_OF_LINE void pm_meter_find_interval(struct pm_meter *meter, int64_t time_ns)
@@ -417,8 +424,7 @@ PM_OUT_OF_LINE void pm_meter_find_interval(struct pm_meter *meter, int64_t time_
 		open_interval(meter, time_ns, meter->started ? START_ALIGNED : START_FIRST_FRAME);
 	else if (meter->options.live)
 		move_on_live(meter, time_ns);
-	else if (time_ns < meter->begin || meter->end != PM_TIME_MAX)
-		/* else it is the very last moment, which no half-open interval has */
+	else if (!is_at_last(meter, time_ns))
 		move_on(meter, time_ns);
 	pm_meter_note_time(meter, time_ns);
 }

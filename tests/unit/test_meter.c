@@ -442,6 +442,31 @@ static void the_deadline_is_the_end_and_the_grace_time(void **state)
 	bench_end(&b);
 }
 
+/* Time ends within an interval, which has its very last moment too. */
+static void no_interval_comes_after_the_last_moment(void **state)
+{
+	uint64_t frames = 0;
+	struct bench b;
+
+	(void)state;
+	bench_init(&b, 10 * SECOND, true);
+	send(&b, PM_TIME_MAX - 25 * SECOND);
+	send(&b, PM_TIME_MAX);
+	pm_meter_tick(b.meter, PM_TIME_MAX);
+	send(&b, PM_TIME_MAX);
+	assert_int_equal(b.n, 2);
+	pm_meter_finish(b.meter, PM_TIME_MAX, false);
+	assert_int_equal(b.n, 3);
+	for (size_t i = 0; i < b.n; i++) {
+		int64_t end = i + 1 < b.n ? b.records[i + 1]->interval.start_ns : PM_TIME_MAX;
+
+		assert_true(b.records[i]->interval.end_ns == end);
+		frames += b.records[i]->totals.packets;
+	}
+	assert_int_equal(frames, 3);
+	bench_end(&b);
+}
+
 static void set_rules(struct bench *b, const char *text, uint64_t generation)
 {
 	struct pm_rules *rules = traffic_rules(text, generation);
@@ -941,6 +966,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(an_interval_of_0_can_be_cut),
 	cmocka_unit_test(the_ends_of_time_close_no_interval_twice),
 	cmocka_unit_test(the_deadline_is_the_end_and_the_grace_time),
+	cmocka_unit_test(no_interval_comes_after_the_last_moment),
 	cmocka_unit_test(new_rules_hold_from_the_boundary_on),
 	cmocka_unit_test(a_cut_is_a_boundary_for_rules),
 	cmocka_unit_test(a_fragment_behind_new_rules_counts_by_them),
