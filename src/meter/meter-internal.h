@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* What a meter is made of, for those who fill one together (crew.c). */
+/*
+ * What the files of a meter share: the structure itself, which they fill together, and what each
+ * does for the others.
+ *
+ *   meter.c     the meter and its clock: intervals, and the tallies that wait to be taken
+ *   frames.c    a frame as it comes: counted if its conversation is known, else noted
+ *   decide.c    in their turn: what has been noted is decided, and counted
+ *   general.c   frames that take the general way, as whole packets: fragments, tunnels, reports
+ *   crew.c      several that read one input: the turns of their blocks
+ *   lanes.c     several that capture from one interface: their tallies are joined
+ */
 #ifndef PORTMETER_METER_INTERNAL_H
 #define PORTMETER_METER_INTERNAL_H
 
@@ -22,6 +32,8 @@
 #define AHEAD 32
 /* What is kept of each until then: all that stands before the ports, as far as it has a brief. */
 #define HEAD 64
+
+#define ETHERNET 1 /* its LINKTYPE_ number */
 
 /* What the first frame or moment of an interval says of its start. */
 enum start {
@@ -147,6 +159,62 @@ static inline void pm_meter_note_time(struct pm_meter *meter, int64_t time_ns)
 void pm_meter_find_interval(struct pm_meter *meter, int64_t time_ns);
 /* Decides and counts what has been noted. Before anything looks at the counters. */
 void pm_meter_catch_up(struct pm_meter *meter);
+
+/* Takes the entry and item behind the last ones, which are filled, for noted. */
+static inline void pm_meter_noted(struct pm_meter *meter)
+{
+	if (++meter->n_items < meter->room)
+		return;
+	if (meter->full)
+		meter->full(meter->full_ctx);
+	else
+		pm_meter_catch_up(meter);
+}
+
+/* Where the addresses of a brief's frame stand; they are of the same size, one behind the other. */
+static inline const uint8_t *pm_meter_src_of(pm_brief brief, const uint8_t *bytes)
+{
+	return bytes + pm_brief_network(brief) + (pm_brief_ip_version(brief) == 4 ? 12 : 8);
+}
+
+static inline const uint8_t *pm_meter_dst_of(pm_brief brief, const uint8_t *bytes)
+{
+	return bytes + pm_brief_network(brief) + (pm_brief_ip_version(brief) == 4 ? 16 : 24);
+}
+
+/*
+ * All but the decision, field by field where it stays: put together elsewhere it would be copied in
+ * pieces of other sizes than those it was written in, for which processors wait.
+ */
+static PM_INLINE void pm_meter_fill_entry(struct pm_tally_entry *entry, struct pm_hash_key key,
+					  pm_brief brief, const uint8_t *bytes, uint32_t wire)
+{
+	uint8_t version = pm_brief_ip_version(brief);
+
+	entry->src_port = pm_brief_src_port(brief);
+	entry->dst_port = pm_brief_dst_port(brief);
+	entry->wire = wire;
+	entry->transport = pm_brief_transport(brief);
+	entry->src_host = pm_host_hash(key, version, pm_meter_src_of(brief, bytes));
+	entry->dst_host = pm_host_hash(key, version, pm_meter_dst_of(brief, bytes));
+}
+
+/* A frame that takes the general way; it is in the totals but for its IP version. */
+void pm_meter_count_fully(struct pm_meter *meter, const struct pm_frame *frame);
+/*
+ * The same of a helper: notes a packet for its turn; what has no ports and no fragments is counted
+ * at once.
+ */
+void pm_meter_note_fully(struct pm_meter *helper, const struct pm_frame *frame);
+/*
+ * In turn, from @general on: what came before the item @i, and the item itself if it is a general
+ * one. The next one is returned.
+ */
+const struct pm_general *pm_meter_decide_generals(struct pm_meter *meter, struct pm_meter *helper,
+						  const struct pm_general *general, size_t i);
+/* Counts by endpoint, where that is wanted, those that have ports; before they are forgotten. */
+void pm_meter_count_generals(struct pm_meter *helper);
+
 /* An event of a service without regard to addresses, to be counted soon. */
 void pm_meter_note_event(struct pm_meter *meter, enum pm_transport transport, uint16_t port,
 			 enum pm_event event);
