@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a tally holds of anomalies, for tally.c. */
+/* What a tally holds of anomalies, for the rest of the room. */
 #ifndef PM_TALLY_ANOMALY_H
 #define PM_TALLY_ANOMALY_H
 

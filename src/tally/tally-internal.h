@@ -1,9 +1,47 @@
 /* SPDX-License-Identifier: MIT */
-/* What tally.c and the rest of the room share. */
+/*
+ * What the files of this room share.
+ *
+ *   tally.c       what a tally is, to the next interval; labels by address; services, at its end
+ *   count.c       counting frames: by port, by what ports do not tell, and the filter of ends
+ *   merge.c       two tallies made one
+ *   talk.c        conversations: what became of them, and who took part
+ *   distinct.c    sets of addresses, exact or estimated, and the memory that they may have
+ *   endpoints.c   rows of servers' endpoints
+ *   anomaly.c     anomalies, by their facets (anomaly.h)
+ */
 #ifndef PORTMETER_TALLY_INTERNAL_H
 #define PORTMETER_TALLY_INTERNAL_H
 
 #include "portmeter/tally.h"
+
+/* So many ports that it is faster to go through all in their order than from one to another. */
+#define CROWDED (PM_PORTS / 8)
+
+static inline bool pm_is_crowded(const struct pm_tally_transport *tt)
+{
+	return tt->n_used_ports > CROWDED;
+}
+
+/* The cell of a service, which is among the used ones from then on. */
+static inline struct pm_service_cell *pm_service_use(struct pm_tally_transport *tt, uint16_t id)
+{
+	struct pm_service_cell *cell = &tt->services[id];
+
+	if (!cell->used) {
+		cell->used = true;
+		tt->used_services[tt->n_used_services++] = id;
+	}
+	return cell;
+}
+
+/*
+ * The set of labels that depend on addresses, by port, of a tally whose rules have such; a full one
+ * gives up what is new.
+ */
+void pm_scoped_add(struct pm_tally *tally, enum pm_transport transport, uint16_t service,
+		   uint16_t port);
+void pm_scoped_merge(struct pm_tally *into, const struct pm_tally *from);
 
 /* Takes @bytes of it; false: there are not as many left. */
 bool pm_allowance_take(struct pm_allowance *allowance, size_t bytes);
