@@ -322,7 +322,7 @@ PM_API const uint8_t *pm_learner_classes(const struct pm_learner *learner);
 #define PM_SYSTEM_PORTS 1024
 
 /*
- * Of frames whose labels leave no doubt some are shown, for what they say about hosts: one in eight
+ * Of frames whose labels leave no doubt some are noted, for what they say about hosts: one in eight
  * at first, then fewer.
  */
 static inline bool pm_learner_notes(uint64_t number)
@@ -332,15 +332,14 @@ static inline bool pm_learner_notes(uint64_t number)
 }
 
 /*
- * What pm_learner_decide would say to a brief of frame @number, but for the service, if it is one
- * of the many that have nothing to do with what is or will be remembered: of TCP between two ports
- * of which one has a label, and one that counts. The same of UDP, unless there is news in it of the
- * pair of endpoints, which is for pm_learner_datagram to say. PM_RUNG_N as rung: it may have, show
- * it. Any thread may ask beside the one that decides; the answer holds as long as
- * pm_learner_generation is the same, and of UDP always.
+ * What pm_learner_decide would say to a brief, but for the service, if it is one of the many that
+ * have nothing to do with what is remembered: of TCP between two ports of which one has a label,
+ * and one that counts. The same of UDP, unless there is news in it of the pair of endpoints, which
+ * is for pm_learner_datagram to say. PM_RUNG_N as rung: it may have, show it. Any thread may ask
+ * beside the one that decides; the answer holds as long as pm_learner_generation is the same, and
+ * of UDP always.
  */
-static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_brief brief,
-						   uint64_t number)
+static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_brief brief)
 {
 	struct pm_decision decision = { 0, PM_SIDE_NONE, PM_RUNG_N };
 	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
@@ -353,7 +352,7 @@ static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_br
 	dst = __atomic_load_n(&classes[dst_port], __ATOMIC_RELAXED);
 	label = src | dst; /* of the port that has one */
 	if (label & PM_CLASS_HOT || pm_brief_tcp_flags(brief) & (PM_TCP_SYN | PM_TCP_RST) ||
-	    pm_learner_notes(number) || !src == !dst ||
+	    !src == !dst ||
 	    (label < PM_CLASS_STRONG && (src ? src_port : dst_port) >= PM_SYSTEM_PORTS))
 		return decision;
 	decision.side = src ? PM_SIDE_SRC : PM_SIDE_DST;
@@ -375,6 +374,15 @@ PM_API enum pm_pair pm_learner_datagram(struct pm_learner *learner, pm_brief bri
 					int64_t time_ns, struct pm_decision decision);
 /* Fetches what that will look at; worth it some frames ahead. Any thread. */
 PM_API void pm_learner_fetch_pair(const struct pm_learner *learner, pm_flow flow);
+/*
+ * What the ladder would learn from a frame that was decided at a glance, where pm_learner_notes: of
+ * @side, and of the host of the other end. Hashes as in struct pm_sight.
+ */
+PM_API void pm_learner_note(struct pm_learner *learner, uint64_t src_host, uint64_t dst_host,
+			    int64_t time_ns, enum pm_side side);
+/* Fetches what that will look at; as above. */
+PM_API void pm_learner_fetch_note(const struct pm_learner *learner, uint64_t src_host,
+				  uint64_t dst_host);
 /*
  * Fetches what pm_learner_decide will look at; worth it some frames ahead. Any thread. @addresses:
  * of the source and, behind it, of the destination. Returns the flow, which is found for UDP if it

@@ -50,24 +50,32 @@ static inline bool is_datagram_as_glanced(struct pm_meter *meter, const struct p
 	}
 }
 
+/* In turn: whether a glance is all that it takes to decide about a frame. */
+static inline bool is_glanced(struct pm_meter *meter, const struct pm_item *item,
+			      struct pm_tally_entry *entry)
+{
+	if (entry->decision.rung == PM_RUNG_N)
+		return false;
+	if (entry->transport == PM_TRANSPORT_UDP)
+		return is_datagram_as_glanced(meter, item, entry);
+	/* What has been learned since it was noted may concern it. */
+	entry->decision = pm_learner_glance(meter->classes, item->brief);
+	if (entry->decision.rung == PM_RUNG_N)
+		return false;
+	if (item->flow && pm_flows_hold(item->brief, item->number))
+		pm_learner_glanced(meter->learner, item->flow, item->time_ns, entry->decision);
+	return true;
+}
+
 /* In turn: a frame that has a brief, of a conversation that is not at hand. */
 static void decide_item(struct pm_meter *meter, const struct pm_item *item,
 			struct pm_tally_entry *entry)
 {
-	if (entry->decision.rung != PM_RUNG_N && entry->transport == PM_TRANSPORT_UDP) {
-		if (is_datagram_as_glanced(meter, item, entry))
-			return;
-	} else if (entry->decision.rung != PM_RUNG_N) {
-		/* What has been learned since it was noted may concern it. */
-		entry->decision = pm_learner_glance(meter->classes, item->brief, item->number);
-		if (entry->decision.rung != PM_RUNG_N) {
-			if (item->flow && pm_flows_hold(item->brief, item->number))
-				pm_learner_glanced(meter->learner, item->flow, item->time_ns,
-						   entry->decision);
-			return;
-		}
-	}
-	entry->decision = decide_brief(meter, item, entry);
+	if (!is_glanced(meter, item, entry))
+		entry->decision = decide_brief(meter, item, entry);
+	else if (pm_learner_notes(item->number))
+		pm_learner_note(meter->learner, entry->src_host, entry->dst_host, item->time_ns,
+				(enum pm_side)entry->decision.side);
 }
 
 /* What was noted as known, and is not: the rest of what it takes to decide about it. */
@@ -80,7 +88,7 @@ static PM_OUT_OF_LINE void fill_unknown(const struct pm_meter *meter, struct pm_
 
 	item->brief = pm_packet_brief(ethernet, item->bytes, held, entry->wire);
 	pm_meter_fill_entry(entry, meter->key, item->brief, item->bytes, entry->wire);
-	entry->decision = pm_learner_glance(meter->classes, item->brief, item->number);
+	entry->decision = pm_learner_glance(meter->classes, item->brief);
 }
 
 /*

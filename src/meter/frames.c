@@ -100,7 +100,7 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 	if (how & (AWAKE | TRIED))
 		item->flow = flow_of_brief(meter, brief, frame->bytes);
 	fill_item(meter, frame, brief, how);
-	decision = pm_learner_glance(meter->classes, brief, frame->number);
+	decision = pm_learner_glance(meter->classes, brief);
 	pm_meter_fill_entry(entry, meter->key, brief, frame->bytes, frame->wire);
 	entry->decision = decision;
 	if (decision.rung == PM_RUNG_N) {
@@ -114,6 +114,9 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 		if (!(how & (AWAKE | TRIED)))
 			item->flow = flow_of_brief(meter, brief, frame->bytes);
 		pm_learner_fetch_pair(meter->asked, item->flow);
+		meter->shown[meter->n_shown++] = (uint16_t)meter->n_items;
+	} else if (pm_learner_notes(frame->number)) {
+		pm_learner_fetch_note(meter->asked, entry->src_host, entry->dst_host);
 		meter->shown[meter->n_shown++] = (uint16_t)meter->n_items;
 	} else if (how == AWAKE && pm_flows_hold(brief, frame->number)) {
 		pm_learner_glanced(meter->learner, item->flow, frame->time_ns, decision);

@@ -97,10 +97,15 @@ static inline pm_flow pm_sight_flow(const struct pm_learner *learner, const stru
 	return pm_flow_of(learner->key, sight->brief, sight->src, sight->dst);
 }
 
-/* The minute of the frame: it wraps, see pm_is_older. */
+/* The minute of a frame: it wraps, see pm_is_older. */
+static inline uint16_t pm_minute(int64_t time_ns)
+{
+	return (uint16_t)(time_ns / (60 * PM_NS_PER_S));
+}
+
 static inline uint16_t pm_sight_minute(const struct pm_sight *sight)
 {
-	return (uint16_t)(sight->time_ns / (60 * PM_NS_PER_S));
+	return pm_minute(sight->time_ns);
 }
 
 /*
@@ -288,13 +293,17 @@ bool pm_pairs_trusted(const struct pm_learner *learner);
 void pm_pairs_explain(const struct pm_learner *learner, const struct pm_sight *sight,
 		      struct pm_grounds *grounds);
 
-/* weigh.c */
+/* weigh.c, and there pm_learner_note */
 
 /* PM_E_MEMORY or 0; free takes what there is after either. */
 int pm_weigh_new(struct pm_learner *learner);
 void pm_weigh_free(struct pm_learner *learner);
-/* @side has served the other. */
-void pm_hosts_note(struct pm_learner *learner, const struct pm_sight *sight, enum pm_side side);
+/* @side of the frame has served the other. */
+static inline void pm_hosts_note(struct pm_learner *learner, const struct pm_sight *sight,
+				 enum pm_side side)
+{
+	pm_learner_note(learner, sight->src_host, sight->dst_host, sight->time_ns, side);
+}
 /*
  * Where labels are weak: what earlier conversations do say. Where they agree with the labels, it
  * is these that decide. @asked: the side that did not speak first, if that is known.

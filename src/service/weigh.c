@@ -49,12 +49,10 @@ void pm_weigh_free(struct pm_learner *learner)
 	pm_words_free(&learner->hosts);
 }
 
-static void note_host(struct pm_learner *learner, const struct pm_sight *sight,
-		      uint64_t host, uint64_t role)
+static void note_host(struct pm_learner *learner, uint64_t host, uint64_t role, uint16_t now)
 {
 	uint64_t hash = pm_endpoint_hash(host, 0, 0);
 	uint64_t *word = pm_words_find(&learner->hosts, hash);
-	uint16_t now = pm_sight_minute(sight);
 	uint64_t roles = 0;
 
 	if (!word)
@@ -64,12 +62,21 @@ static void note_host(struct pm_learner *learner, const struct pm_sight *sight,
 	*word = pm_words_tag(&learner->hosts, hash) | roles | role | now;
 }
 
-void pm_hosts_note(struct pm_learner *learner, const struct pm_sight *sight, enum pm_side side)
+void pm_learner_note(struct pm_learner *learner, uint64_t src_host, uint64_t dst_host,
+		     int64_t time_ns, enum pm_side side)
 {
-	if (sight->src_host == sight->dst_host)
+	uint16_t now = pm_minute(time_ns);
+
+	if (src_host == dst_host)
 		return;
-	note_host(learner, sight, sight->src_host, side == PM_SIDE_SRC ? WAS_SERVER : WAS_CLIENT);
-	note_host(learner, sight, sight->dst_host, side == PM_SIDE_DST ? WAS_SERVER : WAS_CLIENT);
+	note_host(learner, src_host, side == PM_SIDE_SRC ? WAS_SERVER : WAS_CLIENT, now);
+	note_host(learner, dst_host, side == PM_SIDE_DST ? WAS_SERVER : WAS_CLIENT, now);
+}
+
+void pm_learner_fetch_note(const struct pm_learner *learner, uint64_t src_host, uint64_t dst_host)
+{
+	__builtin_prefetch(pm_words_line(&learner->hosts, pm_endpoint_hash(src_host, 0, 0)), 1);
+	__builtin_prefetch(pm_words_line(&learner->hosts, pm_endpoint_hash(dst_host, 0, 0)), 1);
 }
 
 static uint64_t call_time(const struct pm_sight *sight)

@@ -186,7 +186,7 @@ static struct pm_decision decide_glanced(struct ear *ear, const struct pm_sight 
 	struct pm_decision decision;
 	enum pm_pair pair;
 
-	decision = pm_learner_glance(pm_learner_classes(ear->learner), sight->brief, sight->number);
+	decision = pm_learner_glance(pm_learner_classes(ear->learner), sight->brief);
 	if (decision.rung == PM_RUNG_N)
 		return decision;
 	if (pm_brief_transport(sight->brief) == PM_TRANSPORT_UDP) {
@@ -198,6 +198,9 @@ static struct pm_decision decide_glanced(struct ear *ear, const struct pm_sight 
 	} else if (pm_flows_hold(sight->brief, sight->number)) {
 		pm_learner_glanced(ear->learner, flow, sight->time_ns, decision);
 	}
+	if (decision.rung != PM_RUNG_N && pm_learner_notes(sight->number))
+		pm_learner_note(ear->learner, sight->src_host, sight->dst_host, sight->time_ns,
+				(enum pm_side)decision.side);
 	return decision;
 }
 

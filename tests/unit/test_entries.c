@@ -224,6 +224,7 @@ static void learner_sees(struct pm_learner *learner, uint64_t number)
 	flow = pm_flow_of(key, sight.brief, sight.src, sight.dst);
 	pm_learner_fetch(learner, sight.brief, flow, sight.src, sight.src_host, sight.dst_host);
 	pm_learner_fetch_pair(learner, flow);
+	pm_learner_fetch_note(learner, sight.src_host, sight.dst_host);
 	if (number % 4)
 		pm_learner_decide(learner, &sight);
 	else
@@ -232,6 +233,7 @@ static void learner_sees(struct pm_learner *learner, uint64_t number)
 		pm_learner_datagram(learner, sight.brief, flow, sight.time_ns, by_port);
 	else
 		pm_learner_glanced(learner, flow, sight.time_ns, by_port);
+	pm_learner_note(learner, sight.src_host, sight.dst_host, sight.time_ns, PM_SIDE_DST);
 	pm_learner_rest(learner, 1, pm_learner_try(learner, flow));
 }
 

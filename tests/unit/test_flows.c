@@ -147,7 +147,7 @@ static struct pm_decision decide(struct pm_learner *learner, const struct pm_sig
 		pm_learner_rest(learner, 1, *ret_known != 0);
 	if (*ret_known)
 		return pm_flow_decision(*ret_known);
-	decision = pm_learner_glance(pm_learner_classes(learner), sight->brief, sight->number);
+	decision = pm_learner_glance(pm_learner_classes(learner), sight->brief);
 	if (decision.rung == PM_RUNG_N)
 		return pm_learner_decide(learner, sight);
 	if (pm_brief_transport(sight->brief) == UDP)
@@ -157,6 +157,9 @@ static struct pm_decision decide(struct pm_learner *learner, const struct pm_sig
 		pm_learner_glanced(learner, sight->flow, sight->time_ns, decision);
 	if (pair == PM_PAIR_NEWS)
 		return pm_learner_decide(learner, sight);
+	if (pm_learner_notes(sight->number))
+		pm_learner_note(learner, sight->src_host, sight->dst_host, sight->time_ns,
+				(enum pm_side)decision.side);
 	if (pair == PM_PAIR_NEW)
 		on_event(told, &(struct pm_evidence){
 				       .event = PM_EVENT_ATTEMPT,

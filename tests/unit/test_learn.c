@@ -1134,7 +1134,7 @@ static void a_glance_is_right_whenever_it_answers(void **state)
 		/* The brief as the frame's will be. */
 		brief = (uint64_t)src_port << 16 | dst_port | (uint64_t)transport << 32 |
 			(uint64_t)(transport == TCP ? flags_of(setup) : 0) << 48;
-		glance = pm_learner_glance(pm_learner_classes(f.learner), brief, f.number + 1);
+		glance = pm_learner_glance(pm_learner_classes(f.learner), brief);
 		decision = show(transport, setup, src, src_port, dst, dst_port, at);
 		if (glance.rung == PM_RUNG_N)
 			continue;
@@ -1174,8 +1174,7 @@ static void show_both(struct twins *twins, unsigned src, unsigned src_port, unsi
 	f.n = 0;
 	f.learner = twins->quick;
 	flow = pm_flow_of(key, pm_brief_of(&f.packet), f.src, f.dst);
-	short_cut = pm_learner_glance(pm_learner_classes(twins->quick), pm_brief_of(&f.packet),
-				      f.number);
+	short_cut = pm_learner_glance(pm_learner_classes(twins->quick), pm_brief_of(&f.packet));
 	if (short_cut.rung != PM_RUNG_N)
 		pair = pm_learner_datagram(twins->quick, pm_brief_of(&f.packet), flow, at,
 					   short_cut);
@@ -1184,6 +1183,10 @@ static void show_both(struct twins *twins, unsigned src, unsigned src_port, unsi
 		short_cut = show(UDP, PM_SETUP_NONE, src, src_port, dst, dst_port, at);
 	} else {
 		twins->answers++;
+		if (pm_learner_notes(f.number))
+			pm_learner_note(twins->quick, pm_host_hash(key, f.version, f.src),
+					pm_host_hash(key, f.version, f.dst), at,
+					(enum pm_side)short_cut.side);
 	}
 	f.learner = twins->plain;
 	if (short_cut.side != decision.side || short_cut.rung != decision.rung)
