@@ -226,6 +226,27 @@ static PM_INLINE pm_brief pm_packet_quick(const uint8_t *bytes, size_t held, siz
 	return pm_be32(h + ip) | flags << 48 | (tcp_is ^ ((tcp_is ^ udp_is) & -udp));
 }
 
+/* The same of IPv6 without extension headers (RFC 8200). */
+static PM_INLINE pm_brief pm_packet_quick_ip6(const uint8_t *bytes, size_t held, size_t wire)
+{
+	const uint64_t tcp_is = UINT64_C(6) << 56 | (uint64_t)PM_NOTE_TCP_FLAGS << 40;
+	const uint64_t udp_is = UINT64_C(6) << 56 | (uint64_t)PM_TRANSPORT_UDP << 32;
+	const size_t link = 14, ip = 40, least = link + ip + 14;
+	const uint8_t *h = bytes + link;
+	uint64_t udp, flags;
+	size_t payload;
+
+	if (held < least || wire < least || pm_be16(bytes + 12) != 0x86dd)
+		return 0;
+	udp = h[6] == 17;
+	payload = pm_be16(h + 4);
+	if ((h[0] >> 4 != 6) | !(udp | (h[6] == 6)) |
+	    (payload - (least - link - ip) > wire - least) | (bytes[0] & 1) | (h[24] == 0xff))
+		return 0;
+	flags = h[ip + 13] & (udp - 1);
+	return pm_be32(h + ip) | flags << 48 | (tcp_is ^ ((tcp_is ^ udp_is) & -udp));
+}
+
 /* Its parts; as in struct pm_packet. The addresses stand behind pm_brief_network bytes. */
 static inline uint16_t pm_brief_src_port(pm_brief brief)
 {

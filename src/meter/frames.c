@@ -128,6 +128,24 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 	return true;
 }
 
+/*
+ * The same where the frame can be read the quick way: of these the compiler knows where the
+ * addresses are.
+ */
+static PM_INLINE bool note_quickly(struct pm_meter *meter, const struct pm_frame *frame,
+				   unsigned how)
+{
+	pm_brief quick;
+
+	if (!meter->ethernet)
+		return false;
+	quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
+	if (quick)
+		return note_brief(meter, frame, quick, how);
+	quick = pm_packet_quick_ip6(frame->bytes, frame->held, frame->wire);
+	return quick && note_brief(meter, frame, quick, how);
+}
+
 static PM_OUT_OF_LINE void count_slowly(struct pm_meter *meter, const struct pm_frame *frame,
 					unsigned how)
 {
@@ -198,12 +216,8 @@ static PM_INLINE bool count_known(struct pm_meter *meter, const struct pm_frame 
  */
 static PM_OUT_OF_LINE void count_unknown(struct pm_meter *meter, const struct pm_frame *frame)
 {
-	pm_brief quick = 0;
-
 	begin(meter, frame);
-	if (meter->ethernet)
-		quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
-	if (quick && note_brief(meter, frame, quick, AWAKE))
+	if (note_quickly(meter, frame, AWAKE))
 		pm_meter_noted(meter);
 	else
 		count_slowly(meter, frame, AWAKE);
@@ -222,13 +236,8 @@ static PM_OUT_OF_LINE void count_awake(struct pm_meter *meter, const struct pm_f
 static PM_INLINE void count_noted(struct pm_meter *meter, const struct pm_frame *frame,
 				  unsigned how)
 {
-	pm_brief quick = 0;
-
 	begin(meter, frame);
-	if (meter->ethernet)
-		quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
-	/* Of these the compiler knows where the addresses are. */
-	if (quick && note_brief(meter, frame, quick, how))
+	if (note_quickly(meter, frame, how))
 		pm_meter_noted(meter);
 	else
 		count_slowly(meter, frame, how);
@@ -259,21 +268,19 @@ void pm_meter_frame(void *ctx, const struct pm_frame *frame)
 
 static PM_INLINE void note(struct pm_meter *helper, const struct pm_frame *frame, unsigned how)
 {
-	pm_brief quick = 0;
+	pm_brief brief;
 
 	begin(helper, frame);
 	if (helper->n_generals == GENERALS_MAX)
 		helper->full(helper->full_ctx);
 	if (helper->n_items == 0)
 		helper->generation = pm_learner_generation(helper->asked);
-	if (helper->ethernet)
-		quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
-	if (quick && note_brief(helper, frame, quick, how)) {
+	if (note_quickly(helper, frame, how)) {
 		pm_meter_noted(helper);
 		return;
 	}
-	quick = pm_packet_brief(helper->link, frame->bytes, frame->held, frame->wire);
-	if (note_brief(helper, frame, quick, how))
+	brief = pm_packet_brief(helper->link, frame->bytes, frame->held, frame->wire);
+	if (note_brief(helper, frame, brief, how))
 		pm_meter_noted(helper);
 	else
 		pm_meter_note_fully(helper, frame);

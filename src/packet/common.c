@@ -19,7 +19,7 @@ enum {
 
 _Static_assert(PM_NOTE_GROUP == 1 << 1 && PM_NOTE_TCP_FLAGS == 1 << 3 && PM_TRANSPORT_TCP == 0 &&
 		       PM_TRANSPORT_UDP == 1,
-	       "pm_packet_quick puts them in their places");
+	       "pm_packet_quick and pm_packet_quick_ip6 put them in their places");
 
 static inline size_t least(size_t a, size_t b)
 {
@@ -110,6 +110,8 @@ pm_brief pm_packet_brief(const struct pm_link *link, const uint8_t *bytes, size_
 	if (link != pm_link_ethernet || !h)
 		return 0;
 	quick = pm_packet_quick(bytes, held, wire);
+	if (!quick)
+		quick = pm_packet_quick_ip6(bytes, held, wire);
 	if (quick)
 		return quick;
 	group = h[0] & 1;

@@ -93,10 +93,11 @@ static struct pm_packet decode(const struct pm_link *link, const uint8_t *bytes,
 	pm_packet_decode(link, copy, held, wire, &packet);
 	brief = pm_packet_brief(link, copy, held, wire);
 	/* what is quicker yet says the same, or nothing */
-	quick = link == pm_link_find(LINKTYPE_ETHERNET) ? pm_packet_quick(copy, held, wire) : 0;
-	claim(!quick || quick == brief);
-	if (link == pm_link_find(LINKTYPE_ETHERNET))
+	if (link == pm_link_find(LINKTYPE_ETHERNET)) {
+		quick = pm_packet_quick(copy, held, wire) | pm_packet_quick_ip6(copy, held, wire);
+		claim(!quick || quick == brief);
 		glimpse(copy, held, wire, brief, &packet);
+	}
 	free(copy);
 	claim(!brief || (packet.verdict == PM_VERDICT_PORTS &&
 			 packet.src_port == pm_brief_src_port(brief) &&
