@@ -272,7 +272,9 @@ PM_OUT_OF_LINE void pm_meter_note_fully(struct pm_meter *helper, const struct pm
 	if (packet->verdict != PM_VERDICT_FRAGMENT) {
 		count_no_port(helper, (enum pm_verdict)packet->verdict, packet->ip_protocol,
 			      &general->frame);
-		if (!((packet->notes | general->carrier.notes) & PM_NOTE_FIRST_FRAGMENT))
+		/* of a first fragment that is cut nobody knows what the later ones are */
+		if (packet->verdict != PM_VERDICT_NO_PORTS_PROTOCOL ||
+		    !((packet->notes | general->carrier.notes) & PM_NOTE_FIRST_FRAGMENT))
 			return;
 	}
 	helper->n_generals++;
@@ -295,7 +297,7 @@ const struct pm_general *pm_meter_decide_generals(struct pm_meter *meter, struct
 		case PM_VERDICT_FRAGMENT:
 			count_later(meter, packet, &general->carrier, &general->frame);
 			break;
-		default:
+		default: /* PM_VERDICT_NO_PORTS_PROTOCOL: no others are noted */
 			remember(meter, packet, packet, &general->frame, 0);
 			remember(meter, &general->carrier, packet, &general->frame, 0);
 			break;

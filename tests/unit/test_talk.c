@@ -124,9 +124,9 @@ static void talk_begin(struct talk *talk)
 		talk->b = talk->a;
 }
 
-/* Where a frame is being written. */
+/* Where a frame is being written, and how much of it the capture holds. */
 static uint8_t frame[FRAME_MAX];
-static size_t frame_size;
+static size_t frame_size, frame_held;
 
 static void put(const void *bytes, size_t size)
 {
@@ -211,6 +211,9 @@ static void put_frame(const struct talk *talk, bool back, uint8_t protocol, uint
 		put16(body + 4, (unsigned)size);
 	}
 	put(body, size);
+	frame_held = draw(100) ? frame_size : draw((unsigned)frame_size);
+	if (first && draw(4) == 0) /* before its ports end */
+		frame_held = frame_size - size + draw(4);
 }
 
 /* The next frame of a conversation of TCP with a handshake. */
@@ -276,13 +279,14 @@ static FILE *capture_begin(void)
 	return file;
 }
 
-static void write_record(FILE *file, int64_t at_us, const uint8_t *bytes, size_t size)
+/* Of a frame of @size bytes, the first @held. */
+static void write_record(FILE *file, int64_t at_us, const uint8_t *bytes, size_t held, size_t size)
 {
 	uint32_t record[4] = { (uint32_t)(at_us / 1000000), (uint32_t)(at_us % 1000000),
-			       (uint32_t)size, (uint32_t)size };
+			       (uint32_t)held, (uint32_t)size };
 
 	assert_int_equal(fwrite(record, sizeof record, 1, file), 1);
-	assert_int_equal(fwrite(bytes, size, 1, file), 1);
+	assert_int_equal(fwrite(bytes, held, 1, file), held > 0);
 }
 
 static void write_capture(void)
@@ -302,7 +306,7 @@ static void write_capture(void)
 		if (draw(2000) == 0)
 			at_us += draw(4) ? 130000000 : INT64_C(8000000000);
 		when = draw(300) ? at_us : at_us - draw(1500000);
-		write_record(file, when, frame, frame_size);
+		write_record(file, when, frame, frame_held, frame_size);
 	}
 	assert_int_equal(fclose(file), 0);
 }
@@ -326,7 +330,8 @@ static void write_tides(unsigned frames)
 		put16(bytes + 34, 40000 + (one ? draw(20000) : client));
 		put16(bytes + 36, udp ? 53 : client % 4 ? 80 : 45000);
 		bytes[47] = draw(200) ? 0x10 : 0x02;
-		write_record(file, INT64_C(1700000000000000) + i, bytes, sizeof bytes);
+		write_record(file, INT64_C(1700000000000000) + i, bytes, sizeof bytes,
+			     sizeof bytes);
 	}
 	assert_int_equal(fclose(file), 0);
 }
