@@ -48,7 +48,10 @@ struct pm_meter_options {
 	 * later.
 	 */
 	void (*frame)(void *ctx, const struct pm_frame_report *report);
-	/* Live, all frames are decided about from what is remembered: PM_FLOWS_NEVER. */
+	/*
+	 * When what was decided of a conversation is kept for its later frames, which shows in no
+	 * record: when it seems to be of use, if nothing is said; live, never.
+	 */
 	enum pm_flows_use flows;
 	uint64_t explain; /* the frame whose report is to say why; goes with @frame; 0: none */
 	void *ctx;

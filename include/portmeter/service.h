@@ -228,7 +228,7 @@ struct pm_learner_options {
 	/* of all tables: without it nobody can aim at one place; the same, for the same answers */
 	struct pm_hash_key key;
 	enum pm_flows_use flows;
-	/* they never are then, and no system call is made for a frame: pages come when touched */
+	/* then flows never are, whatever @flows says, and no system call is made for a frame */
 	bool live;
 	bool explains; /* pm_learner_explain will be asked: 8 bytes more for each endpoint */
 	/*
@@ -337,7 +337,7 @@ static inline bool pm_learner_notes(uint64_t number)
  * and one that counts. The same of UDP, unless there is news in it of the pair of endpoints, which
  * is for pm_learner_datagram to say. PM_RUNG_N as rung: it may have, show it. Any thread may ask
  * beside the one that decides; the answer holds as long as pm_learner_generation is the same, and
- * of UDP always.
+ * of UDP until pm_learner_follow, before which whoever has asked must have decided.
  */
 static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_brief brief)
 {

@@ -102,6 +102,12 @@ struct pm_tally_transport {
 	bool there;                       /* all of its memory */
 };
 
+/* So many ports that it is faster to go through all in their order than from one to another. */
+static inline bool pm_tally_crowded(const struct pm_tally_transport *tt)
+{
+	return tt->n_used_ports > PM_PORTS / 8;
+}
+
 /*
  * Oddities of frames that are counted all the same; outside the closing sum. In the order of their
  * names.

@@ -53,7 +53,7 @@ struct pm_item {
 	const uint8_t *bytes;
 	int64_t time_ns;
 	uint64_t number;
-	pm_flow flow;   /* with a brief; 0 of TCP while flows are asleep */
+	pm_flow flow;   /* with a brief; 0 of TCP while flows are asleep and not tried */
 	unsigned known; /* of it, pm_flows_look: its entry has no addresses */
 };
 

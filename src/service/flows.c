@@ -5,6 +5,7 @@
  * many of them begins an epoch, in which none of the older ones is good.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "service-internal.h"
 
@@ -153,15 +154,21 @@ void pm_flows_drop(struct pm_flow_table *table, pm_flow flow)
 			put(&line[i], 0);
 }
 
+/* Whether of the frames that are counted at least one in @many was recalled. */
+static bool is_recalled(const struct pm_flow_table *table, size_t many)
+{
+	return table->recalled * many >= table->counted;
+}
+
 /* Whether what was tried is of use, or may be yet. */
 static bool is_of_use(struct pm_flow_table *table)
 {
-	if (table->recalled >= TRIAL / 2 / LEAST) {
+	if (is_recalled(table, LEAST)) {
 		table->trials = 0;
 		table->sleep = ASLEEP / 2;
 		return true;
 	}
-	return table->recalled >= TRIAL / 2 / PROMISING && ++table->trials < TRIALS;
+	return is_recalled(table, PROMISING) && ++table->trials < TRIALS;
 }
 
 static void set(bool *flag, bool value)
@@ -174,6 +181,13 @@ static void fall_asleep(struct pm_flow_table *table)
 	set(&table->flows.tried, false);
 	set(&table->flows.asleep, true);
 	table->sleep = table->sleep < ASLEEP_MAX / 2 ? table->sleep * 2 : ASLEEP_MAX;
+}
+
+/* What came before the sleep is not lately. */
+static void begin_trial(struct pm_flow_table *table)
+{
+	memset(table->recent, 0, RECENT * sizeof *table->recent);
+	set(&table->flows.tried, true);
 }
 
 static void wake(struct pm_flow_table *table)
@@ -199,16 +213,19 @@ void pm_flows_rest(struct pm_flow_table *table, size_t frames, size_t recalled)
 	const struct pm_flows *flows = &table->flows;
 	bool trial = !flows->asleep || flows->tried;
 
+	/* several threads hand over more than a trial at a time */
 	table->frames += frames;
-	if (table->frames > TRIAL / 2)
+	if (table->frames > TRIAL / 2) {
+		table->counted += frames;
 		table->recalled += recalled;
+	}
 	if (table->frames < (trial ? TRIAL : table->sleep))
 		return;
 	if (!trial)
-		set(&table->flows.tried, true);
-	else if (flows->tried && table->recalled >= TRIAL / 2 / WAKING)
+		begin_trial(table);
+	else if (flows->tried && is_recalled(table, WAKING))
 		wake(table);
 	else if (flows->tried || !is_of_use(table))
 		fall_asleep(table);
-	table->frames = table->recalled = 0;
+	table->frames = table->counted = table->recalled = 0;
 }

@@ -341,7 +341,7 @@ pm_flow pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, pm_fl
 	if (pm_is_udp(transport)) {
 		if (!flow)
 			flow = pm_flow_of(learner->key, brief, addresses, addresses + size);
-		__builtin_prefetch(pm_words_line(&learner->pairs, pm_pair_hash(flow)), 1);
+		pm_learner_fetch_pair(learner, flow);
 		if (!weighs)
 			return flow;
 	}

@@ -215,13 +215,16 @@ struct pm_flow_table {
 	void *block; /* in which its words stand */
 	uint32_t *recent; /* flows, while they are tried: the upper half of each */
 	uint64_t epoch; /* the last one that was begun */
-	size_t frames, recalled, trials, sleep;
+	/* since the last look; those of a trial's second half, and what of these was recalled */
+	size_t frames, counted, recalled;
+	size_t trials, sleep; /* in a row, when little was; frames to sleep */
 	uint32_t used; /* words, until it is seen that most will be */
 };
 
 /* PM_E_MEMORY or 0. */
 int pm_flows_new(struct pm_flow_table *table);
 void pm_flows_free(struct pm_flow_table *table);
+/* As the options say; before anything else is done with it. */
 void pm_flows_begin(struct pm_flow_table *table, enum pm_flows_use use);
 /* All words have ended, or those that hold weakly. */
 void pm_flows_forget(struct pm_flow_table *table);

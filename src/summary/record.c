@@ -244,7 +244,7 @@ static void gather_ports(struct pm_record *record, const struct pm_tally *tally,
 	const struct pm_tally_transport *tt = &tally->transports[transport];
 
 	/* In the order of memory, where that is not much longer. */
-	if (tt->n_used_ports > PM_PORTS / 8) {
+	if (pm_tally_crowded(tt)) {
 		for (uint32_t port = 0; port < PM_PORTS; port++)
 			if (!pm_port_is_new(&tt->ports[port]))
 				gather_port(record, tally, transport, (uint16_t)port);

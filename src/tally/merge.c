@@ -27,9 +27,9 @@ static void port_merge(struct pm_tally_transport *into, const struct pm_tally_tr
 
 static void transport_merge(struct pm_tally_transport *into, const struct pm_tally_transport *from)
 {
-	for (uint32_t i = 0; !pm_is_crowded(from) && i < from->n_used_ports; i++)
+	for (uint32_t i = 0; !pm_tally_crowded(from) && i < from->n_used_ports; i++)
 		port_merge(into, from, from->used_ports[i]);
-	for (uint32_t port = 0; pm_is_crowded(from) && port < PM_PORTS; port++)
+	for (uint32_t port = 0; pm_tally_crowded(from) && port < PM_PORTS; port++)
 		if (!pm_port_is_new(&from->ports[port]))
 			port_merge(into, from, (uint16_t)port);
 	for (uint32_t i = 0; i < from->n_used_services; i++) {

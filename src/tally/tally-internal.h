@@ -15,14 +15,6 @@
 
 #include "portmeter/tally.h"
 
-/* So many ports that it is faster to go through all in their order than from one to another. */
-#define CROWDED (PM_PORTS / 8)
-
-static inline bool pm_is_crowded(const struct pm_tally_transport *tt)
-{
-	return tt->n_used_ports > CROWDED;
-}
-
 /* The cell of a service, which is among the used ones from then on. */
 static inline struct pm_service_cell *pm_service_use(struct pm_tally_transport *tt, uint16_t id)
 {

@@ -121,9 +121,9 @@ void pm_tally_free(struct pm_tally *tally)
 
 static void transport_clear(struct pm_tally_transport *tt)
 {
-	if (pm_is_crowded(tt))
+	if (pm_tally_crowded(tt))
 		memset(tt->ports, 0, PM_PORTS * sizeof *tt->ports);
-	for (uint32_t i = 0; !pm_is_crowded(tt) && i < tt->n_used_ports; i++)
+	for (uint32_t i = 0; !pm_tally_crowded(tt) && i < tt->n_used_ports; i++)
 		memset(&tt->ports[tt->used_ports[i]], 0, sizeof *tt->ports);
 	for (uint32_t i = 0; tt->any_rungs && i < tt->n_used_ports; i++)
 		memset(&tt->rungs[tt->used_ports[i]], 0, sizeof *tt->rungs);

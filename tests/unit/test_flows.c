@@ -298,21 +298,20 @@ static void what_is_known_is_what_would_be_decided(void **state)
 	assert_true(known > 40000);
 }
 
-/* A pair of UDP that gives way to others is a new one when it speaks again, known or not. */
-static void what_is_forgotten_is_not_known(void **state)
+/* Two of UDP talk until it is known. */
+static pm_flow talk_until_known(void)
 {
-	uint64_t told;
-	pm_flow flow;
-
-	(void)state;
-	twins_begin(0);
 	for (unsigned i = 0; i < 4; i++) {
 		show(1, 50000, 2, 53, UDP, 0);
 		show(2, 53, 1, 50000, UDP, 0);
 	}
 	assert_int_equal(twins.known, 5);
-	flow = twins.sight.flow;
-	/* those that stand in its place push it out; of none of them is a word kept */
+	return twins.sight.flow;
+}
+
+/* Others that stand in its place push their pair out; of none of them is a word kept. */
+static void push_out(pm_flow flow)
+{
 	for (unsigned i = 0, others = 0; others < 8; i++) {
 		const struct pm_address from = { { 192, 0, 2, (uint8_t)(3 + i / 60000) } };
 		const struct pm_address to = { { 192, 0, 2, 2 } };
@@ -327,9 +326,46 @@ static void what_is_forgotten_is_not_known(void **state)
 		show(from.bytes[3], packet.src_port, 2, 8888, UDP, 0);
 		others++;
 	}
+}
+
+/* A frame of theirs that is looked for: it begins anew. */
+static void they_begin_anew(void)
+{
+	uint64_t told;
+
+	while (pm_learner_notes(twins.sight.number))
+		show(1, 50000, 2, 80, TCP, PM_TCP_ACK);
 	told = twins.kept_told.times;
 	show(1, 50000, 2, 53, UDP, 0);
 	assert_int_equal(twins.kept_told.times, told + 1);
+}
+
+/* A pair of UDP that gives way to others is a new one when it speaks again, known or not. */
+static void what_is_forgotten_is_not_known(void **state)
+{
+	(void)state;
+	twins_begin(0);
+	push_out(talk_until_known());
+	they_begin_anew();
+	twins_end();
+}
+
+/* The same where it gives way while nobody looks after what is kept. */
+static void nor_what_is_forgotten_in_its_sleep(void **state)
+{
+	const struct pm_flows *flows;
+	pm_flow flow;
+
+	(void)state;
+	twins_begin(0);
+	flows = pm_learner_flows(twins.kept);
+	flow = talk_until_known();
+	for (unsigned i = 0; !flows->asleep; i++)
+		show(3 + i % 200, 1024 + i, 2, 80, TCP, PM_TCP_ACK);
+	push_out(flow);
+	for (unsigned i = 0; flows->asleep; i++)
+		show(1, 50000 + i % 100, 2, 80, TCP, PM_TCP_ACK);
+	they_begin_anew();
 	twins_end();
 }
 
@@ -495,7 +531,66 @@ static void it_wakes_where_it_is_of_use(void **state)
 	assert_int_equal(twins.known, 0);
 	for (i = 0; i < 10000; i++)
 		show(1, 50000 + i % 100, 2, 80, TCP, PM_TCP_ACK);
-	assert_true(!flows->asleep && twins.known > 8000);
+	assert_true(!flows->asleep && !flows->tried && twins.known > 8000);
+	twins_end();
+}
+
+/* Of a trial, how many in a hundred would be recalled; and @asleep is what follows. */
+static void trial_ends(unsigned percent, size_t at_once, bool asleep)
+{
+	const struct pm_flows *flows;
+
+	twins_begin_with(PM_FLOWS_TRIED, 0);
+	flows = pm_learner_flows(twins.kept);
+	for (size_t frames = 0; flows->tried; frames += at_once) {
+		assert_true(frames < 10000);
+		pm_learner_rest(twins.kept, at_once, at_once * percent / 100);
+	}
+	assert_int_equal(flows->asleep, asleep);
+	twins_end();
+}
+
+/* An eighth is enough, however many are handed over at a time. */
+static void an_eighth_wakes_it(void **state)
+{
+	(void)state;
+	trial_ends(13, 100, false);
+	trial_ends(12, 100, true);
+	trial_ends(13, 8200, false);
+	trial_ends(12, 8200, true);
+}
+
+/* And a quarter, by several threads, keeps it awake. */
+static void a_quarter_keeps_it_awake(void **state)
+{
+	static const struct {
+		unsigned percent;
+		bool asleep;
+	} rows[] = { { 26, false }, { 5, true } };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		twins_begin(0);
+		pm_learner_rest(twins.kept, 10000, 100 * rows[i].percent);
+		assert_int_equal(pm_learner_flows(twins.kept)->asleep, rows[i].asleep);
+		twins_end();
+	}
+}
+
+/* What came before the sleep has not come lately. */
+static void a_trial_begins_anew(void **state)
+{
+	pm_flow flow = UINT64_C(0x123456789abcdef0);
+
+	(void)state;
+	twins_begin_with(PM_FLOWS_TRIED, 0);
+	assert_false(pm_learner_try(twins.kept, flow));
+	assert_true(pm_learner_try(twins.kept, flow));
+	pm_learner_rest(twins.kept, 5000, 0);
+	assert_false(pm_learner_flows(twins.kept)->tried);
+	pm_learner_rest(twins.kept, 20000, 0);
+	assert_true(pm_learner_flows(twins.kept)->tried);
+	assert_false(pm_learner_try(twins.kept, flow));
 	twins_end();
 }
 
@@ -504,12 +599,16 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_known_is_what_would_be_decided),
 		cmocka_unit_test(what_is_forgotten_is_not_known),
+		cmocka_unit_test(nor_what_is_forgotten_in_its_sleep),
 		cmocka_unit_test(nor_is_what_an_endpoint_has_shown),
 		cmocka_unit_test(each_has_its_word),
 		cmocka_unit_test(time_may_go_back),
 		cmocka_unit_test(to_a_group_is_not_from_it),
 		cmocka_unit_test(it_sleeps_where_it_is_of_no_use),
 		cmocka_unit_test(it_wakes_where_it_is_of_use),
+		cmocka_unit_test(an_eighth_wakes_it),
+		cmocka_unit_test(a_quarter_keeps_it_awake),
+		cmocka_unit_test(a_trial_begins_anew),
 	};
 
 	return cmocka_run_group_tests_name("flows", tests, load, unload);

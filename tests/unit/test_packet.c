@@ -1532,6 +1532,19 @@ static void verdicts_bear_the_names_of_the_record(void **state)
 		assert_string_equal(pm_verdict_name((enum pm_verdict)v), names[v]);
 }
 
+/* Those of a size that is read the quick way, sent to one host of the link: RFC 4291, 2.7. */
+static void groups_of_ip6_are_seen(void)
+{
+	uint8_t bytes[80] = { 2, [12] = 0x86, [13] = 0xdd, [14] = 0x60, [19] = 26, [20] = 17,
+			      [22] = 0x20, [38] = 0xff, [39] = 2, [53] = 0xfb, [54] = 0x14,
+			      [55] = 0xe9, [56] = 0x14, [57] = 0xe9, [59] = 26 };
+
+	assert_int_equal(decode(1, bytes, sizeof bytes, sizeof bytes).notes, PM_NOTE_GROUP);
+	bytes[38] = 0xfe;
+	assert_int_equal(decode(1, bytes, sizeof bytes, sizeof bytes).notes, 0);
+	assert_true(pm_packet_quick_ip6(bytes, sizeof bytes, sizeof bytes));
+}
+
 /* Or else assert_brief_agrees would have held on nothing. */
 static void the_commonest_stacks_have_a_brief(void **state)
 {
@@ -1563,6 +1576,7 @@ static void the_commonest_stacks_have_a_brief(void **state)
 				 i < 2);
 	assert_false(pm_packet_brief(pm_link_find(101), (const uint8_t *)tcp4, sizeof tcp4 - 1,
 				     sizeof tcp4 - 1));
+	groups_of_ip6_are_seen();
 	assert_true(briefs > 100);
 }
 

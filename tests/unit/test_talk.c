@@ -18,6 +18,7 @@
 
 #include "portmeter/meter.h"
 #include "portmeter/output.h"
+#include "meter-internal.h"
 #include "sums.h"
 #include "traffic.h"
 
@@ -427,6 +428,17 @@ static bool never(void *ctx)
 	return false;
 }
 
+static bool woken; /* flows have been awake */
+
+/* Whether they are now; never anything to be done. */
+static bool look_at_flows(void *ctx)
+{
+	const struct pm_meter *meter = ctx;
+
+	woken |= !__atomic_load_n(&meter->flows->asleep, __ATOMIC_RELAXED);
+	return false;
+}
+
 struct hand {
 	pthread_t thread;
 	struct pm_crew *crew;
@@ -447,7 +459,7 @@ static void work_together(struct run *run)
 		.capture = run->capture,
 		.meter = run->meter,
 		.workers = run->way->workers,
-		.due = never,
+		.due = look_at_flows,
 		.mind = never,
 		.frame = pm_meter_frame,
 		.ctx = run->meter,
@@ -516,7 +528,7 @@ static char *count(const struct way *way, struct run *run)
 	if (way->workers)
 		work_together(run);
 	while (pm_capture_dispatch(run->capture, 1000, pm_meter_frame, run->meter, &err) > 0)
-		;
+		look_at_flows(run->meter);
 	pm_meter_finish(run->meter, 0, true);
 	run->frames = pm_meter_frames(run->meter);
 	pm_meter_free(run->meter);
@@ -595,6 +607,7 @@ static void nor_when_flows_fall_asleep(void **state)
 	static struct run run;
 
 	(void)state;
+	woken = false;
 	for (unsigned round = 0; round < 2; round++) {
 		struct way way = { .flows = PM_FLOWS_NEVER };
 		char *want, *got;
@@ -603,16 +616,21 @@ static void nor_when_flows_fall_asleep(void **state)
 		write_tides(TIDES);
 		want = count(&way, &run);
 		assert_int_equal(run.frames, TIDES);
+		assert_false(woken);
 		way.flows = round % 2 ? PM_FLOWS_TRIED : PM_FLOWS_EARLY;
 		got = count(&way, &run);
 		are_the_same(got, want, &way);
 		free(got);
+		assert_true(woken);
 		for (way.workers = 2; way.workers <= 4; way.workers++) {
+			woken = false;
 			way.block = 64U << draw(12);
 			got = count(&way, &run);
 			are_the_same(got, want, &way);
 			free(got);
+			assert_true(woken);
 		}
+		woken = false;
 		free(want);
 	}
 }

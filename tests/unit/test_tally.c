@@ -1143,6 +1143,44 @@ static void addresses_of_many_services_at_once_are_those_of_one_by_one(void **st
 	pm_rules_unref(many);
 }
 
+/* Where both ports are the service's nobody is its client, whatever else has been seen. */
+static void symmetric_frames_have_no_clients(void **state)
+{
+	enum { OTHERS = 300000 };
+	struct pm_allowance *allowance = allowance_new(PM_ALLOWANCE_BYTES);
+	struct pm_rules *one = traffic_rules("peers 123/udp\nweb 80/tcp\n", 1);
+	struct pm_tally *tally = NULL;
+	uint16_t peers;
+
+	(void)state;
+	assert_non_null(one);
+	peers = (uint16_t)pm_rules_label(one, PM_TRANSPORT_UDP, 123);
+	assert_int_equal(pm_tally_new(one, &tally), PM_OK);
+	assert_int_equal(pm_tally_talk(tally, allowance), PM_OK);
+	/* so many that each line of the filter has been filled */
+	for (unsigned i = 0; i < OTHERS; i++) {
+		struct pm_tally_entry entry = {
+			.src_port = 50000,
+			.dst_port = 80,
+			.decision = { 0, PM_SIDE_DST, PM_RUNG_KNOWN },
+			.transport = PM_TRANSPORT_TCP,
+			.src_host = hash_of(1 + i),
+			.dst_host = hash_of(OTHERS + i),
+		};
+
+		pm_tally_ports(tally, &entry, 1);
+		entry.src_port = entry.dst_port = 123;
+		entry.transport = PM_TRANSPORT_UDP;
+		entry.decision = (struct pm_decision){ 0, PM_SIDE_BOTH, PM_RUNG_SYMMETRIC };
+		pm_tally_ports(tally, &entry, 1);
+	}
+	assert_int_equal(number_of(tally, PM_TRANSPORT_UDP, peers, PM_ROLE_CLIENT), 0);
+	assert_int_equal(number_of(tally, PM_TRANSPORT_UDP, peers, PM_ROLE_SERVER), 0);
+	pm_tally_free(tally);
+	pm_allowance_unref(allowance);
+	pm_rules_unref(one);
+}
+
 /* A port scan of thousands of services must not take more than it may, and must say so. */
 static void addresses_without_room_are_given_up_and_said_to_be(void **state)
 {
@@ -1415,6 +1453,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(an_absorbed_part_that_is_larger_is_traded),
 	cmocka_unit_test(conversations_follow_other_rules),
 	cmocka_unit_test(addresses_of_many_services_at_once_are_those_of_one_by_one),
+	cmocka_unit_test(symmetric_frames_have_no_clients),
 	cmocka_unit_test(addresses_without_room_are_given_up_and_said_to_be),
 	cmocka_unit_test(anomalies_count_by_facet_with_their_first_as_example),
 	cmocka_unit_test(a_service_on_an_unusual_port_has_sessions_and_traffic),
