@@ -309,11 +309,11 @@ PM_API struct pm_decision pm_learner_explain(struct pm_learner *learner,
 					     struct pm_grounds *ret_grounds);
 
 /*
- * A byte for each port of TCP, and behind these for each of UDP, at the same place as long as the
- * learner lives: with PM_CLASS_HOT, frames of that port must be shown to the learner; 0, there is
- * no label; else its priority and 1.
+ * For TCP and for UDP, by their enum pm_transport, a byte for each port: with PM_CLASS_HOT, frames
+ * of that port must be shown to the learner; 0, there is no label; else its priority and 1. The
+ * two pointers stand at the same place as long as the learner lives, and change with its rules.
  */
-PM_API const uint8_t *pm_learner_classes(const struct pm_learner *learner);
+PM_API const uint8_t *const *pm_learner_classes(const struct pm_learner *learner);
 
 #define PM_CLASS_HOT 0x80
 #define PM_CLASS(priority) ((priority) + 1)
@@ -339,7 +339,7 @@ static inline bool pm_learner_notes(uint64_t number)
  * beside the one that decides; the answer holds as long as pm_learner_generation is the same, and
  * of UDP until pm_learner_follow, before which whoever has asked must have decided.
  */
-static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_brief brief)
+static inline struct pm_decision pm_learner_glance(const uint8_t *const *classes, pm_brief brief)
 {
 	struct pm_decision decision = { 0, PM_SIDE_NONE, PM_RUNG_N };
 	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
@@ -347,9 +347,8 @@ static inline struct pm_decision pm_learner_glance(const uint8_t *classes, pm_br
 
 	if (transport > PM_TRANSPORT_UDP)
 		return decision;
-	classes += (size_t)transport * PM_PORTS;
-	src = __atomic_load_n(&classes[src_port], __ATOMIC_RELAXED);
-	dst = __atomic_load_n(&classes[dst_port], __ATOMIC_RELAXED);
+	src = __atomic_load_n(&classes[transport][src_port], __ATOMIC_RELAXED);
+	dst = __atomic_load_n(&classes[transport][dst_port], __ATOMIC_RELAXED);
 	label = src | dst; /* of the port that has one */
 	if (label & PM_CLASS_HOT || pm_brief_tcp_flags(brief) & (PM_TCP_SYN | PM_TCP_RST) ||
 	    !src == !dst ||

@@ -78,7 +78,7 @@ struct pm_meter {
 	struct pm_learner *learner; /* NULL: of a helper, which asks that of the meter it helps */
 	struct pm_watch *watch;     /* NULL: conversations are not counted */
 	struct pm_hash_key key;     /* of addresses */
-	const uint8_t *classes;     /* the learner's */
+	const uint8_t *const *classes; /* the learner's */
 	const struct pm_flows *flows; /* the same */
 	struct pm_tally *told;      /* gets what the learner tells */
 	uint64_t frames; /* in tallies that were handed over */

@@ -65,7 +65,8 @@ struct pm_learner {
 	size_t n_endpoints;
 	bool any_opening; /* there has been one */
 	size_t n_hot, n_hot_before; /* ports; when they were last marked anew */
-	uint8_t *classes;           /* of TCP's ports, with PM_CLASS_HOT, and of UDP's */
+	uint8_t *classes;           /* of TCP's ports, with PM_CLASS_HOT */
+	const uint8_t *glanced[2];  /* these, and those that the rules have for UDP */
 	uint16_t *marks;            /* of TCP's ports */
 	uint32_t generation;
 	struct pm_learner_lost lost;

@@ -7,24 +7,15 @@
  */
 #include "learn-internal.h"
 
-#define CLASSES ((size_t)2 * PM_PORTS)
-_Static_assert(PM_TRANSPORT_TCP == 0 && PM_TRANSPORT_UDP == 1,
-	       "a class stands at its transport and port");
+_Static_assert(PM_TRANSPORT_TCP == 0 && PM_TRANSPORT_UDP == 1, "a glance goes by the transport");
 
-/* As the rules have them, of one transport. */
-static void classes_copy(struct pm_learner *learner, enum pm_transport transport)
-{
-	const uint8_t *from = learner->rules->classes[transport];
-	uint8_t *to = learner->classes + (size_t)transport * PM_PORTS;
-
-	for (size_t port = 0; port < PM_PORTS; port++)
-		__atomic_store_n(&to[port], from[port], __ATOMIC_RELAXED);
-}
-
-/* All of TCP's anew: ports of whatever is forgotten by now are left alone again. */
+/* All bytes of TCP anew: ports of whatever is forgotten by now are left alone again. */
 static void heat_anew(struct pm_learner *learner)
 {
-	classes_copy(learner, PM_TRANSPORT_TCP);
+	const uint8_t *classes = learner->rules->classes[PM_TRANSPORT_TCP];
+
+	for (size_t port = 0; port < PM_PORTS; port++)
+		__atomic_store_n(&learner->classes[port], classes[port], __ATOMIC_RELAXED);
 	for (size_t port = 0; learner->n_hot && port < PM_PORTS; port++)
 		learner->marks[port] &= (uint16_t)~PM_MARK_SERVES;
 	learner->n_hot = 0;
@@ -44,7 +35,8 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 		return PM_E_MEMORY;
 	learner->options = *options;
 	learner->key = options->key;
-	learner->classes = malloc(CLASSES);
+	learner->classes = malloc(PM_PORTS);
+	learner->glanced[PM_TRANSPORT_TCP] = learner->classes;
 	learner->marks = calloc(PM_PORTS, sizeof *learner->marks);
 	if (!learner->classes || !learner->marks || pm_openings_new(learner) < 0 ||
 	    pm_servers_new(learner) < 0 || pm_pairs_new(learner) < 0 ||
@@ -85,7 +77,7 @@ void pm_learner_free(struct pm_learner *learner)
 void pm_learner_follow(struct pm_learner *learner, const struct pm_rules *rules)
 {
 	learner->rules = rules;
-	classes_copy(learner, PM_TRANSPORT_UDP);
+	learner->glanced[PM_TRANSPORT_UDP] = rules->classes[PM_TRANSPORT_UDP];
 	heat_anew(learner);
 }
 
@@ -300,9 +292,9 @@ struct pm_decision pm_learner_explain(struct pm_learner *learner, const struct p
 	return decision;
 }
 
-const uint8_t *pm_learner_classes(const struct pm_learner *learner)
+const uint8_t *const *pm_learner_classes(const struct pm_learner *learner)
 {
-	return learner->classes;
+	return learner->glanced;
 }
 
 const struct pm_flows *pm_learner_flows(const struct pm_learner *learner)

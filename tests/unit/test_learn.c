@@ -1013,11 +1013,11 @@ static void new_rules_forget_nothing(void **state)
 	decision_is(decision, SET_UP(SRC));
 	assert_string_equal(pm_rules_name(other, decision.service), "odd");
 	/* Ports are marked under the new rules as under the old ones. */
-	assert_true(pm_learner_classes(f.learner)[50000] & PM_CLASS_HOT);
-	assert_true(pm_learner_classes(f.learner)[80] == PM_CLASS_HOT);
-	assert_true(pm_learner_classes(f.learner)[60001] & PM_CLASS_HOT);
+	assert_true(pm_learner_classes(f.learner)[TCP][50000] & PM_CLASS_HOT);
+	assert_true(pm_learner_classes(f.learner)[TCP][80] == PM_CLASS_HOT);
+	assert_true(pm_learner_classes(f.learner)[TCP][60001] & PM_CLASS_HOT);
 	pm_learner_follow(f.learner, rules);
-	assert_true(pm_learner_classes(f.learner)[50000] == PM_CLASS_HOT);
+	assert_true(pm_learner_classes(f.learner)[TCP][50000] == PM_CLASS_HOT);
 	assert_true(is_learned(2, 50000, START));
 	pm_rules_unref(other);
 }
@@ -1025,7 +1025,7 @@ static void new_rules_forget_nothing(void **state)
 /* Ports for which it must be asked are marked while they may matter, and no longer for ever. */
 static void ports_are_marked_and_left_alone_again(void **state)
 {
-	const uint8_t *classes = pm_learner_classes(f.learner);
+	const uint8_t *classes = pm_learner_classes(f.learner)[TCP];
 	uint32_t generation = pm_learner_generation(f.learner);
 	size_t hot = 0;
 
