@@ -198,6 +198,17 @@ typedef uint64_t pm_brief;
 PM_API pm_brief pm_packet_brief(const struct pm_link *link, const uint8_t *bytes, size_t held,
 				size_t wire);
 
+/* The brief of UDP (@udp 1) or TCP (0) at @h, of which as much is held as TCP's flags need. */
+static PM_INLINE pm_brief pm_quick_transport(const uint8_t *h, uint64_t udp, uint64_t ip_version)
+{
+	const uint64_t tcp_is = ip_version << 56 | (uint64_t)PM_NOTE_TCP_FLAGS << 40;
+	const uint64_t udp_is = ip_version << 56 | (uint64_t)PM_TRANSPORT_UDP << 32;
+	uint64_t flags = h[13] & (udp - 1);
+
+	/* no branch, since which of both it is nobody can predict */
+	return pm_be32(h) | flags << 48 | (tcp_is ^ ((tcp_is ^ udp_is) & -udp));
+}
+
 /*
  * The same of a frame of Ethernet, for what most frames are: IPv4 to a single host, in which TCP's
  * flags are held, whatever else it carries. 0: look closer. At fixed offsets of bytes that have
@@ -207,33 +218,28 @@ static PM_INLINE pm_brief pm_packet_quick(const uint8_t *bytes, size_t held, siz
 {
 	/* version and header's length; no fragment, but for "don't fragment" (RFC 791) */
 	const uint64_t mask = UINT64_C(0xff3f0000000000ff), plain = 0x45;
-	const uint64_t tcp_is = UINT64_C(4) << 56 | (uint64_t)PM_NOTE_TCP_FLAGS << 40;
-	const uint64_t udp_is = UINT64_C(4) << 56 | (uint64_t)PM_TRANSPORT_UDP << 32;
 	const size_t link = 14, ip = 20, least = link + ip + 14;
 	const uint8_t *h = bytes + link;
-	uint64_t udp, flags;
+	uint64_t udp;
 	size_t total;
 
 	if (held < least || wire < least || pm_be16(bytes + 12) != 0x0800)
 		return 0;
 	udp = h[9] == 17;
 	total = pm_be16(h + 2);
-	/* one branch, since which of both it is nobody can predict; multicast is 224 and above */
+	/* one branch for all; multicast is 224 and above */
 	if (((pm_le64(h) & mask) != plain) | !(udp | (h[9] == 6)) |
 	    (total - (least - link) > wire - least) | (bytes[0] & 1) | (h[16] >= 224))
 		return 0;
-	flags = h[ip + 13] & (udp - 1);
-	return pm_be32(h + ip) | flags << 48 | (tcp_is ^ ((tcp_is ^ udp_is) & -udp));
+	return pm_quick_transport(h + ip, udp, 4);
 }
 
 /* The same of IPv6 without extension headers (RFC 8200). */
 static PM_INLINE pm_brief pm_packet_quick_ip6(const uint8_t *bytes, size_t held, size_t wire)
 {
-	const uint64_t tcp_is = UINT64_C(6) << 56 | (uint64_t)PM_NOTE_TCP_FLAGS << 40;
-	const uint64_t udp_is = UINT64_C(6) << 56 | (uint64_t)PM_TRANSPORT_UDP << 32;
 	const size_t link = 14, ip = 40, least = link + ip + 14;
 	const uint8_t *h = bytes + link;
-	uint64_t udp, flags;
+	uint64_t udp;
 	size_t payload;
 
 	if (held < least || wire < least || pm_be16(bytes + 12) != 0x86dd)
@@ -243,8 +249,7 @@ static PM_INLINE pm_brief pm_packet_quick_ip6(const uint8_t *bytes, size_t held,
 	if ((h[0] >> 4 != 6) | !(udp | (h[6] == 6)) |
 	    (payload - (least - link - ip) > wire - least) | (bytes[0] & 1) | (h[24] == 0xff))
 		return 0;
-	flags = h[ip + 13] & (udp - 1);
-	return pm_be32(h + ip) | flags << 48 | (tcp_is ^ ((tcp_is ^ udp_is) & -udp));
+	return pm_quick_transport(h + ip, udp, 6);
 }
 
 /* Its parts; as in struct pm_packet. The addresses stand behind pm_brief_network bytes. */

@@ -19,7 +19,7 @@ enum {
 
 _Static_assert(PM_NOTE_GROUP == 1 << 1 && PM_NOTE_TCP_FLAGS == 1 << 3 && PM_TRANSPORT_TCP == 0 &&
 		       PM_TRANSPORT_UDP == 1,
-	       "pm_packet_quick and pm_packet_quick_ip6 put them in their places");
+	       "pm_quick_transport puts them in their places");
 
 static inline size_t least(size_t a, size_t b)
 {
