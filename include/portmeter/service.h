@@ -374,8 +374,8 @@ PM_API enum pm_pair pm_learner_datagram(struct pm_learner *learner, pm_brief bri
 /* Fetches what that will look at; worth it some frames ahead. Any thread. */
 PM_API void pm_learner_fetch_pair(const struct pm_learner *learner, pm_flow flow);
 /*
- * What the ladder would learn from a frame that was decided at a glance, where pm_learner_notes: of
- * @side, and of the host of the other end. Hashes as in struct pm_sight.
+ * What the ladder would learn from a frame that was decided at a glance, where pm_learner_notes:
+ * that the host on @side has served, and the other has asked. Hashes as in struct pm_sight.
  */
 PM_API void pm_learner_note(struct pm_learner *learner, uint64_t src_host, uint64_t dst_host,
 			    int64_t time_ns, enum pm_side side);

@@ -32,7 +32,7 @@
 #define LINE 64
 #define HALF ((UINT64_C(1) << PM_FLOW_HALF) - 1)
 
-int pm_flows_new(struct pm_flow_table *table)
+int pm_flows_new(struct pm_flow_table *table, enum pm_flows_use use)
 {
 	/* not by aligned_alloc: calloc leaves pages untouched that nobody uses */
 	table->block = calloc(1, WORDS * sizeof *table->flows.words +
@@ -43,19 +43,15 @@ int pm_flows_new(struct pm_flow_table *table)
 		(uint64_t *)(((uintptr_t)table->block + LINE - 1) / LINE * LINE);
 	table->recent = (uint32_t *)(table->flows.words + WORDS);
 	table->sleep = ASLEEP / 2;
+	table->flows.asleep = use != PM_FLOWS_EARLY;
+	table->flows.tried = use == PM_FLOWS_TRIED;
+	pm_flows_forget(table);
 	return PM_OK;
 }
 
 void pm_flows_free(struct pm_flow_table *table)
 {
 	free(table->block);
-}
-
-void pm_flows_begin(struct pm_flow_table *table, enum pm_flows_use use)
-{
-	table->flows.asleep = use != PM_FLOWS_EARLY;
-	table->flows.tried = use == PM_FLOWS_TRIED;
-	pm_flows_forget(table);
 }
 
 static uint64_t *line_of(const struct pm_flow_table *table, pm_flow flow)

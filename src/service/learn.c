@@ -34,23 +34,23 @@ int pm_learner_new(const struct pm_learner_options *options, struct pm_rules *ru
 	if (!learner)
 		return PM_E_MEMORY;
 	learner->options = *options;
-	learner->key = options->key;
-	learner->classes = malloc(PM_PORTS);
-	learner->glanced[PM_TRANSPORT_TCP] = learner->classes;
-	learner->marks = calloc(PM_PORTS, sizeof *learner->marks);
-	if (!learner->classes || !learner->marks || pm_openings_new(learner) < 0 ||
-	    pm_servers_new(learner) < 0 || pm_pairs_new(learner) < 0 ||
-	    pm_weigh_new(learner) < 0 || pm_flows_new(&learner->flows) < 0) {
-		pm_learner_free(learner);
-		return PM_E_MEMORY;
-	}
 	/*
 	 * Live, a frame comes so long after the one before that the word it would look for has left
 	 * the cache, and waiting for it costs more than all that is fetched ahead.
 	 */
 	if (options->live)
 		learner->options.flows = PM_FLOWS_NEVER;
-	pm_flows_begin(&learner->flows, learner->options.flows);
+	learner->key = options->key;
+	learner->classes = malloc(PM_PORTS);
+	learner->glanced[PM_TRANSPORT_TCP] = learner->classes;
+	learner->marks = calloc(PM_PORTS, sizeof *learner->marks);
+	if (!learner->classes || !learner->marks || pm_openings_new(learner) < 0 ||
+	    pm_servers_new(learner) < 0 || pm_pairs_new(learner) < 0 ||
+	    pm_weigh_new(learner) < 0 ||
+	    pm_flows_new(&learner->flows, learner->options.flows) < 0) {
+		pm_learner_free(learner);
+		return PM_E_MEMORY;
+	}
 	if (options->live) {
 		learner->pairs.used = learner->callers.used = PM_PAGES_EXPECTED;
 		learner->hosts.used = PM_PAGES_EXPECTED;

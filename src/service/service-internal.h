@@ -221,11 +221,9 @@ struct pm_flow_table {
 	uint32_t used; /* words, until it is seen that most will be */
 };
 
-/* PM_E_MEMORY or 0. */
-int pm_flows_new(struct pm_flow_table *table);
+/* Asleep or awake as @use says. PM_E_MEMORY or 0. */
+int pm_flows_new(struct pm_flow_table *table, enum pm_flows_use use);
 void pm_flows_free(struct pm_flow_table *table);
-/* As the options say; before anything else is done with it. */
-void pm_flows_begin(struct pm_flow_table *table, enum pm_flows_use use);
 /* All words have ended, or those that hold weakly. */
 void pm_flows_forget(struct pm_flow_table *table);
 void pm_flows_forget_weak(struct pm_flow_table *table);
