@@ -11,7 +11,7 @@
 
 #define BUFFER_SIZE ((size_t)256 << 10)
 /* Of a file that goes on, since a call costs as much as copying some 30 KiB. */
-#define BUFFER_SIZE_OF_LONG ((size_t)1 << 20)
+#define BUFFER_SIZE_OF_LONG ((size_t)512 << 10)
 /* With many files open at once each gets less, so that memory stays bounded. */
 #define MANY_FILES 16
 #define BUFFER_SIZE_OF_MANY ((size_t)16 << 10)
