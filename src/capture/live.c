@@ -27,6 +27,7 @@ struct group {
 	size_t reading;         /* members that have a handle */
 	struct handle handles[PM_CAPTURE_THREADS]; /* made by the leader, not yet taken over */
 	bool lost;              /* one of them found the interface gone */
+	bool retyped;           /* or with another link type, as only the leader can tell */
 };
 
 struct live {
@@ -229,16 +230,19 @@ static bool look_at_device(struct live *live, int64_t now)
 int pm_capture_look(struct pm_capture *capture, struct pm_error *err)
 {
 	struct live *live = live_of(capture);
-	bool lost, changed;
+	bool lost, retyped;
 
 	if (!pm_capture_live(capture))
 		return PM_OK;
 	count_handle(live);
 	if (!live->handle.pcap || live->lost)
 		return PM_OK;
-	changed = leads(live) && live->group->device && !look_at_device(live, pm_time_now());
+	retyped = leads(live) && live->group->device && !look_at_device(live, pm_time_now());
 	pthread_mutex_lock(&live->group->lock);
-	live->group->lost |= changed; /* the others can't tell, and all must let go of it */
+	/* All must let go of it, and whoever is first to say so says why. */
+	live->group->retyped |= retyped;
+	live->group->lost |= retyped;
+	retyped = live->group->retyped;
 	lost = live->group->lost;
 	pthread_mutex_unlock(&live->group->lock);
 	if (!lost &&
@@ -246,7 +250,7 @@ int pm_capture_look(struct pm_capture *capture, struct pm_error *err)
 		return PM_OK;
 	give_up(live);
 	return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: the interface %s", capture->name,
-			    changed ? "has another link type" : "is gone");
+			    retyped ? "has another link type" : "is gone");
 }
 
 /*
@@ -312,7 +316,7 @@ static int open_group(struct live *live, struct pm_error *err)
 		pm_capture_notice(&live->head, "%s", warning);
 	if (strcmp(name, live->known ? live->state.name : live->head.name) != 0)
 		say_name(live, name);
-	group->lost = false;
+	group->lost = group->retyped = false;
 	pm_device_free(group->device);
 	group->device = pm_device_new(name);
 	live->known = group->device && pm_device_look(group->device, &live->state) &&
