@@ -4,6 +4,8 @@
  * not tell, by rung or by service; and of whoever took part, those whom the filter of ends does not
  * know yet go on to talk.c. All of it is done for every frame.
  */
+#include <stddef.h>
+
 #include "tally-internal.h"
 
 /* Counts into @count, one of @cell's; the first time the port joins those that are used. */
@@ -114,7 +116,8 @@ static PM_OUT_OF_LINE void count_zero(struct pm_tally *tally, const struct pm_ta
 }
 
 /* The bits of a side: 1 is the source, 2 the destination, and equal ports count as that. */
-static inline void count(struct pm_tally *tally, const struct pm_tally_entry *entry)
+static inline void count(struct pm_tally *tally, const struct pm_tally_entry *entry,
+			 uint32_t by_ports)
 {
 	struct pm_tally_transport *tt = &tally->transports[entry->transport];
 	uint16_t src_port = entry->src_port, dst_port = entry->dst_port;
@@ -127,8 +130,14 @@ static inline void count(struct pm_tally *tally, const struct pm_tally_entry *en
 	}
 	port_count(tt, dst_port, dst, &dst->dst[entry->decision.side >> 1], one);
 	port_count(tt, src_port, src, &src->src[entry->decision.side == PM_SIDE_SRC], one);
-	if (tally->scoped || !(BY_PORTS_ALONE >> entry->decision.rung & 1))
+	if (!(by_ports >> entry->decision.rung & 1))
 		service_count(tally, entry);
+}
+
+/* The rungs that ports tell of: where labels depend on addresses, none. */
+static inline uint32_t told_by_ports(const struct pm_tally *tally)
+{
+	return tally->scoped ? 0 : BY_PORTS_ALONE;
 }
 
 _Static_assert(PM_SIDE_NONE >> 1 == 0 && PM_SIDE_SRC >> 1 == 0 && PM_SIDE_DST >> 1 == 1 &&
@@ -147,30 +156,28 @@ struct ends {
 	uint64_t client, server;
 };
 
-/* What the filter is asked of an entry. */
+/* What the filter is asked of an entry; nothing if nobody knows the client. */
 struct asked {
-	const struct pm_tally_entry *entry;
 	struct ends ends;
 	uint64_t *seen[PM_ROLE_N]; /* places */
 };
 
-/* The filter, as it is looked at. */
+/* The filter, as it is looked at: bits in the middle of an end, @mask, choose the places for it. */
 struct filter {
-	uint64_t *seen;
-	unsigned shift; /* what is left of a spread end chooses the places for it */
+	char *seen;
+	uint64_t mask;
 };
 
 static inline struct filter filter_of(const struct pm_tally *tally)
 {
-	return (struct filter){ tally->seen, 64 + 2 - tally->seen_bits };
+	uint64_t size = sizeof *tally->seen << tally->seen_bits;
+
+	return (struct filter){ (char *)tally->seen, size - PM_TALK_SEEN_WAYS * sizeof *tally->seen };
 }
 
 static inline uint64_t *filter_line(struct filter filter, uint64_t end)
 {
-	/* an odd number near 2^64 divided by the golden ratio */
-	uint64_t spread = end * UINT64_C(0x9e3779b97f4a7c15);
-
-	return filter.seen + (spread >> filter.shift) * PM_TALK_SEEN_WAYS;
+	return (uint64_t *)(void *)(filter.seen + (end >> 24 & filter.mask));
 }
 
 _Static_assert(PM_TALK_SEEN_WAYS == 4, "filter_of, filter_add and is_met know each of them");
@@ -192,21 +199,42 @@ static inline bool is_met(uint64_t *seen, uint64_t end)
 	return false;
 }
 
+_Static_assert(offsetof(struct pm_tally_entry, dst_port) ==
+			       offsetof(struct pm_tally_entry, src_port) + sizeof(uint16_t) &&
+		       offsetof(struct pm_tally_entry, dst_host) ==
+			       offsetof(struct pm_tally_entry, src_host) + sizeof(uint64_t),
+	       "of both ends, one stands behind the other");
+
+/*
+ * What belongs to the source, @end 0, or to the destination, 1. By its place and not by a
+ * condition: which of both serves no branch can predict, and compilers like to make one.
+ */
+static inline uint16_t port_at(const struct pm_tally_entry *entry, size_t end)
+{
+	const char *ports = (const char *)entry + offsetof(struct pm_tally_entry, src_port);
+
+	return ((const uint16_t *)(const void *)ports)[end];
+}
+
+static inline uint64_t host_at(const struct pm_tally_entry *entry, size_t end)
+{
+	const char *hosts = (const char *)entry + offsetof(struct pm_tally_entry, src_host);
+
+	return ((const uint64_t *)(const void *)hosts)[end];
+}
+
 static inline struct ends ends_of(const struct pm_tally_entry *entry, uint64_t salt)
 {
-	/* all bits of a source that serves; which of both does, no branch can predict */
-	uint64_t from = -(uint64_t)(entry->decision.side == PM_SIDE_SRC);
-	uint64_t port = entry->dst_port ^ ((entry->src_port ^ entry->dst_port) & from);
-	uint64_t apart = entry->src_host ^ entry->dst_host;
-	uint64_t server = entry->dst_host ^ (apart & from);
-	uint64_t what = (uint64_t)entry->transport << 32 | port << 16 | entry->decision.service;
+	size_t client = entry->decision.side == PM_SIDE_SRC, server = client ^ 1;
+	uint64_t what = (uint64_t)entry->transport << 32 |
+			(uint64_t)port_at(entry, server) << 16 | entry->decision.service;
 
 	/* Below those rungs there is no label. */
 	if (entry->decision.rung >= PM_RUNG_EPHEMERAL || entry->decision.side == PM_SIDE_BOTH)
 		return (struct ends){ 0, 0 };
 	/* an odd number near 2^64 divided by the root of 2 */
 	what = what * UINT64_C(0xb504f333f9de6485) + salt;
-	return (struct ends){ server ^ apart ^ what, server ^ ~what };
+	return (struct ends){ host_at(entry, client) ^ what, host_at(entry, server) ^ ~what };
 }
 
 static inline struct pm_meeting meeting(const struct pm_tally_entry *entry, enum pm_role role)
@@ -232,48 +260,59 @@ static PM_OUT_OF_LINE void meet(struct pm_tally *tally, const struct pm_meeting 
 	pm_talk_meet(tally, met, n);
 }
 
-/* Fetches what the filter holds of @n entries' ends; of how many there is something to ask. */
-static inline size_t fetch_ends(const struct pm_tally *tally, const struct pm_tally_entry *entries,
-				size_t n, struct asked *asked)
+/* Fetches what the filter holds of @n entries' ends. */
+static inline void fetch_ends(const struct pm_tally *tally, const struct pm_tally_entry *entries,
+			      size_t n, struct asked *asked)
 {
 	struct filter filter = filter_of(tally);
 	uint64_t salt = tally->seen_salt;
-	size_t n_asked = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		struct asked *ask = &asked[n_asked];
+		struct asked *ask = &asked[i];
 
+		ask->ends.client = 0;
 		if (!entries[i].src_host)
 			continue;
-		ask->entry = &entries[i];
 		ask->ends = ends_of(&entries[i], salt);
 		ask->seen[PM_ROLE_CLIENT] = filter_line(filter, ask->ends.client);
 		ask->seen[PM_ROLE_SERVER] = filter_line(filter, ask->ends.server);
 		__builtin_prefetch(ask->seen[PM_ROLE_CLIENT], 1);
 		__builtin_prefetch(ask->seen[PM_ROLE_SERVER], 1);
-		n_asked += ask->ends.client != 0;
 	}
-	return n_asked;
+}
+
+/* Counts who has not been met before, at first all of them. */
+static inline void meet_new(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n,
+			    const struct asked *asked)
+{
+	struct pm_meeting met[BATCH * PM_ROLE_N];
+	size_t n_met = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct asked *ask = &asked[i];
+
+		if (!ask->ends.client)
+			continue;
+		if (!is_met(ask->seen[PM_ROLE_CLIENT], ask->ends.client))
+			met[n_met++] = meeting(&entries[i], PM_ROLE_CLIENT);
+		if (!is_met(ask->seen[PM_ROLE_SERVER], ask->ends.server))
+			met[n_met++] = meeting(&entries[i], PM_ROLE_SERVER);
+	}
+	if (n_met)
+		meet(tally, met, n_met);
 }
 
 static void count_batch(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n)
 {
+	uint32_t by_ports = told_by_ports(tally);
 	struct asked asked[BATCH];
-	struct pm_meeting met[BATCH * PM_ROLE_N];
-	size_t n_asked = tally->seen ? fetch_ends(tally, entries, n, asked) : 0, n_met = 0;
 
+	if (tally->seen)
+		fetch_ends(tally, entries, n, asked);
 	for (size_t i = 0; i < n; i++)
-		count(tally, &entries[i]);
-	for (size_t i = 0; i < n_asked; i++) {
-		const struct asked *ask = &asked[i];
-
-		if (!is_met(ask->seen[PM_ROLE_CLIENT], ask->ends.client))
-			met[n_met++] = meeting(ask->entry, PM_ROLE_CLIENT);
-		if (!is_met(ask->seen[PM_ROLE_SERVER], ask->ends.server))
-			met[n_met++] = meeting(ask->entry, PM_ROLE_SERVER);
-	}
-	if (n_met)
-		meet(tally, met, n_met);
+		count(tally, &entries[i], by_ports);
+	if (tally->seen)
+		meet_new(tally, entries, n, asked);
 	for (size_t i = 0; tally->scoped && i < n; i++)
 		note_scoped(tally, &entries[i]);
 }
@@ -300,6 +339,8 @@ static PM_OUT_OF_LINE void known_count(struct pm_tally *tally, const struct pm_t
 
 void pm_tally_known(struct pm_tally *tally, const struct pm_tally_known *known, size_t n)
 {
+	uint32_t by_ports = told_by_ports(tally);
+
 	for (size_t i = 0; i < n; i++) {
 		struct pm_tally_transport *tt = &tally->transports[known[i].transport];
 		uint16_t src_port = (uint16_t)(known[i].ports >> 16);
@@ -310,7 +351,7 @@ void pm_tally_known(struct pm_tally *tally, const struct pm_tally_known *known, 
 		/* neither is 0; here they may be new: another tally may have counted the first */
 		port_count(tt, dst_port, dst, &dst->dst[known[i].side >> 1], one);
 		port_count(tt, src_port, src, &src->src[known[i].side == PM_SIDE_SRC], one);
-		if (tally->scoped || !(BY_PORTS_ALONE >> known[i].rung & 1))
+		if (!(by_ports >> known[i].rung & 1))
 			known_count(tally, &known[i]);
 	}
 }
