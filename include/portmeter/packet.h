@@ -72,8 +72,8 @@ static inline uint64_t pm_host_hash(struct pm_hash_key key, uint8_t ip_version,
 				    const uint8_t *address)
 {
 	if (ip_version == 4)
-		return pm_fold(pm_be32(address) ^ key.k0, key.k1 | 1);
-	return pm_fold(pm_fold(pm_be64(address) ^ key.k1, pm_be64(address + 8) ^ key.k0) ^ key.k0,
+		return pm_fold(pm_le32(address) ^ key.k0, key.k1 | 1);
+	return pm_fold(pm_fold(pm_le64(address) ^ key.k1, pm_le64(address + 8) ^ key.k0) ^ key.k0,
 		       key.k1 | 1);
 }
 
@@ -216,22 +216,24 @@ static PM_INLINE pm_brief pm_quick_transport(const uint8_t *h, uint64_t udp, uin
  */
 static PM_INLINE pm_brief pm_packet_quick(const uint8_t *bytes, size_t held, size_t wire)
 {
-	/* version and header's length; no fragment, but for "don't fragment" (RFC 791) */
-	const uint64_t mask = UINT64_C(0xff3f0000000000ff), plain = 0x45;
 	const size_t link = 14, ip = 20, least = link + ip + 14;
 	const uint8_t *h = bytes + link;
-	uint64_t udp;
+	uint64_t fields, protocol;
 	size_t total;
 
-	if (held < least || wire < least || pm_be16(bytes + 12) != 0x0800)
+	/* IPv4, its version and header's length (RFC 791) */
+	if (held < least || wire < least || (pm_le32(bytes + 12) & 0xffffff) != 0x450008)
 		return 0;
-	udp = h[9] == 17;
+	/* from the total length to the protocol; of the fragment's but for "don't fragment" */
+	fields = pm_le64(h + 2);
 	total = pm_be16(h + 2);
-	/* one branch for all; multicast is 224 and above */
-	if (((pm_le64(h) & mask) != plain) | !(udp | (h[9] == 6)) |
-	    (total - (least - link) > wire - least) | (bytes[0] & 1) | (h[16] >= 224))
+	protocol = fields >> 56;
+	/* no branch for either protocol; multicast is 224 and above */
+	if (fields & UINT64_C(0xff3f00000000) || protocol > 17 ||
+	    !((1U << 6 | 1U << 17) >> protocol & 1) || total - (least - link) > wire - least ||
+	    bytes[0] & 1 || h[16] >= 224)
 		return 0;
-	return pm_quick_transport(h + ip, udp, 4);
+	return pm_quick_transport(h + ip, protocol >> 4, 4);
 }
 
 /* The same of IPv6 without extension headers (RFC 8200). */

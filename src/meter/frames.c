@@ -17,14 +17,19 @@ static inline bool may_be_tunnel(const struct pm_meter *meter, pm_brief brief)
 	       pm_tunnels_hold(tunnels, pm_brief_src_port(brief), pm_brief_dst_port(brief));
 }
 
+/* Before a frame is decoded by its link type. */
+static void turn_to_link(struct pm_meter *meter, uint32_t linktype)
+{
+	if (linktype == meter->linktype)
+		return;
+	meter->linktype = linktype;
+	meter->link = pm_link_find(linktype);
+	meter->ethernet = linktype == ETHERNET;
+}
+
 /* What comes before decoding. */
 static inline void begin(struct pm_meter *meter, const struct pm_frame *frame)
 {
-	if (frame->linktype != meter->linktype) {
-		meter->linktype = frame->linktype;
-		meter->link = pm_link_find(frame->linktype);
-		meter->ethernet = frame->linktype == ETHERNET;
-	}
 	if ((uint64_t)frame->time_ns - (uint64_t)meter->begin >= meter->span)
 		pm_meter_find_interval(meter, frame->time_ns);
 	else
@@ -36,7 +41,7 @@ static inline void begin(struct pm_meter *meter, const struct pm_frame *frame)
 /* Whether a brief says enough of a frame. */
 static inline bool is_enough(const struct pm_meter *meter, pm_brief brief)
 {
-	return brief && !meter->wholly && !may_be_tunnel(meter, brief);
+	return brief && (meter->briefly || (!meter->wholly && !may_be_tunnel(meter, brief)));
 }
 
 /* How frames are noted; known where the code is made. */
@@ -56,6 +61,18 @@ static bool are_tried(const struct pm_flows *flows)
 	return __atomic_load_n(&flows->tried, __ATOMIC_RELAXED);
 }
 
+/* What may be asked of a frame that has a brief: the addresses of its link and of IP. */
+static PM_INLINE void keep_addresses(uint8_t *head, const struct pm_frame *frame, pm_brief brief)
+{
+	/* of sizes that are known here they are a few moves */
+	if (pm_brief_network(brief) == 14 && pm_brief_ip_version(brief) == 4)
+		memcpy(head + 2, frame->bytes + 2, 32);
+	else if (pm_brief_network(brief) == 14)
+		memcpy(head + 6, frame->bytes + 6, 48);
+	else
+		memcpy(head, frame->bytes, frame->held < HEAD ? frame->held : HEAD);
+}
+
 /* What of a frame has to be there when it is decided about. */
 static PM_INLINE void fill_item(struct pm_meter *meter, const struct pm_frame *frame,
 				pm_brief brief, unsigned how)
@@ -65,16 +82,11 @@ static PM_INLINE void fill_item(struct pm_meter *meter, const struct pm_frame *f
 	item->brief = brief;
 	item->time_ns = frame->time_ns;
 	item->number = frame->number;
-	item->bytes = frame->bytes;
-	if (!(how & KEPT)) {
-		uint8_t *head = meter->heads + meter->n_items * HEAD;
-
-		/* of a size that is known here it is a few moves */
-		if (frame->held >= HEAD)
-			memcpy(head, frame->bytes, HEAD);
-		else
-			memcpy(head, frame->bytes, frame->held);
-		item->bytes = head;
+	if (how & KEPT) {
+		item->bytes = frame->bytes;
+	} else {
+		/* those of the meter's heads, which stay with the item */
+		keep_addresses((uint8_t *)(uintptr_t)item->bytes, frame, brief);
 	}
 }
 
@@ -95,13 +107,14 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 
 	if (!is_enough(meter, brief))
 		return false;
-	item->known = 0;
+	if (how & KEPT)
+		item->known = 0;
 	item->flow = 0;
 	if (how & (AWAKE | TRIED))
 		item->flow = flow_of_brief(meter, brief, frame->bytes);
 	fill_item(meter, frame, brief, how);
-	decision = pm_learner_glance(meter->classes, brief);
 	pm_meter_fill_entry(entry, meter->key, brief, frame->bytes, frame->wire);
+	decision = pm_learner_glance(meter->classes, brief);
 	entry->decision = decision;
 	if (decision.rung == PM_RUNG_N) {
 		if (pm_side_asks(meter->rules, brief))
@@ -137,7 +150,7 @@ static PM_INLINE bool note_quickly(struct pm_meter *meter, const struct pm_frame
 {
 	pm_brief quick;
 
-	if (!meter->ethernet)
+	if (frame->linktype != ETHERNET)
 		return false;
 	quick = pm_packet_quick(frame->bytes, frame->held, frame->wire);
 	if (quick)
@@ -149,8 +162,10 @@ static PM_INLINE bool note_quickly(struct pm_meter *meter, const struct pm_frame
 static PM_OUT_OF_LINE void count_slowly(struct pm_meter *meter, const struct pm_frame *frame,
 					unsigned how)
 {
-	pm_brief brief = pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire);
+	pm_brief brief;
 
+	turn_to_link(meter, frame->linktype);
+	brief = pm_packet_brief(meter->link, frame->bytes, frame->held, frame->wire);
 	if (note_brief(meter, frame, brief, how))
 		pm_meter_noted(meter);
 	else
@@ -279,6 +294,7 @@ static PM_INLINE void note(struct pm_meter *helper, const struct pm_frame *frame
 		pm_meter_noted(helper);
 		return;
 	}
+	turn_to_link(helper, frame->linktype);
 	brief = pm_packet_brief(helper->link, frame->bytes, frame->held, frame->wire);
 	if (note_brief(helper, frame, brief, how))
 		pm_meter_noted(helper);
@@ -344,5 +360,7 @@ int pm_meter_make_room(struct pm_meter *meter, size_t room, bool kept)
 	if (!meter->entries || !meter->items || !meter->shown ||
 	    (!meter->generals && !meter->heads))
 		return PM_E_MEMORY;
+	for (size_t i = 0; !kept && i < room; i++)
+		meter->items[i] = (struct pm_item){ .bytes = meter->heads + i * HEAD };
 	return PM_OK;
 }

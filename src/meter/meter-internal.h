@@ -95,6 +95,7 @@ struct pm_meter {
 	struct pm_tally *tally; /* NULL only when finished */
 	struct pm_frame_grounds *why; /* of the frame to be explained; NULL: there is none */
 	bool wholly;            /* all frames take the general way: something wants whole packets */
+	bool briefly;           /* none does that has a brief, which so says enough of it */
 	const struct pm_link *link;
 	bool ethernet; /* it is that */
 	uint32_t linktype;

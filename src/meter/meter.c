@@ -165,6 +165,7 @@ int pm_meter_new(const struct pm_meter_options *options, struct pm_meter **ret_m
 	meter->rules = pm_rules_ref(options->rules);
 	meter->linktype = UINT32_MAX;
 	meter->wholly = options->frame || options->by_endpoint;
+	meter->briefly = !meter->wholly && !options->tunnels;
 	if (options->explain)
 		meter->why = calloc(1, sizeof *meter->why);
 	pthread_mutex_init(&meter->lock, NULL);
@@ -587,6 +588,7 @@ int pm_meter_new_helper(const struct pm_meter *meter, void (*full)(void *ctx), v
 	helper->rules = pm_rules_ref(meter->rules);
 	helper->linktype = UINT32_MAX;
 	helper->wholly = meter->wholly;
+	helper->briefly = meter->briefly;
 	helper->asked = meter->learner;
 	helper->classes = meter->classes;
 	helper->flows = meter->flows;
