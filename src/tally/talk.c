@@ -60,7 +60,8 @@ static struct pm_talk_count *cells_use(struct cells *cells, size_t at)
 {
 	struct pm_talk_count *cell = &cells->cells[at];
 
-	if (!(cell->sessions | cell->attempts | cell->refused | cell->unanswered))
+	/* nearly always the first tells */
+	if (!cell->attempts && !cell->sessions && !cell->refused && !cell->unanswered)
 		cells->used[cells->n_used++] = (uint32_t)at;
 	return cell;
 }
