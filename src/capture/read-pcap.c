@@ -143,10 +143,40 @@ static enum read_result pcap_each(struct reader *reader, int max, pm_frame_fn *f
 	return result;
 }
 
+/* The same for many, as each_plain is to next. Stops at whatever does not go on, for pcap_hop. */
+static void hop_plain(const struct reader *reader, const uint8_t *bytes, size_t size,
+		      struct hop *hop)
+{
+	const size_t header = reader->header_size;
+	const uint32_t held_max = reader->held_max;
+	const int64_t ns_per_fraction = reader->ns_per_fraction;
+	const uint64_t from = (uint64_t)hop->from, span = hop->span, max = hop->max;
+	const size_t stop = hop->stop, end = size - header;
+	size_t at = hop->at;
+	uint64_t n = hop->n;
+
+	if (size < header || reader->big || reader->lengths_swapped ||
+	    reader->lengths_may_be_swapped)
+		return;
+	for (; at < stop && at <= end && n < max; n++) {
+		const uint8_t *h = bytes + at;
+		uint32_t captured = pm_le32(h + 8);
+		int64_t time_ns = pm_time_make(pm_le32(h), pm_le32(h + 4) * ns_per_fraction);
+
+		if (captured > held_max || captured > end - at || (uint64_t)time_ns - from >= span)
+			break;
+		pm_reader_guess(h, header + captured);
+		at += header + captured;
+	}
+	hop->at = at;
+	hop->n = n;
+}
+
 static void pcap_hop(const struct reader *reader, const uint8_t *bytes, size_t size,
 		     struct hop *hop)
 {
 	hop->need = 0;
+	hop_plain(reader, bytes, size, hop);
 	while (hop->at < hop->stop && hop->n < hop->max) {
 		const uint8_t *h = bytes + hop->at;
 		size_t left = hop->at < size ? size - hop->at : 0;

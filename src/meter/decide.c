@@ -121,12 +121,31 @@ struct place {
 	size_t known;                     /* items of conversations that were */
 };
 
+/* Shown items ahead of the one that is decided whose pairs are fetched again. */
+#define SHOWN_AHEAD 8
+
+/*
+ * What was fetched when a helper noted it may have been another's meanwhile, who decided before.
+ */
+static inline void fetch_again(const struct pm_meter *meter, const struct pm_meter *helper,
+			       size_t n)
+{
+	const struct pm_item *item;
+
+	if (helper == meter || n >= helper->n_shown)
+		return;
+	item = &helper->items[helper->shown[n]];
+	if (item->flow)
+		pm_learner_fetch_pair(meter->learner, item->flow);
+}
+
 /* As long as nothing is learned, only those that were to be shown. */
 static void decide_shown(struct pm_meter *meter, struct pm_meter *helper, struct place *place)
 {
 	for (size_t n = 0; n < helper->n_shown; n++) {
 		size_t i = helper->shown[n];
 
+		fetch_again(meter, helper, n + SHOWN_AHEAD);
 		if (i < place->i)
 			continue;
 		if (helper->n_generals)
