@@ -536,10 +536,11 @@ struct pm_watch_options {
 static inline bool pm_watch_cares(enum pm_event event, uint8_t transport, uint16_t opener_port,
 				  uint16_t other_port)
 {
+	/* one branch for the ports: which of both serves nobody can predict */
+	unsigned usual = (opener_port != 53) & (opener_port != 80) & (opener_port != 443);
+
 	return !pm_transport_source_optional((enum pm_transport)transport) ||
-	       event != PM_EVENT_ATTEMPT ||
-	       (other_port < PM_SYSTEM_PORTS &&
-		(opener_port == 53 || opener_port == 80 || opener_port == 443));
+	       event != PM_EVENT_ATTEMPT || !(usual | other_port / PM_SYSTEM_PORTS);
 }
 
 /* PM_E_MEMORY, PM_E_INVALID (no found function) or 0. Memory is touched only as it is needed. */

@@ -34,6 +34,7 @@ static inline bool is_datagram_as_glanced(struct pm_meter *meter, const struct p
 					  const struct pm_tally_entry *entry)
 {
 	struct pm_decision decision = entry->decision;
+	uint32_t ports = (uint32_t)entry->src_port << 16 | entry->dst_port;
 
 	switch (pm_learner_datagram(meter->learner, item->brief, item->flow, item->time_ns,
 				    decision)) {
@@ -41,9 +42,8 @@ static inline bool is_datagram_as_glanced(struct pm_meter *meter, const struct p
 		return true;
 	case PM_PAIR_NEW:
 		/* of a port with a label, of which there are few: nothing to be fetched ahead */
-		pm_tally_event(meter->told, PM_TRANSPORT_UDP,
-			       decision.side == PM_SIDE_SRC ? entry->src_port : entry->dst_port, 0,
-			       PM_EVENT_ATTEMPT, 1);
+		ports >>= (decision.side == PM_SIDE_SRC) * 16;
+		pm_tally_event(meter->told, PM_TRANSPORT_UDP, (uint16_t)ports, 0, PM_EVENT_ATTEMPT, 1);
 		return true;
 	default:
 		return false;

@@ -129,6 +129,15 @@ uint64_t *pm_pairs_see(struct pm_learner *learner, const struct pm_sight *sight,
 	return pair;
 }
 
+/* Once so many first speakers have been weighed, those count half. */
+static inline void halve_old(struct pm_learner *learner)
+{
+	if (learner->agree + learner->disagree >= UINT32_C(1) << 16) {
+		learner->agree /= 2;
+		learner->disagree /= 2;
+	}
+}
+
 void pm_pairs_calibrate(struct pm_learner *learner, uint64_t *pair, bool src_first,
 			enum pm_side strong)
 {
@@ -139,10 +148,15 @@ void pm_pairs_calibrate(struct pm_learner *learner, uint64_t *pair, bool src_fir
 	*pair |= PM_PAIR_WEIGHED;
 	learner->agree += from_client;
 	learner->disagree += !from_client;
-	if (learner->agree + learner->disagree >= UINT32_C(1) << 16) {
-		learner->agree /= 2;
-		learner->disagree /= 2;
-	}
+	halve_old(learner);
+}
+
+/* The same of a new pair, by its first frame; no branch can predict which side of that serves. */
+static inline uint64_t calibrate_new(struct pm_learner *learner, bool from_server)
+{
+	learner->disagree += from_server;
+	halve_old(learner);
+	return from_server ? PM_PAIR_WEIGHED : 0;
 }
 
 bool pm_pairs_trusted(const struct pm_learner *learner)
@@ -179,9 +193,8 @@ enum pm_pair pm_learner_datagram(struct pm_learner *learner, pm_brief brief, pm_
 		return PM_PAIR_NEWS;
 	if (pm_time_since(time_ns, learner->start_ns) >= WARM_UP_NS)
 		tag |= PM_PAIR_SURE;
+	tag |= calibrate_new(learner, decision.side == PM_SIDE_SRC);
 	pair_add(learner, flow, line, tag | first | now);
-	if (decision.side == PM_SIDE_SRC)
-		pm_pairs_calibrate(learner, line, true, PM_SIDE_SRC);
 	if (!learner->flows.flows.asleep)
 		pm_flows_keep(&learner->flows, flow, time_ns, decision, holds);
 	return PM_PAIR_NEW;
