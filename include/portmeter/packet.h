@@ -224,11 +224,14 @@ static PM_INLINE pm_brief pm_packet_quick(const uint8_t *bytes, size_t held, siz
 	/* IPv4, its version and header's length (RFC 791) */
 	if (held < least || wire < least || (pm_le32(bytes + 12) & 0xffffff) != 0x450008)
 		return 0;
-	/* from the total length to the protocol; of the fragment's but for "don't fragment" */
+	/*
+	 * From the total length to the protocol. A fragment has an offset or "more fragments";
+	 * "don't fragment" and the bit that is reserved make none.
+	 */
 	fields = pm_le64(h + 2);
 	total = pm_be16(h + 2);
 	protocol = fields >> 56;
-	/* no branch for either protocol; multicast is 224 and above */
+	/* no branch tells UDP from TCP, which none could predict; multicast is 224 and above */
 	if (fields & UINT64_C(0xff3f00000000) || protocol > 17 ||
 	    !((1U << 6 | 1U << 17) >> protocol & 1) || total - (least - link) > wire - least ||
 	    bytes[0] & 1 || h[16] >= 224)

@@ -143,7 +143,10 @@ static enum read_result pcap_each(struct reader *reader, int max, pm_frame_fn *f
 	return result;
 }
 
-/* The same for many, as each_plain is to next. Stops at whatever does not go on, for pcap_hop. */
+/*
+ * As each_plain is to next: over records of files as nearly all are. Stops at whatever does not
+ * go on, which pcap_hop looks at.
+ */
 static void hop_plain(const struct reader *reader, const uint8_t *bytes, size_t size,
 		      struct hop *hop)
 {

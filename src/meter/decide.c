@@ -43,7 +43,8 @@ static inline bool is_datagram_as_glanced(struct pm_meter *meter, const struct p
 	case PM_PAIR_NEW:
 		/* of a port with a label, of which there are few: nothing to be fetched ahead */
 		ports >>= (decision.side == PM_SIDE_SRC) * 16;
-		pm_tally_event(meter->told, PM_TRANSPORT_UDP, (uint16_t)ports, 0, PM_EVENT_ATTEMPT, 1);
+		pm_tally_event(meter->told, PM_TRANSPORT_UDP, (uint16_t)ports, 0,
+			       PM_EVENT_ATTEMPT, 1);
 		return true;
 	default:
 		return false;
@@ -121,11 +122,12 @@ struct place {
 	size_t known;                     /* items of conversations that were */
 };
 
-/* Shown items ahead of the one that is decided whose pairs are fetched again. */
+/* How far ahead of the one that is decided pairs are fetched again, in shown items. */
 #define SHOWN_AHEAD 8
 
 /*
- * What was fetched when a helper noted it may have been another's meanwhile, who decided before.
+ * A pair that was fetched when a helper noted it may have been another's meanwhile, who decided
+ * before. Generals have no flow.
  */
 static inline void fetch_again(const struct pm_meter *meter, const struct pm_meter *helper,
 			       size_t n)
@@ -135,7 +137,7 @@ static inline void fetch_again(const struct pm_meter *meter, const struct pm_met
 	if (helper == meter || n >= helper->n_shown)
 		return;
 	item = &helper->items[helper->shown[n]];
-	if (item->flow)
+	if (pm_brief_transport(item->brief) == PM_TRANSPORT_UDP)
 		pm_learner_fetch_pair(meter->learner, item->flow);
 }
 

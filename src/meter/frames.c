@@ -61,6 +61,8 @@ static bool are_tried(const struct pm_flows *flows)
 	return __atomic_load_n(&flows->tried, __ATOMIC_RELAXED);
 }
 
+_Static_assert(HEAD >= 14 + 2 * 4 + 40, "it holds the addresses behind any brief's tags");
+
 /* What may be asked of a frame that has a brief: the addresses of its link and of IP. */
 static PM_INLINE void keep_addresses(uint8_t *head, const struct pm_frame *frame, pm_brief brief)
 {
@@ -85,7 +87,7 @@ static PM_INLINE void fill_item(struct pm_meter *meter, const struct pm_frame *f
 	if (how & KEPT) {
 		item->bytes = frame->bytes;
 	} else {
-		/* those of the meter's heads, which stay with the item */
+		/* the item's own place among the meter's heads, which it has for good */
 		keep_addresses((uint8_t *)(uintptr_t)item->bytes, frame, brief);
 	}
 }

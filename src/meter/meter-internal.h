@@ -30,7 +30,10 @@
  * their counters are being fetched.
  */
 #define AHEAD 32
-/* What is kept of each until then: all that stands before the ports, as far as it has a brief. */
+/*
+ * Where addresses of each are kept until then, at their offsets in the frame: behind two tags those
+ * of IPv6 end at 62.
+ */
 #define HEAD 64
 
 #define ETHERNET 1 /* its LINKTYPE_ number */
@@ -50,11 +53,11 @@ enum start {
 /* A frame that has been noted; beside its entry, what it takes to decide about it. */
 struct pm_item {
 	pm_brief brief; /* 0: a general frame; decided already, or by one of the generals */
-	const uint8_t *bytes;
+	const uint8_t *bytes; /* of a meter's own, always the item's place in heads */
 	int64_t time_ns;
 	uint64_t number;
 	pm_flow flow;   /* with a brief; 0 of TCP while flows are asleep and not tried */
-	unsigned known; /* of it, pm_flows_look: its entry has no addresses */
+	unsigned known; /* of it, pm_flows_look: its entry has no addresses; of a meter's own, 0 */
 };
 
 /* What a conversation has done, or several in a row, to be counted. */
@@ -95,7 +98,7 @@ struct pm_meter {
 	struct pm_tally *tally; /* NULL only when finished */
 	struct pm_frame_grounds *why; /* of the frame to be explained; NULL: there is none */
 	bool wholly;            /* all frames take the general way: something wants whole packets */
-	bool briefly;           /* none does that has a brief, which so says enough of it */
+	bool briefly;           /* a brief says enough: neither those nor tunnels are wanted */
 	const struct pm_link *link;
 	bool ethernet; /* it is that */
 	uint32_t linktype;

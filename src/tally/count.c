@@ -172,7 +172,8 @@ static inline struct filter filter_of(const struct pm_tally *tally)
 {
 	uint64_t size = sizeof *tally->seen << tally->seen_bits;
 
-	return (struct filter){ (char *)tally->seen, size - PM_TALK_SEEN_WAYS * sizeof *tally->seen };
+	return (struct filter){ (char *)tally->seen,
+				size - PM_TALK_SEEN_WAYS * sizeof *tally->seen };
 }
 
 static inline uint64_t *filter_line(struct filter filter, uint64_t end)
@@ -281,7 +282,7 @@ static inline void fetch_ends(const struct pm_tally *tally, const struct pm_tall
 	}
 }
 
-/* Counts who has not been met before, at first all of them. */
+/* Asks the filter of each, and hands on whom it does not know. */
 static inline void meet_new(struct pm_tally *tally, const struct pm_tally_entry *entries, size_t n,
 			    const struct asked *asked)
 {

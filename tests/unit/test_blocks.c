@@ -438,17 +438,87 @@ static uint64_t take(struct pm_block *block, int64_t from_s, uint64_t seconds, u
 			     ret_stopped);
 }
 
+/* Opens a capture of one file, of what is in the image. */
+static struct pm_capture *open_image(const char *path)
+{
+	struct pm_capture_options options = { .notice = NULL };
+	struct pm_capture *capture = NULL;
+	struct pm_error err = { .line = 0 };
+	FILE *file = fopen(path, "wb");
+
+	assert_non_null(file);
+	fwrite(image, 1, image_size, file);
+	fclose(file);
+	assert_int_equal(pm_capture_open_files(&path, 1, &options, &err, &capture), PM_OK);
+	return capture;
+}
+
+static void put_in_order(uint32_t value, bool big)
+{
+	put(big ? __builtin_bswap32(value) : value, 4);
+}
+
+/* A file whose numbers are in another order, or its lengths, is hopped over by the right ones. */
+static void blocks_go_by_a_files_own_order(void **state)
+{
+	static const struct {
+		bool big, swapped;
+	} orders[] = { { false, false }, { true, false }, { false, true } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+		bool big = orders[i].big, stopped;
+		struct seen *seen = calloc(1, sizeof *seen);
+		struct pm_capture *capture;
+		struct pm_block *block;
+		char name[300];
+
+		assert_non_null(seen);
+		snprintf(name, sizeof name, "%s/order", folder);
+		image_size = 0;
+		put_in_order(0xa1b2c3d4, big);
+		/* before 2.4 either length may come first */
+		put_in_order(big ? 2 << 16 | 4 : (orders[i].swapped ? 3 : 4) << 16 | 2, big);
+		put(0, 8);
+		put_in_order(65535, big);
+		put_in_order(1, big);
+		for (uint32_t n = 0; n < 300; n++) {
+			put_in_order(1000 + n, big);
+			put(0, 4);
+			/* such that there is as much in the file the other way round, too */
+			put_in_order(orders[i].swapped ? 300 : 256, big);
+			put_in_order(256, big);
+			put_random(256);
+		}
+		if (i == 0)
+			put_bad_frame(false, 1300);
+		capture = open_image(name);
+		assert_int_equal(pm_block_new(capture, &block), PM_OK);
+		assert_int_equal(pm_block_take(block, 0, 0, 9, &stopped), 0);
+		pm_block_claim(block);
+		pm_block_fetch(block);
+		/* the first that is not within the time begins when that ends */
+		assert_int_equal(take(block, 1000, 5, 99, &stopped), 5);
+		assert_int_equal(pm_block_take(block, INT64_MIN, UINT64_MAX, 999, &stopped), 295);
+		pm_block_each(block, on_frame, seen);
+		assert_int_equal(seen->n, 295);
+		for (size_t n = 0; n < seen->n; n++)
+			assert_int_equal(seen->frames[n].held, 256);
+		pm_block_free(block);
+		pm_capture_close(capture);
+		unlink(name);
+		free(seen);
+	}
+}
+
 /* The rows of a table would only repeat what the random files do; this one is exact about stops. */
 static void a_block_stops_where_time_leaves_its_bounds(void **state)
 {
-	struct pm_capture_options options = { .notice = NULL };
 	struct pm_capture *capture;
 	struct pm_block *block;
 	struct seen *seen = calloc(1, sizeof *seen);
 	struct pm_error err = { .line = 0 };
 	char name[300];
-	const char *path = name;
-	FILE *file;
 	bool stopped;
 
 	(void)state;
@@ -458,11 +528,7 @@ static void a_block_stops_where_time_leaves_its_bounds(void **state)
 	put_file_header(false);
 	for (uint32_t i = 0; i < 10; i++)
 		put_frame(false, 1000 + i, 60);
-	file = fopen(name, "wb");
-	assert_non_null(file);
-	fwrite(image, 1, image_size, file);
-	fclose(file);
-	assert_int_equal(pm_capture_open_files(&path, 1, &options, &err, &capture), PM_OK);
+	capture = open_image(name);
 	assert_int_equal(pm_block_new(capture, &block), PM_OK);
 	/* nothing is claimed before the first turn */
 	assert_int_equal(pm_block_take(block, 0, 0, 9, &stopped), 0);
@@ -494,6 +560,7 @@ static void a_block_stops_where_time_leaves_its_bounds(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(blocks_go_by_a_files_own_order),
 		cmocka_unit_test(a_block_stops_where_time_leaves_its_bounds),
 		cmocka_unit_test(blocks_hold_the_frames_of_a_file),
 		cmocka_unit_test(blocks_hold_the_frames_of_a_stream),

@@ -798,9 +798,9 @@ static void what_memory_of_conversations_gives_up_is_told(void **state)
 	pm_allowance_unref(allowance);
 }
 
-/* The same in a frame of Ethernet, which has a brief. */
-static void send_ethernet(struct bench *b, uint8_t protocol, unsigned src_port, unsigned dst_port,
-			  int64_t time_ns)
+/* The same in a frame of Ethernet, which has a brief, if that is its link type. */
+static void send_on(struct bench *b, uint32_t linktype, uint8_t protocol, unsigned src_port,
+		    unsigned dst_port, int64_t time_ns)
 {
 	uint8_t bytes[14 + TRAFFIC_SIZE] = { 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0 };
 	struct pm_frame frame = traffic_ip4(bytes + 14, protocol, src_port, dst_port, time_ns);
@@ -810,8 +810,34 @@ static void send_ethernet(struct bench *b, uint8_t protocol, unsigned src_port, 
 	frame.bytes = bytes;
 	frame.held += 14;
 	frame.wire += 14;
-	frame.linktype = 1;
+	frame.linktype = linktype;
 	send_bytes(b, frame);
+}
+
+static void send_ethernet(struct bench *b, uint8_t protocol, unsigned src_port, unsigned dst_port,
+			  int64_t time_ns)
+{
+	send_on(b, 1, protocol, src_port, dst_port, time_ns);
+}
+
+/* What looks like Ethernet is none where the capture says so, even among frames that are. */
+static void a_frame_is_read_by_its_own_link_type(void **state)
+{
+	static const uint32_t links[] = { 1, 147, 1, 147, 1 }; /* Ethernet, one for private use */
+	struct bench b = { .sent = 0 };
+	struct pm_meter_options options = { .closed = on_closed, .ctx = &b };
+
+	(void)state;
+	b.rules = options.rules = traffic_rules(first_rules, 1);
+	assert_non_null(b.rules);
+	assert_int_equal(pm_meter_new(&options, &b.meter), PM_OK);
+	for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+		send_on(&b, links[i], 6, 40000, 80, SECOND);
+	pm_meter_finish(b.meter, 0, true);
+	assert_int_equal(b.n, 1);
+	assert_int_equal(b.records[0]->totals.packets, 5);
+	assert_int_equal(b.records[0]->ip4.packets, 3);
+	bench_free(&b);
 }
 
 /* Who speaks first long after it has begun is a client; frames whose labels say all count, too. */
@@ -980,6 +1006,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(a_fragment_inherits_the_facets_of_its_first),
 	cmocka_unit_test(a_frame_counts_by_its_wire_bytes_and_shows_as_snapped),
 	cmocka_unit_test(what_memory_of_conversations_gives_up_is_told),
+	cmocka_unit_test(a_frame_is_read_by_its_own_link_type),
 	cmocka_unit_test(a_capture_begins_with_its_first_frame_whatever_way_that_takes),
 		cmocka_unit_test(without_a_capture_its_figures_are_unknown),
 	cmocka_unit_test(a_reporter_on_another_thread_gets_every_frame),

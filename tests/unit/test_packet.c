@@ -1545,6 +1545,49 @@ static void groups_of_ip6_are_seen(void)
 	assert_true(pm_packet_quick_ip6(bytes, sizeof bytes, sizeof bytes));
 }
 
+/* Of a heap block of exactly @held bytes, as decode. */
+static void assert_quick_agrees(const uint8_t *bytes, size_t held, size_t wire)
+{
+	struct pm_packet packet = decode(ETHER, bytes, held, wire);
+	uint8_t *copy = malloc(held);
+	pm_brief quick;
+
+	assert_non_null(copy);
+	memcpy(copy, bytes, held);
+	quick = pm_packet_quick(copy, held, wire);
+	free(copy);
+	if (quick)
+		assert_brief_agrees(quick, &packet);
+}
+
+/* Byte by byte, so that each of its conditions is met and missed. It may leave any to others. */
+static void the_quick_way_says_the_same_or_nothing(void **state)
+{
+	static const uint8_t protocols[] = { 6, 17 };
+	static const size_t sizes[] = { 34, 47, 48, 63, 64, 65 };
+
+	(void)state;
+	for (size_t p = 0; p < COUNT(protocols); p++) {
+		uint8_t bytes[65] = { 2, [12] = 8, [14] = 0x45, [17] = 50, [22] = 64,
+				      [23] = protocols[p], [26] = 192, [28] = 2, [29] = 1,
+				      [30] = 198, [31] = 51, [32] = 100, [33] = 1, [34] = 0x9c,
+				      [35] = 0x40, [37] = 80, [39] = 30, [46] = 0x50, [47] = 16 };
+
+		assert_true(pm_packet_quick(bytes, 64, 64));
+		for (size_t at = 0; at < 48; at++) {
+			uint8_t kept = bytes[at];
+
+			for (unsigned value = 0; value < 256; value++) {
+				bytes[at] = (uint8_t)value;
+				for (size_t i = 0; i < COUNT(sizes) * COUNT(sizes); i++)
+					assert_quick_agrees(bytes, sizes[i / COUNT(sizes)],
+							    sizes[i % COUNT(sizes)]);
+			}
+			bytes[at] = kept;
+		}
+	}
+}
+
 /* Or else assert_brief_agrees would have held on nothing. */
 static void the_commonest_stacks_have_a_brief(void **state)
 {
@@ -1657,6 +1700,7 @@ static const struct CMUnitTest properties[] = {
 	cmocka_unit_test(link_types_are_found_by_number_and_listed_by_index),
 	cmocka_unit_test(transports_are_found_by_name_in_any_case),
 	cmocka_unit_test(verdicts_bear_the_names_of_the_record),
+	cmocka_unit_test(the_quick_way_says_the_same_or_nothing),
 	cmocka_unit_test(the_commonest_stacks_have_a_brief),
 	cmocka_unit_test(a_glimpse_shows_what_most_frames_are),
 };
