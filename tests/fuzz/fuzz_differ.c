@@ -232,6 +232,15 @@ struct frames {
 	uint64_t digest;
 };
 
+/*
+ * Of a file in the other byte order, libpcap turns the numbers in these frames round: USB of Linux
+ * and NFLOG. Here decoders see to that, where there is something to decode.
+ */
+static bool is_turned_by_libpcap(uint32_t linktype)
+{
+	return linktype == 189 || linktype == 220 || linktype == 239;
+}
+
 static void add_frame(void *ctx, const struct pm_frame *frame)
 {
 	struct frames *frames = ctx;
@@ -243,7 +252,8 @@ static void add_frame(void *ctx, const struct pm_frame *frame)
 		return;
 	frames->n++;
 	frames->digest = frames->digest * 31 + pm_hash(key, facts, sizeof facts);
-	frames->digest = frames->digest * 31 + pm_hash(key, frame->bytes, frame->held);
+	if (!is_turned_by_libpcap(frame->linktype))
+		frames->digest = frames->digest * 31 + pm_hash(key, frame->bytes, frame->held);
 }
 
 static bool read_frames(const struct file *file, bool plain, struct frames *frames)

@@ -478,8 +478,12 @@ static void blocks_go_by_a_files_own_order(void **state)
 		image_size = 0;
 		put_in_order(0xa1b2c3d4, big);
 		/* before 2.4 either length may come first */
-		put_in_order(big ? 2 << 16 | 4 : (orders[i].swapped ? 3 : 4) << 16 | 2, big);
-		put(0, 8);
+		if (big)
+			put_in_order(2 << 16 | 4, true);
+		else
+			put(orders[i].swapped ? 3 << 16 | 2 : 4 << 16 | 2, 4);
+		put(0, 4);
+		put(0, 4);
 		put_in_order(65535, big);
 		put_in_order(1, big);
 		for (uint32_t n = 0; n < 300; n++) {
