@@ -10,6 +10,7 @@
 #
 # The machine that runs the targets has no libraries but the C library's: theirs go to $OUT/lib.
 set -euo pipefail
+trap 'echo "oss-fuzz.sh: what line $LINENO calls failed" >&2' ERR
 cd "$(dirname "$0")/../.."
 
 for name in CC CXX OUT LIB_FUZZING_ENGINE; do
@@ -42,10 +43,11 @@ libraries_of() {
 		grep -vE '/(ld-linux|libc|libm|libdl|librt|libpthread|libresolv|libgcc_s)[-.]' || :
 }
 
-# libarchive is loaded when a file is packed, by name; fuzz_web is linked to libmicrohttpd.
-archive=$(sed -n 's/.*-DPM_ARCHIVE_LIBRARY=\\\{0,1\}"\{0,1\}\([^" \\]*\).*/\1/p' "$build/build.ninja" | head -n 1)
+# libarchive is loaded when a file is packed, by name; fuzz_web is linked to libmicrohttpd. What is read from a pipe is
+# read to its end: who writes to one that was left dies of SIGPIPE, now and then, and the script with it.
+archive=$(sed -n 's/.*-DPM_ARCHIVE_LIBRARY=\\\{0,1\}"\{0,1\}\([^" \\]*\).*/\1/p' "$build/build.ninja" | sort -u)
 if [ -n "$archive" ]; then
-	path=$(ldconfig -p | awk -v name="$archive" '$1 == name { print $NF; exit }')
+	path=$(ldconfig -p | awk -v name="$archive" '$1 == name && !found++ { print $NF }')
 	[ -z "$path" ] || { echo "$path"; libraries_of "$path"; } | while read -r library; do cp -L "$library" "$OUT/lib"; done
 fi
 
