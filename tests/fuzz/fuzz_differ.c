@@ -230,15 +230,28 @@ static void compare_threads(const struct file *file)
 struct frames {
 	uint64_t n, most;
 	uint64_t digest;
+	bool other_order; /* the file's numbers are in that */
 };
 
 /*
  * Of a file in the other byte order, libpcap turns the numbers in these frames round: USB of Linux
  * and NFLOG. Here decoders see to that, where there is something to decode.
  */
-static bool is_turned_by_libpcap(uint32_t linktype)
+static bool is_turned_by_libpcap(const struct frames *frames, uint32_t linktype)
 {
-	return linktype == 189 || linktype == 220 || linktype == 239;
+	return frames->other_order && (linktype == 189 || linktype == 220 || linktype == 239);
+}
+
+/* Whether a file's numbers are not in this machine's byte order; libpcap takes one order only. */
+static bool is_in_other_order(const struct file *file)
+{
+	const uint16_t one = 1;
+	const bool big = *(const uint8_t *)&one == 0;
+	uint8_t head[12] = { 0 };
+
+	REQUIRE(pread(file->fd, head, sizeof head, 0) >= 0);
+	/* a classic file's magic, or that of a pcapng file's first section */
+	return big != (head[0] == 0xa1 || (head[0] == 0x0a && head[8] == 0x1a));
 }
 
 static void add_frame(void *ctx, const struct pm_frame *frame)
@@ -252,7 +265,7 @@ static void add_frame(void *ctx, const struct pm_frame *frame)
 		return;
 	frames->n++;
 	frames->digest = frames->digest * 31 + pm_hash(key, facts, sizeof facts);
-	if (!is_turned_by_libpcap(frame->linktype))
+	if (!is_turned_by_libpcap(frames, frame->linktype))
 		frames->digest = frames->digest * 31 + pm_hash(key, frame->bytes, frame->held);
 }
 
@@ -284,6 +297,7 @@ static void compare_readers(const struct file *file)
 {
 	struct frames theirs = { .most = UINT64_MAX }, ours = { .most = 0 };
 
+	ours.other_order = theirs.other_order = is_in_other_order(file);
 	if (!read_frames(file, true, &theirs) || theirs.n == 0)
 		return;
 	ours.most = theirs.n;
