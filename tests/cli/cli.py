@@ -80,7 +80,7 @@ def contains(text, *pieces):
 # ---- captures ------------------------------------------------------------------------------------
 
 TCP, UDP, UDPLITE, SCTP, DCCP, ICMP = 6, 17, 136, 132, 33, 1
-ETHERNET, RAW = 1, 101
+ETHERNET, RAW, LINUX_SLL = 1, 101, 113
 
 
 def packet(protocol, src_port, dst_port, payload=8):

@@ -840,6 +840,61 @@ static void a_frame_is_read_by_its_own_link_type(void **state)
 	bench_free(&b);
 }
 
+/* A SYN of host @n and its answer; every other host gets it from elsewhere, hops away. */
+static void send_answered(struct bench *b, uint32_t linktype, unsigned n)
+{
+	static const uint8_t flags[] = { PM_TCP_SYN, PM_TCP_SYN | PM_TCP_ACK };
+
+	for (unsigned back = 0; back < 2; back++) {
+		uint8_t bytes[14 + TRAFFIC_SIZE] = { 2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 9, 8, 0 };
+		uint8_t *ip = linktype == LINKTYPE_RAW ? bytes : bytes + 14;
+		struct pm_frame frame = traffic_ip4(ip, 6, back ? 80 : 40000, back ? 40000 : 80,
+						    SECOND + (int64_t)n * 1000 + back);
+
+		memcpy(ip + (back ? 16 : 12), (uint8_t[4]){ 192, 0, 2, (uint8_t)n }, 4);
+		memcpy(ip + (back ? 12 : 16), (uint8_t[4]){ 198, 51, 100, 80 }, 4);
+		ip[8] = (uint8_t)(60 + n % 2);
+		ip[32] = 0x50;
+		ip[33] = flags[back];
+		if (ip != bytes) {
+			bytes[11] = (uint8_t)(back ? n % 2 : 9);
+			frame.bytes = bytes;
+			frame.held += 14;
+			frame.wire += 14;
+			frame.linktype = linktype;
+		}
+		send_bytes(b, frame);
+	}
+}
+
+/* Of other link types, what lies where Ethernet has its sender's address is none. */
+static void two_that_answer_are_told_apart_by_addresses_of_ethernet_only(void **state)
+{
+	static const uint32_t links[] = { 1, LINKTYPE_RAW };
+	struct pm_allowance *allowance = NULL;
+
+	(void)state;
+	assert_int_equal(pm_allowance_new(PM_ALLOWANCE_BYTES, &allowance), PM_OK);
+	for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+		struct bench b = { .sent = 0 };
+		struct pm_meter_options options = { .closed = on_closed,
+						    .allowance = allowance,
+						    .ctx = &b };
+		uint64_t found;
+
+		b.rules = options.rules = traffic_rules(first_rules, 1);
+		assert_int_equal(pm_meter_new(&options, &b.meter), PM_OK);
+		for (unsigned n = 0; n < 8; n++)
+			send_answered(&b, links[i], n);
+		pm_meter_finish(b.meter, 0, true);
+		assert_int_equal(b.records[0]->totals.packets, 16);
+		found = b.records[0]->facets[PM_FACET_PORT_CONFLICT].packets;
+		assert_int_equal(found != 0, links[i] == 1);
+		bench_free(&b);
+	}
+	pm_allowance_unref(allowance);
+}
+
 /* Who speaks first long after it has begun is a client; frames whose labels say all count, too. */
 static void a_capture_begins_with_its_first_frame_whatever_way_that_takes(void **state)
 {
@@ -1007,6 +1062,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(a_frame_counts_by_its_wire_bytes_and_shows_as_snapped),
 	cmocka_unit_test(what_memory_of_conversations_gives_up_is_told),
 	cmocka_unit_test(a_frame_is_read_by_its_own_link_type),
+	cmocka_unit_test(two_that_answer_are_told_apart_by_addresses_of_ethernet_only),
 	cmocka_unit_test(a_capture_begins_with_its_first_frame_whatever_way_that_takes),
 		cmocka_unit_test(without_a_capture_its_figures_are_unknown),
 	cmocka_unit_test(a_reporter_on_another_thread_gets_every_frame),
