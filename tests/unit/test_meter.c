@@ -895,6 +895,67 @@ static void two_that_answer_are_told_apart_by_addresses_of_ethernet_only(void **
 	pm_allowance_unref(allowance);
 }
 
+/* A SYN to host @n, whose number is the last byte of its address; behind so many tags of VLANs. */
+static void send_knock(struct bench *b, unsigned version, unsigned tags, unsigned n)
+{
+	uint8_t bytes[14 + 2 * 4 + 40 + 20] = { 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1 };
+	uint8_t *ip = bytes + 14 + (size_t)tags * 4;
+	uint8_t *tcp = ip + (version == 4 ? 20 : 40);
+	struct pm_frame frame = { .bytes = bytes,
+				  .held = (uint32_t)(tcp + 20 - bytes),
+				  .wire = (uint32_t)(tcp + 20 - bytes),
+				  .linktype = 1,
+				  .time_ns = SECOND + (int64_t)n * 1000 };
+
+	for (unsigned i = 0; i < tags; i++)
+		put16(bytes + 12 + (size_t)i * 4, 0x8100);
+	put16(ip - 2, version == 4 ? 0x0800 : 0x86dd);
+	if (version == 4) {
+		ip[0] = 0x45;
+		put16(ip + 2, 40);
+		ip[9] = 6;
+		ip[15] = 1;
+		ip[19] = (uint8_t)n;
+	} else {
+		ip[0] = 0x60;
+		put16(ip + 4, 20);
+		ip[6] = 6;
+		ip[23] = 1;
+		ip[39] = (uint8_t)n;
+	}
+	put16(tcp, 40000 + n);
+	put16(tcp + 2, 80);
+	tcp[12] = 0x50;
+	tcp[13] = PM_TCP_SYN;
+	send_bytes(b, frame);
+}
+
+/* Of frames that are noted, whole addresses are kept wherever they lie. */
+static void who_knocks_at_many_hosts_is_seen_behind_tags_too(void **state)
+{
+	struct pm_allowance *allowance = NULL;
+
+	(void)state;
+	assert_int_equal(pm_allowance_new(PM_ALLOWANCE_BYTES, &allowance), PM_OK);
+	for (unsigned way = 0; way < 6; way++) {
+		unsigned version = way % 2 ? 6 : 4;
+		struct bench b = { .sent = 0 };
+		struct pm_meter_options options = { .closed = on_closed,
+						    .allowance = allowance,
+						    .ctx = &b };
+
+		b.rules = options.rules = traffic_rules(first_rules, 1);
+		assert_int_equal(pm_meter_new(&options, &b.meter), PM_OK);
+		for (unsigned n = 2; n < 202; n++)
+			send_knock(&b, version, way / 2, n);
+		pm_meter_finish(b.meter, 0, true);
+		if (b.records[0]->facets[PM_FACET_PORT_SCAN].packets < 100)
+			fail_msg("IPv%u behind %u tags", version, way / 2);
+		bench_free(&b);
+	}
+	pm_allowance_unref(allowance);
+}
+
 /* Who speaks first long after it has begun is a client; frames whose labels say all count, too. */
 static void a_capture_begins_with_its_first_frame_whatever_way_that_takes(void **state)
 {
@@ -1063,6 +1124,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(what_memory_of_conversations_gives_up_is_told),
 	cmocka_unit_test(a_frame_is_read_by_its_own_link_type),
 	cmocka_unit_test(two_that_answer_are_told_apart_by_addresses_of_ethernet_only),
+	cmocka_unit_test(who_knocks_at_many_hosts_is_seen_behind_tags_too),
 	cmocka_unit_test(a_capture_begins_with_its_first_frame_whatever_way_that_takes),
 		cmocka_unit_test(without_a_capture_its_figures_are_unknown),
 	cmocka_unit_test(a_reporter_on_another_thread_gets_every_frame),
