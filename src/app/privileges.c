@@ -8,6 +8,7 @@
 #include <pwd.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -84,13 +85,30 @@ static void fill(const char *name, uid_t uid, gid_t gid, struct identity *ret_id
 	*ret_identity = identity;
 }
 
+/* Who is in no list, as in a container. The last number is no user's, see setresuid(2). */
+static bool find_number(const char *text, struct identity *ret_identity)
+{
+	unsigned long n;
+	char *end;
+
+	if (text[0] < '0' || text[0] > '9')
+		return false;
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (errno || *end || n >= (uid_t)-1)
+		return false;
+	identity_of((uid_t)n, (gid_t)n, ret_identity);
+	return true;
+}
+
 bool identity_find(const char *name, struct identity *ret_identity)
 {
 	const struct passwd *entry = getpwnam(name);
 
-	if (entry)
-		fill(name, entry->pw_uid, entry->pw_gid, ret_identity);
-	return entry != NULL;
+	if (!entry)
+		return find_number(name, ret_identity);
+	fill(name, entry->pw_uid, entry->pw_gid, ret_identity);
+	return true;
 }
 
 void identity_of(uid_t uid, gid_t gid, struct identity *ret_identity)
@@ -120,6 +138,8 @@ static struct {
 
 bool identity_assume(const struct identity *identity)
 {
+	int why;
+
 	starter.uid = geteuid();
 	starter.gid = getegid();
 	starter.n_groups = getgroups(IDENTITY_GROUPS, starter.groups);
@@ -127,7 +147,9 @@ bool identity_assume(const struct identity *identity)
 		return false;
 	if (setegid(identity->gid) == 0 && seteuid(identity->uid) == 0)
 		return true;
+	why = errno;
 	identity_return();
+	errno = why;
 	return false;
 }
 

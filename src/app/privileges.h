@@ -17,7 +17,7 @@ struct identity {
 	int n_groups;
 };
 
-/* False: there is no user of that name. */
+/* By name or number; who is in no list has the group of that number. False: there is none. */
 bool identity_find(const char *name, struct identity *ret_identity);
 /* The user of that number, who need not have a name; then @name is the number. */
 void identity_of(uid_t uid, gid_t gid, struct identity *ret_identity);
@@ -30,7 +30,7 @@ bool privileges_any(void);
 
 /*
  * Goes on as that user, to ask what it may do or to open what is to be its own, and comes back. The
- * process has one thread. False: it can't; nothing has changed.
+ * process has one thread. False, and errno: it can't; nothing has changed.
  */
 bool identity_assume(const struct identity *identity);
 void identity_return(void);

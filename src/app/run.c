@@ -126,8 +126,14 @@ struct pm_rules *run_reload(struct run *run)
 void run_reopen(struct run *run)
 {
 	struct pm_error err = { .line = 0 };
-	int r = pm_output_reopen(run->output, &err);
+	int r;
 
+	if (run->stance->fixed) {
+		say("-o %s: is not opened anew, and is written on as it is: see PERMISSIONS in portmeter(1)",
+		    run->options->output.path);
+		return;
+	}
+	r = pm_output_reopen(run->output, &err);
 	/* In a live run it has been said, and is tried again. */
 	if (r < 0 && !(run->holds && r == PM_E_IO))
 		output_failed(run, &err, r);

@@ -36,6 +36,15 @@ static const char *output_path(const struct options *options)
 	return options->explain_frame ? NULL : options->output.path;
 }
 
+/* Whether it may go on for long, so that HUP is to be expected, which opens the output anew. */
+static bool may_last(const struct options *options)
+{
+	for (size_t i = 0; i < options->n_files; i++)
+		if (strcmp(options->files[i], "-") == 0)
+			return true;
+	return is_live(options) || options->capture.follow;
+}
+
 /* Whether files are made later: replaced as a whole, or one after the other. */
 static bool makes_files(const struct options *options)
 {
@@ -126,7 +135,7 @@ struct ability {
 	const char *unreadable;
 };
 
-/* False: we can't even try. */
+/* False, and errno: we can't even try. */
 static bool try(const struct options *options, const struct identity *identity,
 		struct ability *ret_ability)
 {
@@ -156,7 +165,8 @@ static bool choose_named(const struct options *options, struct stance *stance)
 	stance->changes = true;
 	stance->owns = ability.writes;
 	/* What is only appended to is open by then; but after HUP it is opened by its name. */
-	if (!ability.writes && (makes_files(options) || is_live(options))) {
+	stance->fixed = !ability.writes;
+	if (stance->fixed && (makes_files(options) || is_live(options))) {
 		say("-o %s: user %s of -Z can't write there: name a folder that this user may write in",
 		    path, user);
 		return false;
@@ -187,6 +197,52 @@ static bool choose_owner(const struct options *options, struct stance *stance)
 	return try(options, &stance->identity, &ability) && ability.writes;
 }
 
+/* Whether @path is @folder or lies below it; both are real paths. */
+static bool is_in(const char *path, const char *folder)
+{
+	size_t n = strlen(folder);
+
+	return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0' || n == 1);
+}
+
+/* Whether who may write as root in the folder of @path, and below, is soon root again. */
+static bool is_in_folder_of_system(const char *path)
+{
+	static const char *const places[] = { "/etc", "/usr", "/boot", "/root", "/var/spool" };
+	char *folder = folder_of(path);
+	char *real = folder ? realpath(folder, NULL) : NULL;
+	bool found = false;
+
+	for (size_t i = 0; real && !found && i < sizeof places / sizeof *places; i++)
+		found = is_in(places[i], real);
+	free(real);
+	free(folder);
+	return found;
+}
+
+/*
+ * Root that goes on as such could do in the folder of -o, and below, what root can. In those of the
+ * system it is left the file that is open: HUP does not open it anew. Where files are made later
+ * nothing else can be done than to say what that means.
+ */
+static void stay_root(const struct options *options, struct stance *stance)
+{
+	const char *path = output_path(options);
+	struct stat st;
+
+	if (!options->sandbox || !path || !is_in_folder_of_system(path) ||
+	    (stat(path, &st) == 0 && !S_ISREG(st.st_mode)))
+		return;
+	stance->fixed = !makes_files(options);
+	snprintf(stance->exposed, sizeof stance->exposed,
+		 stance->fixed ? "-o %s: HUP will not open it anew, since as root no folder of the "
+				 "system is left open: give -o a folder of its own" :
+				 "warning: -o %s: all files beside it, and below, stay open to root: "
+				 "give -o a folder of its own",
+		 path);
+}
+
+/* Started as root: who it becomes unasked. */
 static void choose_default(const struct options *options, struct stance *stance)
 {
 	struct ability ability;
@@ -195,35 +251,52 @@ static void choose_default(const struct options *options, struct stance *stance)
 	if (!privileges_may_change()) {
 		snprintf(stance->why, sizeof stance->why,
 			 "stays root, but without its capabilities: it may not change users here");
+		stay_root(options, stance);
 		return;
 	}
 	if (!identity_find("portmeter", &stance->identity) &&
 	    !identity_find("nobody", &stance->identity))
 		identity_of(NOBODY, NOBODY, &stance->identity);
+	snprintf(name, sizeof name, "%s", stance->identity.name);
 	stance->changes = try(options, &stance->identity, &ability);
-	if (!stance->changes || (ability.writes && !ability.unreadable)) {
-		stance->owns = stance->changes;
+	if (!stance->changes) {
+		snprintf(stance->why, sizeof stance->why,
+			 "stays root, but without its capabilities: can't become user %s: %s", name,
+			 strerror(errno));
+		stay_root(options, stance);
 		return;
 	}
-	snprintf(name, sizeof name, "%s", stance->identity.name);
+	/* Root opens it, and that is enough for a run that is over before HUP. */
+	stance->fixed = !ability.writes && !makes_files(options) && !may_last(options);
+	stance->owns = ability.writes;
+	if ((ability.writes || stance->fixed) && !ability.unreadable)
+		return;
+	stance->fixed = false;
 	stance->changes = stance->owns = !ability.writes && choose_owner(options, stance);
-	if (stance->changes)
+	if (stance->changes) {
 		snprintf(stance->why, sizeof stance->why,
 			 "becomes user %s, whose folder -o is in: %s can't write there",
 			 stance->identity.name, name);
-	else
-		snprintf(stance->why, sizeof stance->why,
-			 "stays root, but without its capabilities: user %s can't %s %s; -Z names another",
-			 name, ability.writes ? "read" : "write",
-			 ability.writes ? ability.unreadable : output_path(options));
+		return;
+	}
+	snprintf(stance->why, sizeof stance->why,
+		 "stays root, but without its capabilities: user %s can't %s %s; -Z names another",
+		 name, ability.writes ? "read" : "write",
+		 ability.writes ? ability.unreadable : output_path(options));
+	stay_root(options, stance);
 }
 
 bool sandbox_choose(const struct options *options, struct stance *ret_stance)
 {
 	*ret_stance = (struct stance){ .bare = privileges_are_root() || privileges_any() };
 	ret_stance->shrinks = ret_stance->bare && (options->sandbox || options->user);
-	if (options->user)
-		return choose_named(options, ret_stance);
+	if (options->user) {
+		if (!choose_named(options, ret_stance))
+			return false;
+		if (ret_stance->identity.uid == 0)
+			stay_root(options, ret_stance);
+		return true;
+	}
 	/* --no-sandbox is the way out of all that is done unasked. */
 	if (options->sandbox && privileges_are_root())
 		choose_default(options, ret_stance);
@@ -319,11 +392,12 @@ static void allow_system(struct landlock *landlock, bool live)
 		landlock_allow(landlock, watched[i], LANDLOCK_READ);
 }
 
-static void allow_all(struct landlock *landlock, const struct options *options, bool by_name)
+static void allow_all(struct landlock *landlock, const struct options *options,
+		      const struct stance *stance, bool by_name)
 {
 	const char *path = output_path(options);
 
-	if (path)
+	if (path && !stance->fixed)
 		allow_output(landlock, path);
 	allow_rules(landlock, options);
 	for (size_t i = 0; by_name && i < options->n_files; i++)
@@ -396,6 +470,8 @@ static void say_stance(const struct options *options, const struct stance *stanc
 {
 	if (stance->why[0] && is_live(options))
 		say("%s", stance->why);
+	if (stance->exposed[0] && is_live(options))
+		say("%s", stance->exposed);
 	if (!options->sandbox)
 		say("warning: --no-sandbox: no file and no system call is closed to a frame that breaks in");
 }
@@ -411,7 +487,7 @@ bool sandbox_enter(const struct options *options, const struct stance *stance, b
 	/* What is private to root is opened while there are its rights. */
 	if (options->sandbox) {
 		if (landlock_begin(&landlock))
-			allow_all(&landlock, options, by_name);
+			allow_all(&landlock, options, stance, by_name);
 		errno = landlock.error;
 		done = landlock.error == 0 || failed("enter the sandbox");
 	}

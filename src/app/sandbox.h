@@ -12,7 +12,9 @@ struct stance {
 	bool owns;     /* @identity can write -o, so it is opened as that user */
 	bool bare;     /* started with rights that an ordinary user has not */
 	bool shrinks;  /* some of them go: what can be opened now may be out of reach then */
+	bool fixed;    /* -o stays as it is opened now: HUP can't open it anew */
 	char why[256]; /* live: what there is to say of it; "" */
+	char exposed[256]; /* live: what that means for the folder of -o; "" */
 	struct identity identity;
 };
 
