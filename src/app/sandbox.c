@@ -144,7 +144,8 @@ static bool try(const struct options *options, const struct identity *identity,
 	if (!identity_assume(identity))
 		return false;
 	ret_ability->writes = !path || may_write(path, makes_files(options));
-	ret_ability->unreadable = unreadable_rules(options);
+	/* they have been read by then; it is HUP that has them read again */
+	ret_ability->unreadable = may_last(options) ? unreadable_rules(options) : NULL;
 	identity_return();
 	return true;
 }
@@ -245,8 +246,8 @@ static void stay_root(const struct options *options, struct stance *stance)
 /* Started as root: who it becomes unasked. */
 static void choose_default(const struct options *options, struct stance *stance)
 {
+	struct identity identity;
 	struct ability ability;
-	char name[sizeof stance->identity.name];
 
 	if (!privileges_may_change()) {
 		snprintf(stance->why, sizeof stance->why,
@@ -254,34 +255,36 @@ static void choose_default(const struct options *options, struct stance *stance)
 		stay_root(options, stance);
 		return;
 	}
-	if (!identity_find("portmeter", &stance->identity) &&
-	    !identity_find("nobody", &stance->identity))
-		identity_of(NOBODY, NOBODY, &stance->identity);
-	snprintf(name, sizeof name, "%s", stance->identity.name);
-	stance->changes = try(options, &stance->identity, &ability);
-	if (!stance->changes) {
+	if (!identity_find("portmeter", &identity) && !identity_find("nobody", &identity))
+		identity_of(NOBODY, NOBODY, &identity);
+	if (!try(options, &identity, &ability)) {
 		snprintf(stance->why, sizeof stance->why,
-			 "stays root, but without its capabilities: can't become user %s: %s", name,
-			 strerror(errno));
+			 "stays root, but without its capabilities: can't become user %s: %s",
+			 identity.name, strerror(errno));
 		stay_root(options, stance);
 		return;
 	}
-	/* Root opens it, and that is enough for a run that is over before HUP. */
-	stance->fixed = !ability.writes && !makes_files(options) && !may_last(options);
+	stance->changes = true;
+	stance->identity = identity;
 	stance->owns = ability.writes;
-	if ((ability.writes || stance->fixed) && !ability.unreadable)
+	if (ability.writes && !ability.unreadable)
 		return;
-	stance->fixed = false;
-	stance->changes = stance->owns = !ability.writes && choose_owner(options, stance);
-	if (stance->changes) {
+	if (!ability.writes && choose_owner(options, stance)) {
+		stance->owns = true;
 		snprintf(stance->why, sizeof stance->why,
 			 "becomes user %s, whose folder -o is in: %s can't write there",
-			 stance->identity.name, name);
+			 stance->identity.name, identity.name);
 		return;
 	}
+	/* Root opens it, and that is enough for a run that is over before HUP. */
+	stance->identity = identity;
+	stance->fixed = !makes_files(options) && !may_last(options);
+	if (stance->fixed)
+		return;
+	stance->changes = stance->owns = false;
 	snprintf(stance->why, sizeof stance->why,
 		 "stays root, but without its capabilities: user %s can't %s %s; -Z names another",
-		 name, ability.writes ? "read" : "write",
+		 identity.name, ability.writes ? "read" : "write",
 		 ability.writes ? ability.unreadable : output_path(options));
 	stay_root(options, stance);
 }
