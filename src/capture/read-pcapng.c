@@ -302,7 +302,9 @@ static enum read_result find_packet(struct reader *reader)
 				return result;
 			continue;
 		}
-		result = check_trailer(reader, pm_stream_bytes(stream) + size - 4, size);
+		/* libpcap does not look at that of the first block, and nothing follows from it */
+		if (reader->damage > 0)
+			result = check_trailer(reader, pm_stream_bytes(stream) + size - 4, size);
 		if (result == READ_FRAME && is_packet(type)) {
 			reader->block_type = type;
 			reader->block_size = size;
