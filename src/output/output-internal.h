@@ -49,8 +49,7 @@ bool pm_sink_undo(struct sink *sink, uint64_t size);
 /* Takes out what was written of the last line, if it is not whole. */
 void pm_sink_drop_torn(struct sink *sink);
 /* Opens @path for append, without the torn line that a killed run may have left. */
-int pm_sink_open_append(struct sink *sink, const char *path, enum pm_format format,
-			struct pm_error *err);
+int pm_sink_open_append(struct sink *sink, const char *path, struct pm_error *err);
 /*
  * Opens a new file beside @path (its name in @ret_temporary, to be freed) that pm_sink_replace puts
  * in its place; with @sync, durably.
@@ -65,15 +64,25 @@ int pm_sink_close(struct sink *sink, struct pm_error *err);
 void pm_sink_sync_folder(const char *path);
 
 /*
- * Whether what stands at @at is the beginning of a line of ours, and not just of any JSON. What is
- * too short to tell is ours if the file begins with a line of ours.
+ * Offset behind the last line end in the first @size bytes, 0 without one; negative errno when they
+ * can't be read.
  */
-bool pm_sink_is_ours(int fd, off_t at);
+off_t pm_sink_last_line_end(int fd, off_t size);
+/* Whether the file begins with a line of our JSON, and not just of any, or with a table of ours. */
+bool pm_sink_is_ours(int fd);
 /*
- * Cuts the torn last line of a file. One that another program wrote, or tables, keep what they
- * have: only our own JSON is cut. PM_E_IO with @err filled, or 0.
+ * Cuts the torn last line of a file if it is ours, and of a table all of it. PM_E_IO with @err
+ * filled if it is not, or 0.
  */
-int pm_sink_cut_torn(int fd, const char *path, enum pm_format format, struct pm_error *err);
+int pm_sink_cut_torn(int fd, const char *path, struct pm_error *err);
+
+/* Whether the file begins with a table of --format text: text-own.c. */
+bool pm_text_is_ours(int fd);
+/*
+ * Whether what stands behind the last line end, @end, up to @size is the torn line of a table. It
+ * is to be cut at @ret_begin: where the table begins if that is surely not whole, else @end.
+ */
+bool pm_text_find_torn(int fd, off_t end, off_t size, off_t *ret_begin);
 
 /* The text of a record that could not be written yet. */
 struct held {

@@ -117,8 +117,7 @@ static int check_own(const struct pm_output *output, const struct stat *st, stru
 	if (!S_ISREG(st->st_mode))
 		return pm_error_set(err, PM_E_IO, path, 0, 0,
 				    "is no regular file, which rotation needs");
-	if (st->st_size > 0 && output->options.format != PM_FORMAT_TEXT &&
-	    !pm_sink_is_ours(output->sink.fd, 0))
+	if (st->st_size > 0 && !pm_sink_is_ours(output->sink.fd))
 		return pm_error_set(err, PM_E_IO, path, 0, 0,
 				    "was not written by portmeter: choose another name");
 	return PM_OK;
@@ -195,7 +194,7 @@ static int append_open(struct pm_output *output, struct pm_error *err)
 	if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
 		r = fifo_open(output, path, err);
 	else
-		r = pm_sink_open_append(&output->sink, path, output->options.format, err);
+		r = pm_sink_open_append(&output->sink, path, err);
 	if (r < 0)
 		return r;
 	if (fstat(output->sink.fd, &st) == 0 && output->rotation)

@@ -251,6 +251,26 @@ static bool is_packed(const char *path, const struct stat *st)
 	return found;
 }
 
+static int refuse(const char *path, struct pm_error *err)
+{
+	return pm_error_set(err, PM_E_IO, path, 0, 0,
+			    "is of the names that rotation takes, but was not written by portmeter: "
+			    "choose another name");
+}
+
+/* What may not be written has no torn line of ours, but a ring would remove it all the same. */
+static int check_unwritable(const char *path, struct pm_error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	bool ours;
+
+	if (fd < 0) /* of a link, only the link would go */
+		return errno == ENOENT || errno == ELOOP ? PM_OK : refuse(path, err);
+	ours = pm_sink_is_ours(fd);
+	close(fd);
+	return ours ? PM_OK : refuse(path, err);
+}
+
 /* A file of an earlier run: its torn line is cut, and one that stands packed beside it removed. */
 static int mend(const struct rotation *rotation, const char *path, struct pm_error *err)
 {
@@ -258,22 +278,16 @@ static int mend(const struct rotation *rotation, const char *path, struct pm_err
 	struct stat st;
 	int r = PM_OK;
 
-	/* What may not be written is nothing that a run has left torn. */
 	if (fd < 0)
-		return PM_OK;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0 ||
-	    rotation->options->format == PM_FORMAT_TEXT)
+		return rotation->ring ? check_unwritable(path, err) : PM_OK;
+	if (fstat(fd, &st) < 0 || (S_ISREG(st.st_mode) && st.st_size == 0))
 		r = PM_OK;
-	else if (!pm_sink_is_ours(fd, 0) && rotation->ring)
-		r = pm_error_set(err, PM_E_IO, path, 0, 0,
-				 "is of the names that rotation takes, but was not written by portmeter: "
-				 "choose another name");
-	else if (!pm_sink_is_ours(fd, 0))
-		r = PM_OK;
+	else if (!S_ISREG(st.st_mode) || !pm_sink_is_ours(fd))
+		r = rotation->ring ? refuse(path, err) : PM_OK;
 	else if (rotation->options->pack != PM_PACK_NONE && is_packed(path, &st))
 		remove(path);
 	else
-		r = pm_sink_cut_torn(fd, path, rotation->options->format, err);
+		r = pm_sink_cut_torn(fd, path, err);
 	close(fd);
 	return r;
 }
@@ -614,8 +628,7 @@ void pm_rotation_closed(const struct rotation *rotation, bool (*found)(void *ctx
 		    !(rotation->name && strcmp(path, rotation->name) == 0))
 			fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 		/* A pattern may fit others' files; these are left alone. */
-		if (fd >= 0 && (pm_sink_is_ours(fd, 0) ||
-				(!rotation->timed && rotation->options->format == PM_FORMAT_TEXT)))
+		if (fd >= 0 && pm_sink_is_ours(fd))
 			more = found(ctx, path);
 		if (fd >= 0)
 			close(fd);

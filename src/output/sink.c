@@ -205,10 +205,7 @@ int pm_sink_close(struct sink *sink, struct pm_error *err)
 	return r;
 }
 
-/*
- * Offset behind the last line end of the file, 0 without one; negative errno when it can't be read.
- */
-static off_t last_line_end(int fd, off_t size)
+off_t pm_sink_last_line_end(int fd, off_t size)
 {
 	char block[65536];
 	off_t at = size;
@@ -235,7 +232,11 @@ static bool goes_along(const char *text, const char *beginning)
 	return strncmp(text, beginning, a < b ? a : b) == 0;
 }
 
-bool pm_sink_is_ours(int fd, off_t at)
+/*
+ * Whether what stands at @at is the beginning of a line of our JSON. What is too short to tell is
+ * ours if the file begins with a line of ours.
+ */
+static bool is_our_json(int fd, off_t at)
 {
 	static const char schema[] = "{\"schema\":\"portmeter.", number[] = "{\"number\":",
 			  time[] = ",\"time\":\"";
@@ -252,27 +253,28 @@ bool pm_sink_is_ours(int fd, off_t at)
 	if (!goes_along(text, schema) &&
 	    (!goes_along(text, number) || (digits && !goes_along(text + digits, time))))
 		return false;
-	return (digits && length >= digits + strlen(time)) || (at > 0 && pm_sink_is_ours(fd, 0));
+	return (digits && length >= digits + strlen(time)) || (at > 0 && is_our_json(fd, 0));
 }
 
-int pm_sink_cut_torn(int fd, const char *path, enum pm_format format, struct pm_error *err)
+bool pm_sink_is_ours(int fd)
+{
+	return is_our_json(fd, 0) || pm_text_is_ours(fd);
+}
+
+int pm_sink_cut_torn(int fd, const char *path, struct pm_error *err)
 {
 	struct stat st;
 	off_t end;
 
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
 		return PM_OK;
-	end = last_line_end(fd, st.st_size);
+	end = pm_sink_last_line_end(fd, st.st_size);
 	if (end < 0)
 		return pm_error_set(err, PM_E_IO, path, 0, 0, "can't read its end: %s",
 				    strerror((int)-end));
 	if (end == st.st_size)
 		return PM_OK;
-	if (format == PM_FORMAT_TEXT)
-		return write(fd, "\n", 1) == 1 ? PM_OK
-					       : pm_error_set(err, PM_E_IO, path, 0, 0,
-							      "can't write: %s", strerror(errno));
-	if (!pm_sink_is_ours(fd, end))
+	if (!is_our_json(fd, end) && !pm_text_find_torn(fd, end, st.st_size, &end))
 		return pm_error_set(err, PM_E_IO, path, 0, 0,
 				    "its last line is not whole and not portmeter's: choose another file");
 	if (ftruncate(fd, end) < 0)
@@ -281,8 +283,7 @@ int pm_sink_cut_torn(int fd, const char *path, enum pm_format format, struct pm_
 	return PM_OK;
 }
 
-int pm_sink_open_append(struct sink *sink, const char *path, enum pm_format format,
-			struct pm_error *err)
+int pm_sink_open_append(struct sink *sink, const char *path, struct pm_error *err)
 {
 	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 	int r;
@@ -302,7 +303,7 @@ int pm_sink_open_append(struct sink *sink, const char *path, enum pm_format form
 	if (fd < 0)
 		return pm_error_set(err, PM_E_IO, path, 0, 0, "can't open for writing: %s",
 				    strerror(errno));
-	r = pm_sink_cut_torn(fd, path, format, err);
+	r = pm_sink_cut_torn(fd, path, err);
 	if (r < 0) {
 		close(fd);
 		return r;

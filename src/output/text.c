@@ -44,6 +44,19 @@ static const char *share(uint64_t part, uint64_t whole, char text[CELL_SIZE])
 	return text;
 }
 
+/*
+ * A path may be longer than pm_sink_text takes; and one with a line end in it would make a title
+ * that is not known again.
+ */
+static void put_source(struct sink *sink, const char *name)
+{
+	for (size_t n; *name; name += n) {
+		n = strcspn(name, "\n");
+		pm_sink_write(sink, n ? name : "?", n ? n : 1);
+		n += n == 0;
+	}
+}
+
 static void title(struct sink *sink, const struct pm_record *record)
 {
 	const struct pm_interval *interval = &record->interval;
@@ -52,8 +65,7 @@ static void title(struct sink *sink, const struct pm_record *record)
 
 	pm_time_text(interval->start_ns, start);
 	pm_time_text(interval->end_ns, end);
-	/* A path may be longer than pm_sink_text takes. */
-	pm_sink_write(sink, record->source->name, strlen(record->source->name));
+	put_source(sink, record->source->name);
 	pm_sink_text(sink, "  %s to %s%s%s\n", start, end, interval->partial ? "  (partial)" : "",
 		     record->source->inner ? "  (inside tunnels)" : "");
 	pm_sink_text(sink, "%s packets, %s", grouped(record->totals.packets, a),

@@ -1261,6 +1261,13 @@ struct tail_case {
 #define FRAME "{\"number\":1,\"time\":\"1970-01-01T00:00:00.000001Z\"}\n"
 #define GOOD "{\"schema\":\"portmeter.summary/1\"}\n"
 
+#define TIMES "2026-11-22T06:30:00.000000Z to 2026-11-22T06:30:10.000000Z"
+#define TITLE "eth0  " TIMES "\n"
+#define SUMS "1,234 packets, 1.8 kB, 123 packets/s, 55.6 kbit/s\n"
+#define ROW "  domain               udp      53      1,234     1.8 kB  100.0%\n"
+#define SERVICES "\n  SERVICE                       PORTS\n" ROW
+#define TABLE TITLE SUMS SERVICES "\n"
+
 static const struct tail_case tails[] = {
 	{ "an empty file is opened", "", PM_FORMAT_JSON, "" },
 	{ "whole lines are kept", GOOD GOOD, PM_FORMAT_JSON, GOOD GOOD },
@@ -1278,7 +1285,37 @@ static const struct tail_case tails[] = {
 	{ "a torn line of another program behind records is refused", GOOD "precious", PM_FORMAT_JSON, NULL },
 	{ "a torn object of another program is refused", "{\"name\":\"precious\"", PM_FORMAT_ROWS, NULL },
 	{ "whole lines of another program are kept", "precious\n", PM_FORMAT_JSON, "precious\n" },
-	{ "text goes on behind anything", "precious", PM_FORMAT_TEXT, "precious\n" },
+	{ "text goes on behind whole lines of another program", "precious\n", PM_FORMAT_TEXT, "precious\n" },
+	{ "text goes on behind whole tables", TABLE, PM_FORMAT_TEXT, TABLE },
+	{ "a table torn in a row is cut", TABLE TITLE SUMS SERVICES "  domain      ", PM_FORMAT_TEXT, TABLE },
+	{ "a table torn in its second part is cut", TABLE TITLE SUMS SERVICES ROW "\n  PORT      ",
+	  PM_FORMAT_TEXT, TABLE },
+	{ "a table torn in its notes is cut", TABLE TITLE SUMS SERVICES ROW "\n  note: service_on_unusual_port: 3", PM_FORMAT_TEXT,
+	  TABLE },
+	{ "a table torn in its sums is cut", TABLE TITLE "1,234 pack", PM_FORMAT_TEXT, TABLE },
+	{ "a table torn in its figures is cut", TABLE TITLE SUMS "3 packets came l", PM_FORMAT_TEXT, TABLE },
+	{ "a table torn behind its times is cut", TABLE "eth0  " TIMES "  (part", PM_FORMAT_TEXT, TABLE },
+	{ "a table torn in its times is cut", TABLE "eth1  2026-11-22T06:30:00.000000Z to 20", PM_FORMAT_TEXT,
+	  TABLE },
+	{ "a table torn in the name of its source is cut", TABLE "et", PM_FORMAT_TEXT, TABLE },
+	{ "a torn first table leaves an empty file", TITLE SUMS SERVICES "  doma", PM_FORMAT_TEXT, "" },
+	{ "a torn first title leaves an empty file", "eth0  2026-11-22T06:30:00.000000Z to ", PM_FORMAT_TEXT, "" },
+	{ "a table that may be whole is kept without what is torn", TABLE "  SER", PM_FORMAT_TEXT, TABLE },
+	{ "a torn table is cut before records too", TABLE TITLE SUMS "\n  SERVICE  ", PM_FORMAT_JSON, TABLE },
+	{ "a torn table behind lines of another program is cut", "precious\n" TITLE SUMS "\n  SERVICE  ",
+	  PM_FORMAT_TEXT, "precious\n" },
+	{ "a torn record is cut before tables too", GOOD "{\"schema\":\"portmeter.summary/1\",\"time\":\"20",
+	  PM_FORMAT_TEXT, GOOD },
+	{ "text refuses a torn line of another program", "precious", PM_FORMAT_TEXT, NULL },
+	{ "text refuses a torn line of another program behind tables", TABLE "precious", PM_FORMAT_TEXT, NULL },
+	{ "text refuses an indented line of another program behind tables", TABLE "  precious", PM_FORMAT_TEXT,
+	  NULL },
+	{ "text refuses a note of another program behind tables", TABLE "  note: precious", PM_FORMAT_TEXT, NULL },
+	{ "text refuses a torn row of another program", "rows\n\n  one\n  tw", PM_FORMAT_TEXT, NULL },
+	{ "text refuses a torn row behind a line of another program", TABLE "precious\n  tw", PM_FORMAT_TEXT, NULL },
+	{ "text refuses a title with other lines below", TITLE "precious\n  tw", PM_FORMAT_TEXT, NULL },
+	{ "text refuses other sums below a title", TITLE "12 apples", PM_FORMAT_TEXT, NULL },
+	{ "text refuses a time that is not ours", "met  2026-11-22", PM_FORMAT_TEXT, NULL },
 };
 
 static void tail_case_holds(void **state)
