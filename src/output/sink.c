@@ -298,8 +298,12 @@ int pm_sink_open_append(struct sink *sink, const char *path, struct pm_error *er
 			errno = EACCES;
 		}
 	}
-	if (fd < 0 && errno == EACCES)
+	if (fd < 0 && errno == EACCES) {
 		fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+		/* It is not there because it may not be made: that is what is amiss. */
+		if (fd < 0 && errno == ENOENT)
+			errno = EACCES;
+	}
 	if (fd < 0)
 		return pm_error_set(err, PM_E_IO, path, 0, 0, "can't open for writing: %s",
 				    strerror(errno));
