@@ -129,9 +129,10 @@ struct pm_output_options {
 struct pm_output; /* opaque; used by one thread at a time, but for what says otherwise */
 
 /*
- * PM_E_IO with @err filled, PM_E_MEMORY, PM_E_INVALID (rotation that is not possible),
- * PM_E_UNSUPPORTED (a way of packing that is not built in) or 0. A torn last line of an earlier
- * run is cut off the file, and off all files of its names where it rotates.
+ * PM_E_IO with @err filled, PM_E_MEMORY, PM_E_INVALID (rotation that is not possible; with @err
+ * filled if it can name no files of the path), PM_E_UNSUPPORTED (a way of packing that is not built
+ * in) or 0. A torn last line of an earlier run is cut off the file, of a table all of it, and off
+ * all files of its names where it rotates.
  */
 PM_API int pm_output_open(const struct pm_output_options *options, struct pm_error *err,
 			  struct pm_output **ret_output);

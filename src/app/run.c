@@ -316,7 +316,7 @@ int run(const struct options *options)
 		say_error(&err, r);
 		pm_output_close(run.output, NULL);
 		pm_rules_unref(run.rules);
-		return EXIT_FAILED;
+		return r == PM_E_INVALID ? EXIT_USAGE : EXIT_FAILED;
 	}
 	code = serve_open(&run);
 	if (code == EXIT_DONE)

@@ -463,9 +463,9 @@ int pm_rotation_new(const struct pm_output_options *options, struct pm_error *er
 	if (!rotation->folder || !rotation->pattern)
 		r = PM_E_MEMORY;
 	else if (!rotation->format[0] || !expand(rotation, 0, base))
-		r = pm_error_set(err, PM_E_IO, options->path, 0, 0, "is no name for a file");
+		r = pm_error_set(err, PM_E_INVALID, options->path, 0, 0, "is no name for a file");
 	else if (rotation->timed && !are_known(rotation->format, &size, &unknown))
-		r = pm_error_set(err, PM_E_IO, options->path, 0, 0,
+		r = pm_error_set(err, PM_E_INVALID, options->path, 0, 0,
 				 "%.*s is no conversion of strftime(3); %%%% stands for %%", size,
 				 unknown);
 	if (r == PM_OK)
