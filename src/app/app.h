@@ -111,10 +111,19 @@ void progress_end(const struct pm_capture *capture, uint64_t counted);
  * this thread and now that.
  */
 extern atomic_int signal_stop, signal_hangup, signal_counts, signal_cut;
+/* What would be lost if the run ended now, for a handler that has to end it. */
+struct loss {
+	atomic_long closed; /* intervals of which no record has been written */
+	atomic_long held;   /* those that a file did not take yet, beside them */
+	atomic_bool open;   /* there may be more, which are not closed */
+};
+extern struct loss signal_loss;
 /*
  * Ends of a pipe that gets a byte for each signal; read end for poll(2). -1 when it can't be made.
  */
 int signals_init(void);
+/* As if one had come that says stop; from any thread. */
+void signals_stop(void);
 /* Wakes whoever polls the read end; from any thread. */
 void signals_wake(void);
 /* Empties the pipe. */
@@ -194,6 +203,8 @@ void serve_close(struct run *run);
 int run_files(struct run *run);
 int run_live(struct run *run);
 
+/* An interval has been closed, of which run_report is to write the record. */
+void run_closed(const struct run *run);
 /* Renders a closed tally. False once output has failed; that has been said. */
 bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source *source);
 

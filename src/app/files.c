@@ -52,6 +52,8 @@ static void on_closed(void *ctx)
 	struct series *series = ctx;
 	struct pm_tally *tally;
 
+	if (!series->f->run->options->explain_frame)
+		run_closed(series->f->run);
 	while ((tally = pm_meter_take(series->meter)) != NULL) {
 		if (series->f->run->options->explain_frame) {
 			pm_meter_give(series->meter, tally);
@@ -463,6 +465,7 @@ static void finish(struct file_run *f, bool complete)
 
 	for (size_t i = 0; i < f->n; i++)
 		pm_meter_finish(f->series[i]->meter, 0, complete && !signal_stop);
+	signal_loss.open = false;
 	reporter_end(f->reporter);
 	f->reporter = NULL;
 	run_flush(f->run);
@@ -499,6 +502,7 @@ int run_files(struct run *run)
 		return code;
 	}
 	progress_begin(run->options);
+	signal_loss.open = true;
 	if (add_all_series(&f))
 		r = read_all(&f);
 	finish(&f, r == PM_OK);

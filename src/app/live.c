@@ -157,6 +157,7 @@ static int start_threads(struct live_run *live)
 	};
 	int r = 0;
 
+	signal_loss.open = true;
 	live->reporter = reporter_start(&reporter);
 	if (!live->reporter)
 		r = EAGAIN;
@@ -212,6 +213,7 @@ static bool loop(struct live_run *live, int wake_fd, struct patience *patience)
 		poll(&fd, 1, stop ? LOOK_MS : sleep_ms);
 		signals_drain(wake_fd);
 	}
+	signal_loss.open = false;
 	return true;
 }
 

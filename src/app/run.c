@@ -55,6 +55,22 @@ static int write_record(struct run *run, struct pm_record **take_record, struct 
 	return r;
 }
 
+/* Where frames are written there are no records. */
+void run_closed(const struct run *run)
+{
+	if (run->options->output.format != PM_FORMAT_FRAMES)
+		atomic_fetch_add(&signal_loss.closed, 1);
+}
+
+/* By who uses the output. */
+static void note_held(const struct run *run)
+{
+	struct pm_output_held held;
+
+	pm_output_held(run->output, &held);
+	atomic_store(&signal_loss.held, (long)held.intervals);
+}
+
 bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source *source)
 {
 	struct pm_error err = { .line = 0 };
@@ -71,10 +87,14 @@ bool run_report(struct run *run, struct pm_tally *tally, const struct pm_source 
 		output_failed(run, &err, r);
 		run->unwritten++;
 		run->unwritten_intervals += tally->merged;
-	} else if (pm_output_full(run->output)) {
-		output_full(run);
+		return false;
 	}
-	return r == PM_OK;
+	if (run->options->output.format != PM_FORMAT_FRAMES)
+		atomic_fetch_sub(&signal_loss.closed, (long)tally->merged);
+	note_held(run);
+	if (pm_output_full(run->output))
+		output_full(run);
+	return true;
 }
 
 void run_frame_written(struct run *run, int code, const struct pm_error *err)
@@ -134,6 +154,7 @@ void run_reopen(struct run *run)
 		return;
 	}
 	r = pm_output_reopen(run->output, &err);
+	note_held(run);
 	/* In a live run it has been said, and is tried again. */
 	if (r < 0 && !(run->holds && r == PM_E_IO))
 		output_failed(run, &err, r);
@@ -144,6 +165,7 @@ void run_retry(struct run *run)
 	struct pm_error err = { .line = 0 };
 	int r = pm_output_retry(run->output);
 
+	note_held(run);
 	if (r < 0)
 		output_failed(run, &err, r);
 }

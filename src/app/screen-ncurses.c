@@ -357,8 +357,7 @@ static uint32_t plain(wint_t key)
 
 static void end_run(void)
 {
-	signal_stop = 1;
-	signals_wake();
+	signals_stop();
 	ending = true;
 }
 
