@@ -119,7 +119,14 @@ struct loss {
 };
 extern struct loss signal_loss;
 /*
+ * HUP, USR1 and USR2, which would end the program, wait until they are released: log rotation may
+ * hit a start. Before there are threads.
+ */
+void signals_hold(void);
+void signals_release(void);
+/*
  * Ends of a pipe that gets a byte for each signal; read end for poll(2). -1 when it can't be made.
+ * Releases what was held, for the handlers.
  */
 int signals_init(void);
 /* As if one had come that says stop; from any thread. */

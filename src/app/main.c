@@ -52,11 +52,15 @@ int main(int argc, char **argv)
 	struct options options;
 	int code;
 
+	signals_hold();
 	keep_large_blocks_apart();
 	if (!reserve_standard_descriptors())
 		return EXIT_FAILED;
 	code = options_parse(argc, argv, &options);
 	if (code == EXIT_DONE) {
+		/* What only prints does nothing that these could ask for. */
+		if (options.command != COMMAND_RUN)
+			signals_release();
 		switch (options.command) {
 		case COMMAND_HELP:
 			code = command_help();

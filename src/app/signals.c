@@ -22,6 +22,7 @@
 atomic_int signal_stop, signal_hangup, signal_counts, signal_cut;
 struct loss signal_loss;
 static atomic_uint stop_ms; /* when signal_stop was set */
+static sigset_t mask_before; /* signals_hold */
 static int pipe_ends[2] = { -1, -1 };
 
 void signals_wake(void)
@@ -127,6 +128,22 @@ void signals_drain(int fd)
 		continue;
 }
 
+void signals_hold(void)
+{
+	sigset_t requests;
+
+	sigemptyset(&requests);
+	sigaddset(&requests, SIGHUP);
+	sigaddset(&requests, SIGUSR1);
+	sigaddset(&requests, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &requests, &mask_before);
+}
+
+void signals_release(void)
+{
+	sigprocmask(SIG_SETMASK, &mask_before, NULL);
+}
+
 int signals_init(void)
 {
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
@@ -146,5 +163,6 @@ int signals_init(void)
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
 	sigaction(SIGXFSZ, &action, NULL); /* a file that may not grow is as a full disk */
+	signals_release();
 	return pipe_ends[0];
 }
