@@ -125,6 +125,12 @@ PM_API int pm_capture_look(struct pm_capture *capture, struct pm_error *err);
  * opens for all once all have. 0, or the error of opening: try again later.
  */
 PM_API int pm_capture_reopen(struct pm_capture *capture, struct pm_error *err);
+/*
+ * Live: lets no more frames in, and settles the counts, which stay as they are from here on: what
+ * comes later belongs to nobody. What is in the buffer can still be dispatched. On the thread that
+ * dispatches. Again, or files: nothing.
+ */
+PM_API void pm_capture_stop(struct pm_capture *capture);
 /* Live: whether there is anything to dispatch from. */
 PM_API bool pm_capture_there(const struct pm_capture *capture);
 /* Live: sleeps until frames wait or @timeout_ms has passed. */

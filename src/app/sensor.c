@@ -343,6 +343,8 @@ static void *tap_main(void *ctx)
 	}
 	end = settle_end(live);
 	drain(tap, end); /* with -c that is over: there is nothing more to count */
+	/* The end may wait for a reader, while frames come that are none of ours any more. */
+	pm_capture_stop(tap->capture);
 	pm_meter_finish(tap->meter, tap->sensor->n > 1 ? end : pm_time_now(), false);
 	atomic_store(&tap->ended, true);
 	signals_wake();

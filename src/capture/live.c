@@ -37,6 +37,7 @@ struct live {
 	struct handle handle; /* pcap is NULL: the interface is not there */
 	bool lost;            /* what handle reads from is gone */
 	struct pm_capture_counts counts;
+	bool stopped; /* counts are settled */
 	bool picks; /* libpcap takes frames out after the kernel has counted them */
 
 	/* The leader's: what the interface was at the last look, */
@@ -139,7 +140,7 @@ static void count_handle(struct live *live)
 	struct pm_capture_counts *counts = &live->counts;
 	struct pcap_stat stat;
 
-	if (!live->handle.pcap || pcap_stats(live->handle.pcap, &stat) < 0)
+	if (live->stopped || !live->handle.pcap || pcap_stats(live->handle.pcap, &stat) < 0)
 		return;
 	counts->received += pm_counter_growth(&live->handle.received, stat.ps_recv);
 	counts->dropped_kernel += pm_counter_growth(&live->handle.dropped, stat.ps_drop);
@@ -165,7 +166,7 @@ static void live_count(struct pm_capture *capture, size_t source,
 
 	(void)source; /* there is but one */
 	count_handle(live);
-	if (leads(live))
+	if (leads(live) && !live->stopped)
 		count_absence(live, pm_time_now());
 	*ret_counts = live->counts;
 }
@@ -251,6 +252,19 @@ int pm_capture_look(struct pm_capture *capture, struct pm_error *err)
 	give_up(live);
 	return pm_error_set(err, PM_E_IO, NULL, 0, 0, "%s: the interface %s", capture->name,
 			    retyped ? "has another link type" : "is gone");
+}
+
+void pm_capture_stop(struct pm_capture *capture)
+{
+	struct live *live = live_of(capture);
+	struct pm_capture_counts counts;
+
+	if (!pm_capture_live(capture) || live->stopped)
+		return;
+	if (live->handle.pcap)
+		pm_handle_shut(&live->handle);
+	live_count(capture, 0, &counts);
+	live->stopped = true;
 }
 
 /*

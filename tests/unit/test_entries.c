@@ -460,6 +460,7 @@ static int interfaces(void)
 		assert_true(pm_capture_live(capture));
 		pm_capture_wait(capture, 0);
 		pm_capture_dispatch(capture, 1, on_frame, &frames, &err);
+		pm_capture_stop(capture);
 	}
 	pm_capture_close(capture);
 	return r == PM_E_MEMORY ? r : PM_OK;
