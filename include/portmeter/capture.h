@@ -44,7 +44,7 @@ struct pm_capture_options {
 	/* pcap-filter(7) expression of at most 16 KiB; NULL: all frames */
 	const char *filter;
 	int snaplen;        /* bytes kept of a live frame; 0: 256. Files keep their own */
-	int buffer_kib;     /* kernel buffer, KiB; 0: the system's default */
+	int buffer_kib;     /* kernel buffer, KiB; 0: 8192 */
 	int timeout_ms;     /* longest that the kernel may hold frames back; 0: 100 */
 	bool no_promiscuous;
 	bool immediate; /* deliver each frame as it comes */

@@ -137,7 +137,7 @@ void options_help(void)
 	      "  -y TYPE              capture with this link type\n"
 	      "  -p                   not in promiscuous mode\n"
 	      "  -s BYTES             snap length (default 256; 0: 262144)\n"
-	      "  -B KIB               size of the kernel's buffer\n"
+	      "  -B KIB               size of the kernel's buffer (default 8192)\n"
 	      "  -Q in|out|inout      direction of the frames\n"
 	      "  --immediate-mode     take each frame at once\n"
 	      "  --tunnel outer|inner which IP layer counts, of several (default outer)\n"

@@ -14,6 +14,8 @@
 #endif
 
 #define DEFAULT_SNAPLEN 256
+/* 20 ms of a million small frames a second; libpcap takes less where memory is short */
+#define DEFAULT_BUFFER_KIB 8192
 #define DEFAULT_TIMEOUT_MS 100
 
 int pm_handle_failure(struct pm_error *err, const char *interface, pcap_t *pcap, int status)
@@ -45,6 +47,7 @@ static int configure(struct handle *handle, const char *interface,
 		     const struct pm_capture_options *options)
 {
 	int snaplen = options->snaplen ? options->snaplen : DEFAULT_SNAPLEN;
+	int kib = options->buffer_kib ? options->buffer_kib : DEFAULT_BUFFER_KIB;
 	bool any = strcmp(interface, "any") == 0;
 	int r;
 
@@ -55,8 +58,8 @@ static int configure(struct handle *handle, const char *interface,
 		r = pcap_set_timeout(handle->pcap, timeout_of(options));
 	if (r == 0 && options->immediate)
 		r = pcap_set_immediate_mode(handle->pcap, 1);
-	if (r == 0 && options->buffer_kib)
-		r = pcap_set_buffer_size(handle->pcap, options->buffer_kib * 1024);
+	if (r == 0)
+		r = pcap_set_buffer_size(handle->pcap, kib * 1024);
 	handle->nanoseconds =
 		pcap_set_tstamp_precision(handle->pcap, PCAP_TSTAMP_PRECISION_NANO) == 0;
 	return r;
