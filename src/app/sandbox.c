@@ -209,13 +209,17 @@ static bool is_in(const char *path, const char *folder)
 /* Whether who may write as root in the folder of @path, and below, is soon root again. */
 static bool is_in_folder_of_system(const char *path)
 {
-	static const char *const places[] = { "/etc", "/usr", "/boot", "/root", "/var/spool" };
+	/* of the last ones nothing below is harmless: cron.d, keys, programs */
+	static const char *const places[] = { "/root", "/var/spool", "/var/spool/cron", "/etc",
+					      "/usr",  "/boot",      "/bin",            "/sbin",
+					      "/lib" };
+	static const size_t n_above = 2;
 	char *folder = folder_of(path);
 	char *real = folder ? realpath(folder, NULL) : NULL;
 	bool found = false;
 
 	for (size_t i = 0; real && !found && i < sizeof places / sizeof *places; i++)
-		found = is_in(places[i], real);
+		found = is_in(places[i], real) || (i >= n_above && is_in(real, places[i]));
 	free(real);
 	free(folder);
 	return found;
