@@ -149,6 +149,41 @@ bool pm_text_is_ours(int fd)
 	return source_size(text, false) > 0 && (!*end || is_figure(end, sums, true));
 }
 
+/* A part of the file, for going up in it: each line would else be read with all before it. */
+struct part {
+	int fd;
+	off_t begin, end;
+	char bytes[4 * LINE_SIZE];
+};
+
+/* The line that ends, its own end left out, at @to; false if it is none of ours in any case. */
+static bool line_before(struct part *part, off_t to, off_t *ret_begin, char text[LINE_SIZE])
+{
+	off_t least = to < (off_t)LINE_SIZE ? 0 : to - (off_t)LINE_SIZE;
+	const char *from, *line_end;
+	size_t size;
+
+	if (least < part->begin || to > part->end) {
+		part->end = to;
+		part->begin = to < (off_t)sizeof part->bytes ? 0 : to - (off_t)sizeof part->bytes;
+		size = (size_t)(part->end - part->begin);
+		if (pread(part->fd, part->bytes, size, part->begin) != (ssize_t)size)
+			return false;
+	}
+	from = part->bytes + (least - part->begin);
+	size = (size_t)(to - least);
+	line_end = memrchr(from, '\n', size);
+	if (!line_end && least > 0)
+		return false;
+	size -= line_end ? (size_t)(line_end + 1 - from) : 0;
+	if (size == LINE_SIZE)
+		return false;
+	*ret_begin = to - (off_t)size;
+	memcpy(text, from + (*ret_begin - least), size);
+	text[size] = '\0';
+	return strlen(text) == size;
+}
+
 /* What the line is of which a table has a torn one behind it. */
 enum place { BEHIND_TITLE, BEHIND_FIGURE, BEHIND_EMPTY, BEHIND_ROW };
 
@@ -156,13 +191,13 @@ enum place { BEHIND_TITLE, BEHIND_FIGURE, BEHIND_EMPTY, BEHIND_ROW };
 static bool find_table(int fd, off_t end, off_t *ret_begin, char title[LINE_SIZE],
 		       enum place *ret_last)
 {
+	struct part part = { .fd = fd };
 	bool first = true, sums_below = false;
 
 	for (off_t at = end, begin; at > 0 && end - at < TABLE_MAX; at = begin) {
 		enum place place;
 
-		begin = pm_sink_last_line_end(fd, at - 1);
-		if (begin < 0 || !line_read(fd, begin, at - 1, title))
+		if (!line_before(&part, at - 1, &begin, title))
 			return false;
 		if (source_size(title, false) > 0)
 			place = BEHIND_TITLE;

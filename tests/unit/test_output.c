@@ -1370,6 +1370,27 @@ static void a_long_torn_line_is_cut(void **state)
 	}
 }
 
+/* Longer than what is read at a time, with rows that lie across wherever that ends. */
+static void a_long_torn_table_is_cut(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	for (int rows = 1; rows < 3000; rows += 131) {
+		FILE *file = fopen(path, "w");
+
+		assert_non_null(file);
+		fputs(TABLE TITLE SUMS SERVICES, file);
+		for (int i = 0; i < rows; i++)
+			fprintf(file, "  %d%*s\n", i, i * 7 % 300, "");
+		fprintf(file, "  %d%*s\n  dom", rows, rows % 2 ? 12000 : 1, "");
+		fclose(file);
+		pm_output_close(output_open(PM_FORMAT_TEXT), NULL);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_size, strlen(TABLE));
+	}
+}
+
 static void reopening_follows_the_name(void **state)
 {
 	struct pm_source source = plain_source();
@@ -1896,6 +1917,7 @@ static const struct CMUnitTest others[] = {
 	CLEAN(prometheus_writes_utf_8_only),
 	CLEAN(prometheus_gives_standard_output_its_page_once_at_the_end),
 	CLEAN(a_long_torn_line_is_cut),
+	CLEAN(a_long_torn_table_is_cut),
 	CLEAN(reopening_follows_the_name),
 	CLEAN(a_failed_reopening_is_an_error_and_does_not_turn_to_standard_output),
 	CLEAN(a_full_disk_is_an_error_of_every_format),
