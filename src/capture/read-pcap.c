@@ -7,8 +7,11 @@
 enum {
 	FILE_HEADER = 24,
 	RECORD_HEADER = 16,
-	RECORD_HEADER_KUZNETZOV =
-		24, /* of patched versions of the nineties, with an index and more */
+	/* of patched versions of the nineties, with an index and more */
+	RECORD_HEADER_KUZNETZOV = 24,
+	/* which may have counted what cooked mode gave them, and put Ethernet's header to that */
+	SNAPLEN_MORE_KUZNETZOV = 14,
+	LINKTYPE_ETHERNET = 1,
 };
 
 #define MAGIC UINT32_C(0xa1b2c3d4)
@@ -253,6 +256,8 @@ enum read_result pm_reader_open_pcap(struct reader *reader)
 	reader->held_max = pm_reader_held_max(linktype);
 	interface->linktype = linktype;
 	interface->snaplen = pm_reader_snaplen(pm_reader_u32(reader, h + 16), linktype);
+	if (reader->header_size == RECORD_HEADER_KUZNETZOV && linktype == LINKTYPE_ETHERNET)
+		interface->snaplen += SNAPLEN_MORE_KUZNETZOV;
 	pm_reader_turn_to(reader, interface);
 	reader->ops = &pcap_ops;
 	pm_stream_pass(reader->stream, FILE_HEADER);
