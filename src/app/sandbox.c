@@ -24,6 +24,8 @@
 
 /* The user that others take for nobody, where there is no list of users: kernel/overflowuid. */
 #define NOBODY 65534
+/* As the kernel follows: path_resolution(7). */
+#define LINKS_MAX 40
 
 static bool is_live(const struct options *options)
 {
@@ -207,21 +209,58 @@ static bool is_in(const char *path, const char *folder)
 }
 
 /* Whether who may write as root in the folder of @path, and below, is soon root again. */
-static bool is_in_folder_of_system(const char *path)
+static bool is_folder_of_system(const char *path)
 {
-	/* of the last ones nothing below is harmless: cron.d, keys, programs */
-	static const char *const places[] = { "/root", "/var/spool", "/var/spool/cron", "/etc",
-					      "/usr",  "/boot",      "/bin",            "/sbin",
-					      "/lib" };
-	static const size_t n_above = 2;
+	/* of the second ones nothing below is harmless: cron.d, keys, units, programs */
+	static const char *const places[] = { "/dev", "/home", "/opt", "/run", "/var/lib", "/var/spool" };
+	static const char *const whole[] = {
+		"/bin", "/boot", "/etc", "/lib", "/lib64", "/root", "/sbin", "/usr",
+		"/run/systemd", "/run/udev", "/var/lib/dpkg", "/var/spool/at", "/var/spool/cron",
+	};
 	char *folder = folder_of(path);
 	char *real = folder ? realpath(folder, NULL) : NULL;
 	bool found = false;
 
 	for (size_t i = 0; real && !found && i < sizeof places / sizeof *places; i++)
-		found = is_in(places[i], real) || (i >= n_above && is_in(real, places[i]));
+		found = is_in(places[i], real);
+	for (size_t i = 0; real && !found && i < sizeof whole / sizeof *whole; i++)
+		found = is_in(whole[i], real) || is_in(real, whole[i]);
 	free(real);
 	free(folder);
+	return found;
+}
+
+/* What the link @path leads to, to be freed; NULL: it is none. */
+static char *target_of(const char *path)
+{
+	char target[PATH_MAX], *folder, *whole = NULL;
+	ssize_t n = readlink(path, target, sizeof target - 1);
+
+	if (n < 0)
+		return NULL;
+	target[n] = '\0';
+	if (target[0] == '/')
+		return strdup(target);
+	folder = folder_of(path);
+	if (!folder || asprintf(&whole, "%s/%s", folder, target) < 0)
+		whole = NULL;
+	free(folder);
+	return whole;
+}
+
+/* As above; and of each that it leads to, if it is a link. There need not be a file yet. */
+static bool is_in_folder_of_system(const char *path)
+{
+	char *name = strdup(path), *next;
+	bool found = false;
+
+	for (int links = 0; name && links <= LINKS_MAX && !found; links++) {
+		found = is_folder_of_system(name);
+		next = target_of(name);
+		free(name);
+		name = next;
+	}
+	free(name);
 	return found;
 }
 
