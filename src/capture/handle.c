@@ -14,7 +14,7 @@
 #endif
 
 #define DEFAULT_SNAPLEN 256
-/* 20 ms of a million small frames a second; libpcap takes less where memory is short */
+/* 20 ms of a million frames a second; libpcap takes less where memory is short */
 #define DEFAULT_BUFFER_KIB 8192
 #define DEFAULT_TIMEOUT_MS 100
 

@@ -257,7 +257,9 @@ enum read_result pm_reader_open_pcap(struct reader *reader)
 	interface->linktype = linktype;
 	interface->snaplen = pm_reader_snaplen(pm_reader_u32(reader, h + 16), linktype);
 	if (reader->header_size == RECORD_HEADER_KUZNETZOV && linktype == LINKTYPE_ETHERNET)
-		interface->snaplen += SNAPLEN_MORE_KUZNETZOV;
+		interface->snaplen = interface->snaplen < INT32_MAX - SNAPLEN_MORE_KUZNETZOV ?
+					     interface->snaplen + SNAPLEN_MORE_KUZNETZOV :
+					     INT32_MAX;
 	pm_reader_turn_to(reader, interface);
 	reader->ops = &pcap_ops;
 	pm_stream_pass(reader->stream, FILE_HEADER);
