@@ -63,11 +63,6 @@ int pm_sink_close(struct sink *sink, struct pm_error *err);
 /* Waits until a disk knows the names in the folder of @path. */
 void pm_sink_sync_folder(const char *path);
 
-/*
- * Offset behind the last line end in the first @size bytes, 0 without one; negative errno when they
- * can't be read.
- */
-off_t pm_sink_last_line_end(int fd, off_t size);
 /* Whether the file begins with a line of our JSON, and not just of any, or with a table of ours. */
 bool pm_sink_is_ours(int fd);
 /*

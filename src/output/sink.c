@@ -205,7 +205,8 @@ int pm_sink_close(struct sink *sink, struct pm_error *err)
 	return r;
 }
 
-off_t pm_sink_last_line_end(int fd, off_t size)
+/* Offset behind the file's last line end, 0 without one; negative errno: it can't be read. */
+static off_t last_line_end(int fd, off_t size)
 {
 	char block[65536];
 	off_t at = size;
@@ -268,7 +269,7 @@ int pm_sink_cut_torn(int fd, const char *path, struct pm_error *err)
 
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
 		return PM_OK;
-	end = pm_sink_last_line_end(fd, st.st_size);
+	end = last_line_end(fd, st.st_size);
 	if (end < 0)
 		return pm_error_set(err, PM_E_IO, path, 0, 0, "can't read its end: %s",
 				    strerror((int)-end));
