@@ -60,6 +60,7 @@ static int configure(struct handle *handle, const char *interface,
 		r = pcap_set_immediate_mode(handle->pcap, 1);
 	if (r == 0)
 		r = pcap_set_buffer_size(handle->pcap, kib * 1024);
+	handle->buffer = (uint64_t)kib * 1024;
 	handle->nanoseconds =
 		pcap_set_tstamp_precision(handle->pcap, PCAP_TSTAMP_PRECISION_NANO) == 0;
 	return r;

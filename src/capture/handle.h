@@ -11,6 +11,7 @@ struct handle {
 	bool nanoseconds;
 	bool absent; /* after a failure: the interface is not there, or down */
 	uint32_t received, dropped; /* libpcap's counters when the capture began */
+	uint64_t buffer; /* bytes that the kernel's holds, as it was asked to */
 };
 
 /*

@@ -16,9 +16,12 @@
 #include "counter.h"
 #include "device.h"
 #include "handle.h"
+#include "pause.h"
 
 /* Bytes from one frame of the ring to the next, at most, for others to be guessed ahead. */
 #define STEP_MAX 2048
+/* The same for them to lie behind each other at all: a frame has less. */
+#define GAP_MAX (1 << 20)
 
 /* Captures of one interface by several threads; alone, a group of one. The first leads. */
 struct group {
@@ -38,6 +41,9 @@ struct live {
 	struct group *group;
 	size_t index; /* in the group */
 	uintptr_t frame_at;   /* where the last frame lay */
+	int64_t empty_ns;     /* when the ring was last found empty; 0: never */
+	uint64_t taken;       /* bytes of it since then */
+	bool pauses;          /* frames may be left alone for a while (pause.h) */
 	struct handle handle; /* pcap is NULL: the interface is not there */
 	bool lost;            /* what handle reads from is gone */
 	struct pm_capture_counts counts;
@@ -70,6 +76,9 @@ static void fetch_ahead(struct live *live, const u_char *bytes)
 	uintptr_t at = (uintptr_t)bytes, step = at - live->frame_at;
 
 	live->frame_at = at;
+	if (step > GAP_MAX)
+		return;
+	live->taken += step;
 	if (step > STEP_MAX)
 		return;
 	__builtin_prefetch((const void *)(at + 4 * step));
@@ -134,18 +143,21 @@ static int live_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame
 			    pcap_geterr(live->handle.pcap));
 }
 
-void pm_capture_wait(struct pm_capture *capture, int timeout_ms)
+/* The ring is empty: how long to let it fill, in milliseconds, by how it was filled before. */
+static int pause_of(struct live *live)
 {
-	struct pollfd fd = { .fd = -1, .events = POLLIN };
-	struct live *live = live_of(capture);
+	int64_t now = pm_time_now();
+	int ms = pm_pause_ms(live->taken, now - live->empty_ns, live->handle.buffer);
 
-	if (!pm_capture_live(capture))
-		return;
-	if (!pm_capture_there(capture)) {
-		poll(NULL, 0, timeout_ms);
-		return;
-	}
-	fd.fd = pcap_get_selectable_fd(live->handle.pcap);
+	live->empty_ns = now;
+	live->taken = 0;
+	return live->pauses ? ms : 0;
+}
+
+static void wait_for_frames(struct live *live, int timeout_ms)
+{
+	struct pollfd fd = { .fd = pcap_get_selectable_fd(live->handle.pcap), .events = POLLIN };
+
 	/*
 	 * Without a descriptor to wait on, poll just sleeps: short, so that frames do not pile up.
 	 */
@@ -153,6 +165,24 @@ void pm_capture_wait(struct pm_capture *capture, int timeout_ms)
 	if (fd.revents & (POLLERR | POLLNVAL))
 		/* the next dispatch says what is wrong; until then, do not spin */
 		poll(NULL, 0, 1);
+}
+
+void pm_capture_wait(struct pm_capture *capture, int timeout_ms)
+{
+	struct live *live = live_of(capture);
+	int pause_ms;
+
+	if (!pm_capture_live(capture))
+		return;
+	if (!pm_capture_there(capture)) {
+		poll(NULL, 0, timeout_ms);
+		return;
+	}
+	pause_ms = pause_of(live);
+	if (pause_ms > 0)
+		poll(NULL, 0, pause_ms < timeout_ms ? pause_ms : timeout_ms);
+	else
+		wait_for_frames(live, timeout_ms);
 }
 
 static void count_handle(struct live *live)
@@ -318,6 +348,8 @@ static void adopt(struct live *live)
 	struct group *group = live->group;
 
 	live->handle = group->handles[live->index];
+	/* Others than the kernel's interfaces have no ring. */
+	live->pauses = group->device && !group->options.immediate;
 	group->handles[live->index].pcap = NULL;
 	group->reading++;
 	live->lost = false;
