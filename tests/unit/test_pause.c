@@ -63,8 +63,15 @@ static void nothing_follows_from_no_look(void **state)
 	assert_int_equal(pm_pause_ms(UINT64_C(1) << 36, 1000 * MS + 1, UINT32_MAX), 0);
 	assert_int_equal(pm_pause_ms(UINT64_C(1) << 40, 1000 * MS, UINT64_C(1) << 36), 0);
 	assert_int_equal(pm_pause_ms(UINT64_MAX, INT64_MAX, UINT64_MAX), 0);
-	/* of an interface without a buffer that is known */
-	assert_int_equal(pm_pause_ms(1600000, 10 * MS, 0), 0);
+}
+
+/* Of which a block that is not yet read is much. */
+static void a_small_buffer_is_looked_at_at_once(void **state)
+{
+	(void)state;
+	assert_int_equal(pm_pause_ms(MIB, 8 * MS, 2 * MIB), 2);
+	assert_int_equal(pm_pause_ms(MIB, 8 * MS, 2 * MIB - 1), 0);
+	assert_int_equal(pm_pause_ms(MIB, 8 * MS, 0), 0);
 }
 
 int main(void)
@@ -74,6 +81,7 @@ int main(void)
 		cmocka_unit_test(a_busy_interface_is_left_alone),
 		cmocka_unit_test(a_quiet_one_is_not),
 		cmocka_unit_test(nothing_follows_from_no_look),
+		cmocka_unit_test(a_small_buffer_is_looked_at_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
