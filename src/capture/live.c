@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "counter.h"
@@ -20,8 +21,6 @@
 
 /* Bytes from one frame of the ring to the next, at most, for others to be guessed ahead. */
 #define STEP_MAX 2048
-/* The same for them to lie behind each other at all: a frame has less. */
-#define GAP_MAX (1 << 20)
 
 /* Captures of one interface by several threads; alone, a group of one. The first leads. */
 struct group {
@@ -76,7 +75,7 @@ static void fetch_ahead(struct live *live, const u_char *bytes)
 	uintptr_t at = (uintptr_t)bytes, step = at - live->frame_at;
 
 	live->frame_at = at;
-	if (step > GAP_MAX)
+	if (step > live->handle.buffer) /* the ring has begun again, or it is the first frame */
 		return;
 	live->taken += step;
 	if (step > STEP_MAX)
@@ -143,10 +142,19 @@ static int live_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame
 			    pcap_geterr(live->handle.pcap));
 }
 
+/* By a clock that nobody sets. */
+static int64_t steady_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * PM_NS_PER_S + now.tv_nsec;
+}
+
 /* The ring is empty: how long to let it fill, in milliseconds, by how it was filled before. */
 static int pause_of(struct live *live)
 {
-	int64_t now = pm_time_now();
+	int64_t now = steady_ns();
 	int ms = pm_pause_ms(live->taken, now - live->empty_ns, live->handle.buffer);
 
 	live->empty_ns = now;
@@ -350,6 +358,9 @@ static void adopt(struct live *live)
 	live->handle = group->handles[live->index];
 	/* Others than the kernel's interfaces have no ring. */
 	live->pauses = group->device && !group->options.immediate;
+	live->frame_at = 0;
+	live->empty_ns = 0;
+	live->taken = 0;
 	group->handles[live->index].pcap = NULL;
 	group->reading++;
 	live->lost = false;
