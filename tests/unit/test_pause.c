@@ -56,7 +56,7 @@ static void a_quiet_one_is_not(void **state)
 	assert_int_equal(pm_pause_ms(1, 1000 * MS, 8 * MIB), 0);
 }
 
-/* A network of 10 Gbit/s that begins at once does not fill the buffer before its end. */
+/* A network of 10 Gbit/s that begins at once, with large frames, does not fill the buffer. */
 static void what_comes_suddenly_has_room(void **state)
 {
 	(void)state;
