@@ -290,6 +290,8 @@ static inline int64_t pm_time_make(int64_t seconds, int64_t nanoseconds)
 PM_API int64_t pm_time_floor(int64_t time_ns, int64_t step_ns);
 /* The wall clock, now. */
 PM_API int64_t pm_time_now(void);
+/* A clock that nobody sets, in nanoseconds: only differences mean something. */
+PM_API int64_t pm_time_steady(void);
 
 #define PM_TIME_TEXT_SIZE 32
 /* RFC 3339 in UTC with microseconds, rounded down: "2026-11-22T06:30:10.000000Z". */

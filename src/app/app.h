@@ -263,8 +263,6 @@ bool reporter_ended(struct reporter *reporter, int wait_ms);
 uint64_t reporter_writing(const struct reporter *reporter);
 /* Finishes, waits for the end and frees. NULL is fine. */
 void reporter_end(struct reporter *reporter);
-/* The monotonic clock. */
-int64_t clock_ns(void);
 /* Starts a thread that gets no signals. An errno or 0. */
 int thread_start(pthread_t *ret_thread, void *(*function)(void *ctx), void *ctx);
 

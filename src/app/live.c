@@ -179,7 +179,7 @@ struct patience {
 static bool is_hopeless(struct live_run *live, struct patience *patience)
 {
 	uint64_t progress = pm_output_progress(live->run->output);
-	int64_t now = clock_ns();
+	int64_t now = pm_time_steady();
 
 	if (!patience->since_ns || progress != patience->progress) {
 		patience->progress = progress;

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "app.h"
@@ -43,14 +42,6 @@ static struct {
 /* While records go to the terminal: another thread may be writing them. */
 static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * PM_NS_PER_S + now.tv_nsec;
-}
-
 /* A job in the background leaves the terminal to the one in front. */
 static bool in_front(void)
 {
@@ -78,7 +69,7 @@ void progress_begin(const struct options *options)
 		      (progress.terminal &&
 		       !(progress.beside && options->output.format == PM_FORMAT_FRAMES));
 	progress.limit = options->count;
-	progress.start_ns = progress.mark_ns = now_ns();
+	progress.start_ns = progress.mark_ns = pm_time_steady();
 	progress.due_ns = progress.start_ns;
 	if (!progress.terminal || !progress.forced)
 		progress.due_ns += PATIENCE_NS;
@@ -232,13 +223,13 @@ static void draw(const struct line *line, int room)
 
 bool progress_due(void)
 {
-	return progress.on && now_ns() >= progress.due_ns;
+	return progress.on && pm_time_steady() >= progress.due_ns;
 }
 
 static void show(const struct pm_capture *capture, uint64_t counted, bool last)
 {
 	struct line line = { .max = LINE_MAX_SIZE - 1 };
-	int64_t now = now_ns();
+	int64_t now = pm_time_steady();
 	struct pm_capture_progress p;
 	/* The last column stays free: some terminals begin a new line behind it. */
 	int room = columns() - 1, for_text = room - (int)(sizeof name - 1);

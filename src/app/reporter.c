@@ -115,7 +115,7 @@ static void wait_for_more(struct reporter *reporter)
 		pthread_cond_wait(&reporter->changed, &reporter->lock);
 		return;
 	}
-	due = pm_time_add(clock_ns(), due);
+	due = pm_time_add(pm_time_steady(), due);
 	until.tv_sec = (time_t)(due / PM_NS_PER_S);
 	until.tv_nsec = (long)(due % PM_NS_PER_S);
 	pthread_cond_timedwait(&reporter->changed, &reporter->lock, &until);

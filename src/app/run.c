@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "notify.h"
@@ -42,7 +41,7 @@ static int write_record(struct run *run, struct pm_record **take_record, struct 
 	serve_count(run, record);
 	if (!whole)
 		serve_record(run, record);
-	atomic_store(&run->reporting_ns, clock_ns());
+	atomic_store(&run->reporting_ns, pm_time_steady());
 	progress_before_output();
 	if (screen_record(record))
 		*take_record = NULL;
@@ -103,14 +102,6 @@ void run_frame_written(struct run *run, int code, const struct pm_error *err)
 		output_failed(run, err, code);
 	else if (pm_output_full(run->output))
 		output_full(run);
-}
-
-int64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * PM_NS_PER_S + now.tv_nsec;
 }
 
 /* Signals go to the first thread only. */

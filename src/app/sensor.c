@@ -325,7 +325,7 @@ static void *tap_main(void *ctx)
 		int64_t now = pm_time_now();
 		int n = 0;
 
-		atomic_store(&tap->seen_ns, clock_ns());
+		atomic_store(&tap->seen_ns, pm_time_steady());
 		mind_requests(tap);
 		look(tap, now);
 		if (tap->lost)
@@ -521,7 +521,7 @@ bool sensor_waits(struct sensor *sensor)
 
 bool sensor_healthy(struct sensor *sensor, char *ret_why, size_t size)
 {
-	int64_t now = clock_ns();
+	int64_t now = pm_time_steady();
 
 	for (size_t i = 0; i < sensor->n; i++) {
 		const struct tap *tap = &sensor->taps[i];

@@ -22,9 +22,9 @@ static bool is_healthy(void *ctx, char *ret_why, size_t size)
 		snprintf(ret_why, size, "output, or a capture, has failed");
 		return false;
 	}
-	if (since && clock_ns() - since > WRITING_NS) {
+	if (since && pm_time_steady() - since > WRITING_NS) {
 		snprintf(ret_why, size, "the output has stood still for %.0f s",
-			 (double)(clock_ns() - since) / 1e9);
+			 (double)(pm_time_steady() - since) / 1e9);
 		return false;
 	}
 	return !run->healthy || run->healthy(run->health_ctx, ret_why, size);

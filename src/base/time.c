@@ -41,6 +41,14 @@ int64_t pm_time_now(void)
 	return pm_time_make(now.tv_sec, now.tv_nsec);
 }
 
+int64_t pm_time_steady(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * PM_NS_PER_S + now.tv_nsec;
+}
+
 void pm_time_text(int64_t time_ns, char ret_text[PM_TIME_TEXT_SIZE])
 {
 	int64_t rest = time_ns % PM_NS_PER_S;

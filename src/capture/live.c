@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "counter.h"
@@ -142,19 +141,10 @@ static int live_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame
 			    pcap_geterr(live->handle.pcap));
 }
 
-/* By a clock that nobody sets. */
-static int64_t steady_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * PM_NS_PER_S + now.tv_nsec;
-}
-
 /* The ring is empty: how long to let it fill, in milliseconds, by how it was filled before. */
 static int pause_of(struct live *live)
 {
-	int64_t now = steady_ns();
+	int64_t now = pm_time_steady();
 	int ms = pm_pause_ms(live->taken, now - live->empty_ns, live->handle.buffer);
 
 	live->empty_ns = now;

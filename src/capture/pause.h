@@ -8,7 +8,7 @@
 #define PM_PAUSE_MAX_MS 8
 /*
  * A millisecond for each so many bytes of the buffer: a network of 10 Gbit/s does not fill it
- * meanwhile, kept whole, but with so many small frames as no thread could count.
+ * meanwhile with large frames, kept whole; small ones would, more than a thread could count.
  */
 #define PM_PAUSE_BUFFER (UINT64_C(2) << 20)
 /* Bytes of the buffer for which libpcap wakes. */

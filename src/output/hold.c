@@ -5,21 +5,12 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "output-internal.h"
 
 #define PAUSE_MIN_NS (PM_NS_PER_S / 10)
 #define PAUSE_MAX_NS (INT64_C(5) * PM_NS_PER_S)
 #define ROOM_MIN ((size_t)4 << 10)
-
-int64_t pm_hold_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * PM_NS_PER_S + now.tv_nsec;
-}
 
 static bool make_room(struct held *held, size_t size)
 {
@@ -99,7 +90,7 @@ void pm_hold_fini(struct hold *hold)
 bool pm_hold_failed(struct hold *hold)
 {
 	bool first = !hold->failing;
-	int64_t now = pm_hold_clock();
+	int64_t now = pm_time_steady();
 
 	if (first) {
 		hold->failing = true;

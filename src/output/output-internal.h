@@ -114,8 +114,6 @@ void pm_hold_pop(struct hold *hold);
 void pm_hold_fini(struct hold *hold);
 /* Notes a failed attempt; true if it is the first of its kind. */
 bool pm_hold_failed(struct hold *hold);
-/* The monotonic clock. */
-int64_t pm_hold_clock(void);
 
 /* Which file is written: rotate.c. */
 struct rotation;

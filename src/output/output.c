@@ -396,7 +396,7 @@ static void trouble_over(struct pm_output *output)
 	hold->failing = false;
 	hold->late = 0;
 	pm_output_notice(output, "%s: written again after %.1f s, %llu record%s late",
-			 pm_output_name(output), (double)(pm_hold_clock() - hold->since_ns) / 1e9,
+			 pm_output_name(output), (double)(pm_time_steady() - hold->since_ns) / 1e9,
 			 late, late == 1 ? "" : "s");
 }
 
@@ -677,7 +677,7 @@ bool pm_output_has_room(const struct pm_output *output)
 
 int64_t pm_output_due(const struct pm_output *output)
 {
-	int64_t left = output->hold.due_ns - pm_hold_clock();
+	int64_t left = output->hold.due_ns - pm_time_steady();
 
 	if (!output->hold.failing)
 		return PM_TIME_MAX;

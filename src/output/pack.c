@@ -372,7 +372,7 @@ bool pm_packer_missed(struct packer *packer)
 /* Under the lock: until all is packed, or it has taken too long. */
 static void finish(struct packer *packer, int64_t wait_ns)
 {
-	int64_t end = pm_time_add(pm_hold_clock(), wait_ns);
+	int64_t end = pm_time_add(pm_time_steady(), wait_ns);
 	struct timespec until = { .tv_sec = (time_t)(end / PM_NS_PER_S),
 				  .tv_nsec = (long)(end % PM_NS_PER_S) };
 

@@ -512,7 +512,7 @@ enum MHD_Result pm_web_on_request(void *ctx, struct MHD_Connection *connection, 
 	if (!client) /* memory was short when it came */
 		return MHD_NO;
 	client->busy = true;
-	client->since_ns = pm_web_clock();
+	client->since_ns = pm_time_steady();
 	/* What is answered before a body has come is the last on its connection. */
 	if (!only_reads(method)) {
 		request.web->counts.requests++;

@@ -51,7 +51,6 @@ struct pm_web {
 	char schema_etag[24];
 };
 
-int64_t pm_web_clock(void);
 /* "http" or "https": what it speaks. */
 const char *pm_web_scheme(const struct pm_web *web);
 

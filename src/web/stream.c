@@ -91,7 +91,7 @@ static bool event_else(struct stream *stream)
 		return true;
 	}
 	stream->over = stopped;
-	if (stopped || pm_web_clock() - stream->sent_ns < HEARTBEAT_NS)
+	if (stopped || pm_time_steady() - stream->sent_ns < HEARTBEAT_NS)
 		return false;
 	set(stream, HEAD, ":\n\n");
 	return true;
@@ -155,7 +155,7 @@ static bool fill(struct stream *stream)
 	memset(stream->pieces, 0, sizeof stream->pieces);
 	if (stream->over || !nexts[stream->options.kind](stream))
 		return false;
-	stream->sent_ns = pm_web_clock();
+	stream->sent_ns = pm_time_steady();
 	if (stream->record)
 		stream->pieces[BODY] = (struct piece){ stream->record->text, stream->record->size };
 	return true;
@@ -226,7 +226,7 @@ struct MHD_Response *pm_web_stream_new(struct pm_web *web, struct MHD_Connection
 	stream->connection = connection;
 	stream->client = pm_web_client(connection);
 	stream->options = *options;
-	stream->sent_ns = pm_web_clock();
+	stream->sent_ns = pm_time_steady();
 	stream->link = &web->streams;
 	response = pm_mhd()->MHD_create_response_from_callback(
 		options->one ? options->one->size + 1 : MHD_SIZE_UNKNOWN, BLOCK, on_read, stream,
@@ -253,7 +253,7 @@ bool pm_web_is_watcher(const struct client *client)
 
 void pm_web_streams_resume(struct pm_web *web, bool all)
 {
-	int64_t now = pm_web_clock();
+	int64_t now = pm_time_steady();
 
 	for (struct stream *stream = web->streams; stream; stream = stream->next) {
 		if (!stream->suspended || (!all && now - stream->sent_ns < HEARTBEAT_NS))

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* A request's head, and what the library needs beside it. */
@@ -34,14 +33,6 @@
 
 /* GnuTLS's priorities: no version that RFC 8996 has done away with. The library leaves it alone. */
 static char ciphers[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
-
-int64_t pm_web_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * PM_NS_PER_S + now.tv_nsec;
-}
 
 bool pm_web_built(void)
 {
@@ -83,7 +74,7 @@ static void client_begin(struct pm_web *web, struct MHD_Connection *connection, 
 	if (!client)
 		return; /* a request there is refused */
 	client->fd = info ? info->connect_fd : -1;
-	client->since_ns = pm_web_clock();
+	client->since_ns = pm_time_steady();
 	client->link = &web->clients;
 	client->next = web->clients;
 	if (client->next)
@@ -127,7 +118,7 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **st
 		return;
 	client->busy = false;
 	client->served = true;
-	client->since_ns = pm_web_clock();
+	client->since_ns = pm_time_steady();
 }
 
 /* The target as it was sent, before anything in it is decoded. */
@@ -159,7 +150,7 @@ static bool is_too_slow(const struct client *client, int64_t now)
 
 static void close_slow(struct pm_web *web)
 {
-	int64_t now = pm_web_clock();
+	int64_t now = pm_time_steady();
 
 	for (struct client *client = web->clients; client; client = client->next)
 		if (is_too_slow(client, now))
@@ -408,7 +399,7 @@ static bool drain(struct pm_web *web)
 /* Milliseconds until the library, or a tick, is due. */
 static int due_ms(struct pm_web *web, int64_t tick_ns)
 {
-	int64_t left = (tick_ns - pm_web_clock()) / (PM_NS_PER_S / 1000) + 1;
+	int64_t left = (tick_ns - pm_time_steady()) / (PM_NS_PER_S / 1000) + 1;
 	MHD_UNSIGNED_LONG_LONG library;
 
 	if (left < 0)
@@ -433,7 +424,7 @@ static void sleep_until_due(struct pm_web *web, int64_t tick_ns)
 static void *serve(void *ctx)
 {
 	struct pm_web *web = ctx;
-	int64_t tick_ns = pm_web_clock() + TICK_NS;
+	int64_t tick_ns = pm_time_steady() + TICK_NS;
 
 	/* Whoever looks at the threads (top -H) sees which one this is. */
 	pthread_setname_np(pthread_self(), "portmeter-http");
@@ -442,13 +433,13 @@ static void *serve(void *ctx)
 
 		sleep_until_due(web, tick_ns);
 		woken = drain(web);
-		if (woken || pm_web_clock() >= tick_ns) {
+		if (woken || pm_time_steady() >= tick_ns) {
 			pm_web_streams_resume(web, woken);
 			pm_web_streams_trim(web);
 		}
-		if (pm_web_clock() >= tick_ns) {
+		if (pm_time_steady() >= tick_ns) {
 			close_slow(web);
-			tick_ns = pm_web_clock() + TICK_NS;
+			tick_ns = pm_time_steady() + TICK_NS;
 		}
 		pm_mhd()->MHD_run(web->daemon);
 	}
@@ -500,12 +491,12 @@ void pm_web_end(struct pm_web *web)
 /* Watchers are told; who does not take it in time is cut off. */
 static void say_goodbye(struct pm_web *web)
 {
-	int64_t end = pm_web_clock() + LAST_NS;
+	int64_t end = pm_time_steady() + LAST_NS;
 
 	pm_web_streams_resume(web, true);
-	while (web->streams && pm_web_clock() < end) {
+	while (web->streams && pm_time_steady() < end) {
 		pm_mhd()->MHD_run(web->daemon);
-		sleep_until_due(web, pm_web_clock() + LAST_NS / 10);
+		sleep_until_due(web, pm_time_steady() + LAST_NS / 10);
 		pm_web_streams_resume(web, true);
 	}
 }

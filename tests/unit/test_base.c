@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/mman.h>
 #include <cmocka.h>
 
@@ -276,6 +277,18 @@ static void make_case_holds(void **state)
 	assert_true(pm_time_make(row->seconds, row->nanoseconds) == row->time);
 }
 
+static void the_steady_clock_counts_nanoseconds(void **state)
+{
+	struct timespec wait = { 0, 5000000 }, now;
+	int64_t before = pm_time_steady();
+
+	(void)state;
+	nanosleep(&wait, NULL);
+	assert_true(pm_time_steady() - before >= 5000000);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	assert_true(pm_time_steady() / PM_NS_PER_S - now.tv_sec <= 1);
+}
+
 static void sums_of_times_saturate(void **state)
 {
 	(void)state;
@@ -456,6 +469,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(siphash_gives_the_reference_vectors),
 	cmocka_unit_test(random_keys_differ),
 	cmocka_unit_test(sha_256_is_the_same_however_it_is_fed),
+	cmocka_unit_test(the_steady_clock_counts_nanoseconds),
 	cmocka_unit_test(sums_of_times_saturate),
 	cmocka_unit_test(times_are_written_in_utc_and_rounded_down),
 	cmocka_unit_test(the_first_error_stays),

@@ -856,6 +856,7 @@ static void ask_for_figures(void)
 	pm_sha256_hex(digest, hex);
 	pm_time_text(pm_time_floor(pm_time_add(pm_time_now(), 1), SECOND), time);
 	pm_time_make_any(1, 2);
+	pm_time_steady();
 	pm_address_text(4, &one, text);
 }
 
