@@ -62,8 +62,18 @@ struct pm_capture_options {
 	 * opening. NULL: nothing is to be done.
 	 */
 	int (*opened)(void *ctx, bool by_name);
+	/*
+	 * Files: map what is plain and what nobody else may write to, instead of reading it. The
+	 * first such file installs a handler of SIGBUS, for those that shrink or fail meanwhile.
+	 * What is not of them it passes on to the handler before it; it must stay in its place.
+	 */
+	bool map;
 	bool plain_reader;           /* read files through libpcap's functions: for comparison */
-	size_t block; /* bytes of a file that a thread takes at once (pm_block_take); 0: 512 KiB */
+	/*
+	 * Bytes of a file that a thread takes at once (pm_block_take); 0: 512 KiB. Also those that
+	 * are mapped at once, in whole pages; 0: 1 MiB.
+	 */
+	size_t block;
 	/*
 	 * Streams and files that are followed: asked before each wait for more, several times a
 	 * second while there is none, and after a signal; true ends the input. NULL: read on.
@@ -161,10 +171,11 @@ PM_API void pm_capture_progress(const struct pm_capture *capture,
 struct pm_block; /* opaque; used by one thread */
 
 /*
- * Whether blocks are worth it: files of one source, and several blocks of them are left; of a
- * stream, have been read.
+ * Whether blocks are worth it for so many @threads: files of one source, and several blocks of them
+ * are left; of a stream, have been read. Large frames of a file that is mapped are not copied, and
+ * two threads would take longer for them than one.
  */
-PM_API bool pm_capture_splits(const struct pm_capture *capture);
+PM_API bool pm_capture_splits(const struct pm_capture *capture, size_t threads);
 /* For a capture of files, which must outlive it. PM_E_MEMORY or 0. */
 PM_API int pm_block_new(struct pm_capture *capture, struct pm_block **ret_block);
 /* NULL is fine. */

@@ -393,7 +393,7 @@ static int read_all(struct file_run *f)
 			break;
 		if (f->jobs > 1 && !f->reporter && frames_counted(f) >= REPORTER_FROM)
 			f->reporter = reporter_start(&reporter);
-		if (f->jobs > 1 && f->n == 1 && pm_capture_splits(f->capture))
+		if (f->jobs > 1 && f->n == 1 && pm_capture_splits(f->capture, f->jobs))
 			n = read_together(f, &err);
 		else
 			n = pm_capture_dispatch(f->capture, (int)(left < batch ? left : batch),

@@ -126,7 +126,8 @@ void options_help(void)
 	      "  --fanout N           capture threads for each interface (default 1)\n"
 	      "  --wait               start even if an interface is not there yet, or down\n"
 	      "  --follow             with one -r: go on as the file grows\n"
-	      "  --reader own|libpcap how files are read (default own)\n"
+	      "  --reader own|read|libpcap\n"
+	      "                       how files are read (default own)\n"
 	      "  --jobs N             threads that read files (default: one a processor)\n"
 	      "  --block-size BYTES   what each of them takes of a file (default 524288)\n"
 	      "  --progress           say on standard error how far it has come, terminal or not\n"
@@ -575,9 +576,10 @@ static int parse_long(int option, const char *text, struct options *o)
 		return EXIT_DONE;
 	case LONG_READER:
 		o->capture.plain_reader = strcmp(text, "libpcap") == 0;
-		if (o->capture.plain_reader || strcmp(text, "own") == 0)
+		o->capture.map = strcmp(text, "own") == 0;
+		if (o->capture.map || o->capture.plain_reader || strcmp(text, "read") == 0)
 			return EXIT_DONE;
-		return usage("--reader %s: must be own or libpcap", text);
+		return usage("--reader %s: must be own, read or libpcap", text);
 	case LONG_INTERVAL:
 		if (seconds(text, &o->interval_ns))
 			return EXIT_DONE;
@@ -885,6 +887,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 	o->interval_ns = INTERVAL_NS;
 	o->sessions = true;
 	o->sandbox = true;
+	o->capture.map = true;
 	o->capture_threads = 1;
 	o->interfaces = calloc(places, sizeof *o->interfaces);
 	o->files = calloc(places, sizeof *o->files);

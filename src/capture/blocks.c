@@ -116,7 +116,15 @@ static bool is_split(const struct file *file)
 	return file->stream.regular && file->stream.base == 0 && !file->stream.unpack;
 }
 
-bool pm_capture_splits(const struct pm_capture *capture)
+/* Whether its frames may be large: they have been so far, on the average, or there was none yet. */
+static bool is_large(const struct file *file)
+{
+	uint64_t frames = file->reader.frame.number;
+
+	return frames == 0 || pm_stream_position(&file->stream) / frames > PM_READER_LARGE;
+}
+
+bool pm_capture_splits(const struct pm_capture *capture, size_t threads)
 {
 	const struct files *files = (const struct files *)capture;
 	const struct file *file = capture->files ? front(files) : NULL;
@@ -124,6 +132,8 @@ bool pm_capture_splits(const struct pm_capture *capture)
 	uint64_t enough = block ? (uint64_t)block * WORTH_BLOCKS : WORTH, position;
 
 	if (!file || !is_plain(file) || capture->n_sources != 1)
+		return false;
+	if (threads <= 2 && file->stream.map && is_large(file))
 		return false;
 	position = pm_stream_position(&file->stream);
 	if (is_split(file) && file->stream.length >= position + enough)

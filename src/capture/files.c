@@ -12,6 +12,8 @@
 #define BUFFER_SIZE ((size_t)256 << 10)
 /* Of a file that goes on, since a call costs as much as copying some 30 KiB. */
 #define BUFFER_SIZE_OF_LONG ((size_t)512 << 10)
+/* The same where it is mapped. */
+#define PIECE_SIZE ((size_t)1 << 20)
 /* With many files open at once each gets less, so that memory stays bounded. */
 #define MANY_FILES 16
 #define BUFFER_SIZE_OF_MANY ((size_t)16 << 10)
@@ -225,10 +227,21 @@ static void file_forget(struct file *file)
 	file->fd = -1;
 }
 
+/* How much of a plain file is mapped at once, in whole pages. */
+static size_t piece_size(const struct pm_capture_options *options)
+{
+	size_t page = pm_piece_page(), size = options->block ? options->block : PIECE_SIZE;
+
+	if (!options->map || options->plain_reader)
+		return 0;
+	return (size + page - 1) / page * page;
+}
+
 static int file_open(struct files *files, struct file *file, struct pm_error *err)
 {
 	bool many = files->n_open >= MANY_FILES;
 	size_t size = many ? BUFFER_SIZE_OF_MANY : BUFFER_SIZE;
+	size_t map = many ? 0 : piece_size(&files->options);
 	enum read_result result;
 	int r;
 
@@ -237,10 +250,13 @@ static int file_open(struct files *files, struct file *file, struct pm_error *er
 				    strerror(file->fd_error));
 	file->stream = (struct stream){ .interrupted = files->options.interrupted,
 					.ctx = files->options.ctx,
+					.map = map,
 					.size_of_long = many ? 0 : BUFFER_SIZE_OF_LONG,
 					.fd = file->fd,
 					.lent = file->fd >= 0,
 					.follow = files->options.follow };
+	if (map && map < size) /* it need not be read that far */
+		size = map;
 	r = pm_stream_open(&file->stream, file->path, size, err);
 	if (r < 0)
 		return r;
@@ -289,7 +305,7 @@ static int file_end(struct files *files, struct file *file, enum read_result res
 		r = file_damage(files, file);
 	else if (result == READ_FAILED && stream->error == ESTALE)
 		r = pm_error_set(err, PM_E_IO, file->path, 0, 0,
-				 "has become shorter while it was followed; its %llu frames are counted",
+				 "has become shorter while it was read; its %llu frames are counted",
 				 (unsigned long long)file->number);
 	else if (result == READ_FAILED && stream->error)
 		r = pm_error_set(err, PM_E_IO, file->path, 0, 0, "can't read on after frame %llu: %s",

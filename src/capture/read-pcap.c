@@ -51,29 +51,28 @@ static inline enum read_result next(struct reader *reader)
 	uint32_t captured, held, wire;
 	const uint8_t *h;
 
-	if (!pm_stream_need(stream, reader->header_size)) {
+	do {
 		reader->damage = pm_stream_position(stream);
-		if (pm_stream_held(stream) == 0 && !stream->error && !stream->reason[0])
-			return READ_END;
-		return pm_reader_cut(reader, reader->header_size);
-	}
-	h = pm_stream_bytes(stream);
-	captured = pm_reader_u32(reader, h + 8);
-	wire = pm_reader_u32(reader, h + 12);
+		if (!pm_stream_need(stream, reader->header_size)) {
+			if (pm_stream_held(stream) == 0 && !stream->error && !stream->reason[0])
+				return READ_END;
+			return pm_reader_cut(reader, reader->header_size);
+		}
+		h = pm_stream_bytes(stream);
+		captured = pm_reader_u32(reader, h + 8);
+		wire = pm_reader_u32(reader, h + 12);
+		/* zeroes in place of a header end in zeroes */
+	} while (wire == 0 && !pm_stream_sure(stream, reader->damage));
 	if (reader->lengths_swapped || (reader->lengths_may_be_swapped && captured > wire)) {
 		held = captured;
 		captured = wire;
 		wire = held;
 	}
-	if (captured > reader->held_max) {
-		reader->damage = pm_stream_position(stream);
+	if (captured > reader->held_max)
 		return pm_reader_damaged(reader, "its captured length of %u bytes is beyond the most, %u",
 					 captured, reader->held_max);
-	}
-	if (!pm_stream_need(stream, reader->header_size + captured)) {
-		reader->damage = pm_stream_position(stream);
+	if (!pm_stream_need(stream, reader->header_size + captured))
 		return pm_reader_cut(reader, reader->header_size + captured);
-	}
 	h = pm_stream_bytes(stream);
 	held = captured;
 	if (held > reader->interface->snaplen)
@@ -98,9 +97,10 @@ static enum read_result pcap_next_frame(struct reader *reader)
 /*
  * The same for many, of files as nearly all are: little-endian, lengths in their usual order. What
  * does not change from frame to frame stays in registers. Stops before @max at whatever is not
- * a whole record in the window, and leaves that to next.
+ * a whole record in the window, and leaves that to next. @lost: of a piece that is mapped, or NULL.
  */
-static int each_plain(struct reader *reader, int max, pm_frame_fn *function, void *ctx)
+static PM_INLINE int each_plain_in(struct reader *reader, int max, pm_frame_fn *function, void *ctx,
+				   const volatile sig_atomic_t *lost)
 {
 	struct stream *stream = reader->stream;
 	struct pm_frame *frame = &reader->frame;
@@ -118,11 +118,18 @@ static int each_plain(struct reader *reader, int max, pm_frame_fn *function, voi
 
 		if (captured > held_max || captured > left - header)
 			break;
-		pm_reader_prefetch(at, header + captured);
+		if (lost)
+			pm_reader_prefetch_mapped(at, header + captured);
+		else
+			pm_reader_prefetch(at, header + captured);
 		frame->bytes = at + header;
 		frame->held = captured < snaplen ? captured : snaplen;
 		frame->wire = pm_le32(at + 12);
 		frame->time_ns = pm_time_make(pm_le32(at), pm_le32(at + 4) * ns_per_fraction);
+		/* zeroes in place of a header end in zeroes; next makes sure */
+		if (lost && (frame->wire == 0 || header + captured > PM_PIECE_PAGE ||
+			     !pm_piece_held(lost, at + header + captured - 1)))
+			break;
 		frame->number++;
 		at += header + captured;
 		left -= header + captured;
@@ -130,6 +137,14 @@ static int each_plain(struct reader *reader, int max, pm_frame_fn *function, voi
 	}
 	pm_stream_pass(stream, (size_t)(at - pm_stream_bytes(stream)));
 	return n;
+}
+
+static int each_plain(struct reader *reader, int max, pm_frame_fn *function, void *ctx)
+{
+	const volatile sig_atomic_t *lost = reader->stream->lost;
+
+	return lost ? each_plain_in(reader, max, function, ctx, lost)
+		    : each_plain_in(reader, max, function, ctx, NULL);
 }
 
 static enum read_result pcap_each(struct reader *reader, int max, pm_frame_fn *frame, void *ctx)

@@ -317,6 +317,17 @@ static enum read_result find_packet(struct reader *reader)
 	}
 }
 
+/* The same; what looks damaged in a piece that is mapped may not be the file any more. */
+static enum read_result find_sure_packet(struct reader *reader)
+{
+	enum read_result result = find_packet(reader);
+
+	if (result != READ_DAMAGED || pm_stream_sure(reader->stream, reader->damage))
+		return result;
+	reader->damaged = reader->cut = false;
+	return find_packet(reader);
+}
+
 /* Ticks below a second of an interface whose tick is no whole number of nanoseconds. */
 static int64_t part_ns(const struct interface *interface, uint64_t ticks)
 {
@@ -430,7 +441,7 @@ static inline enum read_result take_packet(struct reader *reader)
 static inline enum read_result next(struct reader *reader)
 {
 	if (reader->block_type == 0) {
-		enum read_result result = reader->damaged ? READ_DAMAGED : find_packet(reader);
+		enum read_result result = reader->damaged ? READ_DAMAGED : find_sure_packet(reader);
 
 		if (result != READ_FRAME)
 			return result;
@@ -446,9 +457,10 @@ static enum read_result pcapng_next(struct reader *reader)
 /*
  * The same for many, of files as nearly all are: little-endian, packet blocks of the interface of
  * the frame before. Stops before @max at whatever else there is, or is not whole in the window, and
- * leaves that to next.
+ * leaves that to next. @lost: of a piece that is mapped, or NULL.
  */
-static int each_plain(struct reader *reader, int max, pm_frame_fn *function, void *ctx)
+static PM_INLINE int each_plain_in(struct reader *reader, int max, pm_frame_fn *function, void *ctx,
+				   const volatile sig_atomic_t *lost)
 {
 	struct pm_frame *frame = &reader->frame;
 	const struct interface *interface = reader->interface;
@@ -469,12 +481,18 @@ static int each_plain(struct reader *reader, int max, pm_frame_fn *function, voi
 		    id >= reader->n_interfaces || reader->interfaces[id] != interface ||
 		    pm_le32(at + length - 4) != length)
 			break;
-		pm_reader_prefetch(at, length);
+		if (lost)
+			pm_reader_prefetch_mapped(at, length);
+		else
+			pm_reader_prefetch(at, length);
 		frame->bytes = at + PACKET_HEAD;
 		frame->held = held;
 		frame->wire = pm_le32(at + 24);
 		frame->time_ns = time_of(interface,
 					 (uint64_t)pm_le32(at + 12) << 32 | pm_le32(at + 16));
+		if (lost && (length > PM_PIECE_PAGE ||
+			     !pm_piece_held(lost, at + length - 1)))
+			break;
 		frame->number++;
 		at += length;
 		left -= length;
@@ -484,6 +502,14 @@ static int each_plain(struct reader *reader, int max, pm_frame_fn *function, voi
 		reader->head = PACKET_HEAD;
 	pm_stream_pass(reader->stream, (size_t)(at - pm_stream_bytes(reader->stream)));
 	return n;
+}
+
+static int each_plain(struct reader *reader, int max, pm_frame_fn *function, void *ctx)
+{
+	const volatile sig_atomic_t *lost = reader->stream->lost;
+
+	return lost ? each_plain_in(reader, max, function, ctx, lost)
+		    : each_plain_in(reader, max, function, ctx, NULL);
 }
 
 static enum read_result pcapng_each(struct reader *reader, int max, pm_frame_fn *frame, void *ctx)
@@ -558,7 +584,7 @@ enum read_result pm_reader_open_pcapng(struct reader *reader)
 	    pm_be32(pm_stream_bytes(reader->stream)) != BLOCK_SECTION)
 		return READ_END;
 	reader->ops = &pcapng_ops;
-	result = find_packet(reader);
+	result = find_sure_packet(reader);
 	if (result == READ_FAILED || (result == READ_DAMAGED && reader->n_interfaces == 0))
 		return result;
 	/* without a frame it is a capture file still; damage comes up where the first would be */

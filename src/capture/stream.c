@@ -73,6 +73,12 @@ static ssize_t read_some(struct stream *stream, void *to, size_t size)
 	return n;
 }
 
+/* At the end of a file: whether there was more when it was opened. */
+static bool has_shrunk(const struct stream *stream)
+{
+	return stream->regular && !stream->stopped && stream->taken < stream->length;
+}
+
 ssize_t pm_stream_read(struct stream *stream, void *to, size_t size)
 {
 	ssize_t n = read_some(stream, to, size);
@@ -83,6 +89,8 @@ ssize_t pm_stream_read(struct stream *stream, void *to, size_t size)
 		stream->error = errno;
 	else
 		stream->taken += (size_t)n;
+	if (n == 0 && has_shrunk(stream))
+		stream->error = ESTALE;
 	return stream->error ? -1 : n;
 }
 
@@ -130,8 +138,123 @@ static bool make_room(struct stream *stream, size_t n)
 	return true;
 }
 
+/* The window is empty, and what comes at @position is next. */
+static void restart(struct stream *stream, uint64_t position)
+{
+	stream->at = stream->end = 0;
+	stream->passed = stream->taken = position;
+}
+
+/* Goes on from @position by reading. */
+static void read_from(struct stream *stream, uint64_t position)
+{
+	restart(stream, position);
+	stream->ended = false;
+	if (lseek(stream->fd, (off_t)position, SEEK_SET) < 0) {
+		stream->error = errno;
+		stream->ended = true;
+	}
+}
+
+/* The window is that of our own buffer again. */
+static void leave_piece(struct stream *stream)
+{
+	if (!stream->piece)
+		return;
+	pm_piece_free(stream->piece);
+	stream->piece = NULL;
+	stream->lost = NULL;
+	stream->buffer = stream->kept;
+	stream->kept = NULL;
+}
+
+/*
+ * How much of what is next can be mapped, from @ret_from, so that @n bytes are there. 0: it is to
+ * be read, as there are fewer in the file as it was when it was opened, or more than a piece holds.
+ */
+static size_t mappable(const struct stream *stream, size_t n, uint64_t *ret_from)
+{
+	uint64_t position = pm_stream_position(stream), page, left;
+	size_t size = stream->map;
+
+	if (!stream->map)
+		return 0;
+	page = pm_piece_page();
+	*ret_from = position / page * page;
+	left = stream->length > *ret_from ? (stream->length - *ret_from) / page * page : 0;
+	if (left < size)
+		size = (size_t)left;
+	return size >= n && size - n >= position - *ret_from ? size : 0;
+}
+
+static bool map_on(struct stream *stream, size_t n)
+{
+	uint64_t position = pm_stream_position(stream), from;
+	size_t size = mappable(stream, n, &from);
+	uint8_t *bytes;
+
+	if (!size)
+		return false;
+	if (!stream->piece) {
+		stream->piece = pm_piece_new();
+		if (!stream->piece) {
+			stream->map = 0;
+			return false;
+		}
+		stream->lost = pm_piece_lost(stream->piece);
+		stream->kept = stream->buffer;
+	}
+	bytes = pm_piece_map(stream->piece, stream->fd, from, size);
+	if (!bytes) {
+		stream->map = 0; /* nor will what is behind be */
+		return false;
+	}
+	stream->buffer = bytes;
+	stream->passed = from;
+	stream->at = (size_t)(position - from);
+	stream->end = size;
+	stream->taken = from + size;
+	return true;
+}
+
+/* Brings a mapped window to @n bytes that are there. False: they are to be read. */
+static bool fill_piece(struct stream *stream, size_t n)
+{
+	uint64_t position = pm_stream_position(stream);
+
+	if (((stream->piece && pm_stream_held(stream) >= n) || map_on(stream, n)) &&
+	    pm_piece_holds(stream->piece, pm_stream_bytes(stream), n))
+		return true;
+	if (!stream->piece)
+		return false;
+	leave_piece(stream);
+	read_from(stream, position);
+	return false;
+}
+
+bool pm_stream_sure(struct stream *stream, uint64_t position)
+{
+	struct stat st;
+
+	if (!stream->piece)
+		return true;
+	if (!*stream->lost && fstat(stream->fd, &st) == 0 &&
+	    (uint64_t)st.st_size >= stream->passed + stream->end)
+		return true;
+	leave_piece(stream);
+	read_from(stream, position);
+	stream->map = 0;
+	return false;
+}
+
 bool pm_stream_fill(struct stream *stream, size_t n)
 {
+	uint64_t from;
+
+	if (stream->piece ||
+	    (pm_stream_held(stream) < n && !stream->ended && mappable(stream, n, &from)))
+		if (fill_piece(stream, n))
+			return true;
 	if (stream->end - stream->at < n && !stream->ended && !make_room(stream, n))
 		return false;
 	while (stream->end - stream->at < n && !stream->ended) {
@@ -168,17 +291,12 @@ void pm_stream_top_up(struct stream *stream, size_t n)
 
 void pm_stream_seek(struct stream *stream, uint64_t position)
 {
-	if (position >= stream->passed && position - stream->passed <= stream->end) {
+	if (position >= stream->passed && position - stream->passed <= stream->end)
 		stream->at = (size_t)(position - stream->passed);
-		return;
-	}
-	stream->at = stream->end = 0;
-	stream->passed = stream->taken = position;
-	stream->ended = false;
-	if (lseek(stream->fd, (off_t)position, SEEK_SET) < 0) {
-		stream->error = errno;
-		stream->ended = true;
-	}
+	else if (stream->piece)
+		restart(stream, position);
+	else
+		read_from(stream, position);
 }
 
 bool pm_stream_skip(struct stream *stream, uint64_t n)
@@ -252,12 +370,27 @@ static void skip_empty_frames(struct stream *stream)
 	}
 }
 
+/*
+ * What somebody else could write to meanwhile is copied first: nobody is to change lengths between
+ * the look at them and their use.
+ */
+static bool may_be_mapped(const struct stream *stream)
+{
+	struct stat st;
+
+	return stream->regular && stream->base == 0 && !stream->follow &&
+	       fstat(stream->fd, &st) == 0 && (st.st_uid == 0 || st.st_uid == geteuid()) &&
+	       !(st.st_mode & (S_IWGRP | S_IWOTH));
+}
+
 int pm_stream_open(struct stream *stream, const char *path, size_t size, struct pm_error *err)
 {
+	size_t map = stream->map;
 	const char *command;
 	int r;
 
 	stream->path = path;
+	stream->map = 0; /* before it is known what it is */
 	r = open_fd(stream, err);
 	if (r < 0)
 		return r;
@@ -270,8 +403,10 @@ int pm_stream_open(struct stream *stream, const char *path, size_t size, struct 
 	pm_stream_fill(stream, PM_MAGIC_SIZE);
 	skip_empty_frames(stream);
 	command = pm_unpack_command(pm_stream_bytes(stream), pm_stream_held(stream));
-	if (!command)
+	if (!command) {
+		stream->map = may_be_mapped(stream) ? map : 0;
 		return PM_OK;
+	}
 	r = pm_unpack_open(stream);
 	if (r == PM_E_UNSUPPORTED)
 		pm_error_set(err, r, path, 0, 0,
@@ -283,6 +418,7 @@ int pm_stream_open(struct stream *stream, const char *path, size_t size, struct 
 
 void pm_stream_close(struct stream *stream)
 {
+	leave_piece(stream);
 	pm_unpack_close(stream->unpack);
 	free(stream->buffer);
 	if (stream->path && stream->fd >= 0 && !stream->lent)

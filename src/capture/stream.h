@@ -7,13 +7,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "piece.h"
 #include "portmeter/base.h"
 
 struct unpack; /* unpack.c, or unpack-none.c where there is no library for it */
 
 /*
- * The bytes of a capture file, unpacked if they are packed, through a window that moves forward.
- * Files are read and not mapped, so that one which shrinks meanwhile is an error and not a signal.
+ * The bytes of a capture file, unpacked if they are packed, through a window that moves forward: a
+ * buffer that is read into, or a piece of the file itself.
  */
 struct stream {
 	const char *path; /* borrowed */
@@ -25,8 +26,12 @@ struct stream {
 	bool stopped;     /* @interrupted said so */
 	int error;        /* errno of a failed read; 0: none */
 	char reason[224]; /* why unpacking has failed; "" */
+	size_t map;       /* bytes of a plain file to map at once; 0: read it */
+	struct pm_piece *piece; /* @buffer is mapped by it; NULL: it is our own */
+	uint8_t *kept;          /* our own, of @size bytes, while one is mapped */
+	const volatile sig_atomic_t *lost; /* whether it is; NULL: there is none */
 	uint8_t *buffer;
-	size_t size;           /* of @buffer */
+	size_t size;           /* of our own buffer */
 	size_t size_of_long;   /* once much has been read; 0: as it is */
 	size_t at, end;        /* the window: buffer[at] to before buffer[end] */
 	uint64_t passed;       /* bytes before buffer[0] */
@@ -43,8 +48,8 @@ struct stream {
 
 /*
  * Opens @path, "-" for standard input, with a window of @size bytes or more; the caller has set
- * interrupted, ctx, follow and size_of_long, fd if it is lent, and zeroed the rest. PM_E_IO with
- * @err filled, PM_E_MEMORY, or 0.
+ * interrupted, ctx, follow, map and size_of_long, fd if it is lent, and zeroed the rest. PM_E_IO
+ * with @err filled, PM_E_MEMORY, or 0.
  */
 int pm_stream_open(struct stream *stream, const char *path, size_t size, struct pm_error *err);
 /* A zeroed stream is fine. */
@@ -60,11 +65,11 @@ void pm_stream_seek(struct stream *stream, uint64_t position);
 /* Reads what is in the file, as read(2), over interruptions; 0 too when it is told to stop. */
 ssize_t pm_stream_read(struct stream *stream, void *to, size_t size);
 
-/* At least @n bytes at pm_stream_bytes. */
-static inline bool pm_stream_need(struct stream *stream, size_t n)
-{
-	return stream->end - stream->at >= n || pm_stream_fill(stream, n);
-}
+/*
+ * After something odd in a window: whether it is the file's. If not, since the file has changed
+ * under what was mapped, the window goes on from byte @position by reading.
+ */
+bool pm_stream_sure(struct stream *stream, uint64_t position);
 
 static inline const uint8_t *pm_stream_bytes(const struct stream *stream)
 {
@@ -74,6 +79,17 @@ static inline const uint8_t *pm_stream_bytes(const struct stream *stream)
 static inline size_t pm_stream_held(const struct stream *stream)
 {
 	return stream->end - stream->at;
+}
+
+/* At least @n bytes at pm_stream_bytes; what is mapped is there, or is read. */
+static inline bool pm_stream_need(struct stream *stream, size_t n)
+{
+	if (pm_stream_held(stream) < n)
+		return pm_stream_fill(stream, n);
+	return !stream->lost || n == 0 ||
+	       (n <= PM_PIECE_PAGE &&
+		pm_piece_held(stream->lost, pm_stream_bytes(stream) + n - 1)) ||
+	       pm_stream_fill(stream, n);
 }
 
 static inline void pm_stream_pass(struct stream *stream, size_t n)

@@ -50,6 +50,7 @@ static void file_make(struct file *file, const uint8_t *data, size_t size)
 {
 	file->fd = memfd_create("fuzz", MFD_CLOEXEC);
 	REQUIRE(file->fd >= 0 && write(file->fd, data, size) == (ssize_t)size);
+	REQUIRE(fchmod(file->fd, 0600) == 0); /* what others may write to is not mapped */
 	snprintf(file->path, sizeof file->path, "/proc/self/fd/%d", file->fd);
 }
 
@@ -148,7 +149,7 @@ static void count_all(struct run *run, bool together)
 	int r;
 
 	do {
-		if (together && pm_capture_splits(run->capture)) {
+		if (together && pm_capture_splits(run->capture, 2)) {
 			together = false;
 			r = work_together(run, &err);
 		} else {
@@ -164,7 +165,9 @@ static void account(const struct file *file, bool together, struct file *records
 {
 	struct run run = { .meter = NULL };
 	const struct pm_output_options output = { .format = PM_FORMAT_JSON, .path = records->path };
-	struct pm_capture_options options = { .notice = on_notice, .block = BLOCK, .ctx = &run };
+	struct pm_capture_options options = {
+		.notice = on_notice, .map = true, .block = BLOCK, .ctx = &run
+	};
 	struct pm_meter_options meter = {
 		.interval_ns = 10 * PM_NS_PER_S,
 		.rules = rules_once(),
@@ -271,7 +274,9 @@ static void add_frame(void *ctx, const struct pm_frame *frame)
 
 static bool read_frames(const struct file *file, bool plain, struct frames *frames)
 {
-	struct pm_capture_options options = { .plain_reader = plain };
+	struct pm_capture_options options = {
+		.plain_reader = plain, .map = true, .block = BLOCK
+	};
 	struct pm_capture *capture = NULL;
 	const char *path = file->path;
 	struct pm_error err = { .line = 0 };

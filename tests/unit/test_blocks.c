@@ -342,8 +342,13 @@ static pid_t as_pipe(const char *path)
 	return pid;
 }
 
-/* One random set of files, read in both ways. */
-static uint64_t round_holds(size_t files, const char *filter, bool piped)
+enum way { IN_BLOCKS, FROM_PIPE, MAPPED };
+
+/*
+ * One random set of files, read by one window frame by frame, and in another way. Returns how many
+ * frames came in blocks.
+ */
+static uint64_t round_holds(size_t files, const char *filter, enum way way)
 {
 	static struct seen whole, parts;
 	char names[FILES][300];
@@ -366,13 +371,17 @@ static uint64_t round_holds(size_t files, const char *filter, bool piped)
 		read_one_by_one(a, &whole);
 		options.block = 1 + draw(draw(2) ? 5000 : 300);
 		/* so large that a stream's first buffer is not too large to be given away */
-		if (piped && draw(2))
+		if (way == FROM_PIPE && draw(2))
 			options.block = 66000 + draw(50000);
+		options.map = way == MAPPED || draw(2);
 		now = &parts;
-		if (piped)
+		if (way == FROM_PIPE)
 			pid = as_pipe(paths[files - 1]);
 		assert_int_equal(pm_capture_open_files(paths, files, &options, &err, &b), PM_OK);
-		read_in_blocks(b, &parts);
+		if (way == MAPPED)
+			read_one_by_one(b, &parts);
+		else
+			read_in_blocks(b, &parts);
 		assert_same(&whole, &parts);
 		in_blocks = parts.in_blocks;
 	}
@@ -392,7 +401,7 @@ static void blocks_hold_the_frames_of_a_file(void **state)
 	(void)state;
 	seed = 1;
 	for (int i = 0; i < ROUNDS; i++)
-		in_blocks += round_holds(1, NULL, false);
+		in_blocks += round_holds(1, NULL, IN_BLOCKS);
 	assert_true(in_blocks > ROUNDS * 50);
 }
 
@@ -403,9 +412,9 @@ static void blocks_hold_the_frames_of_a_stream(void **state)
 	(void)state;
 	seed = 4;
 	for (int i = 0; i < ROUNDS / 2; i++)
-		in_blocks += round_holds(1, NULL, true);
+		in_blocks += round_holds(1, NULL, FROM_PIPE);
 	for (int i = 0; i < ROUNDS / 10; i++)
-		in_blocks += round_holds(2 + draw(FILES - 1), NULL, true);
+		in_blocks += round_holds(2 + draw(FILES - 1), NULL, FROM_PIPE);
 	assert_true(in_blocks > ROUNDS * 10);
 }
 
@@ -416,7 +425,7 @@ static void blocks_hold_the_frames_of_several_files(void **state)
 	(void)state;
 	seed = 2;
 	for (int i = 0; i < ROUNDS / 3; i++)
-		in_blocks += round_holds(2 + draw(FILES - 1), NULL, false);
+		in_blocks += round_holds(2 + draw(FILES - 1), NULL, IN_BLOCKS);
 	assert_true(in_blocks > ROUNDS * 10);
 }
 
@@ -427,8 +436,18 @@ static void blocks_hold_what_a_filter_lets_through(void **state)
 	(void)state;
 	seed = 3;
 	for (int i = 0; i < ROUNDS / 5; i++)
-		in_blocks += round_holds(1 + draw(FILES), "greater 60", false);
+		in_blocks += round_holds(1 + draw(FILES), "greater 60", IN_BLOCKS);
 	assert_true(in_blocks > ROUNDS);
+}
+
+static void pieces_that_are_mapped_hold_the_frames(void **state)
+{
+	(void)state;
+	seed = 5;
+	for (int i = 0; i < ROUNDS; i++)
+		round_holds(1, NULL, MAPPED);
+	for (int i = 0; i < ROUNDS / 5; i++)
+		round_holds(2 + draw(FILES - 1), draw(2) ? "greater 60" : NULL, MAPPED);
 }
 
 static uint64_t take(struct pm_block *block, int64_t from_s, uint64_t seconds, uint64_t max,
@@ -570,6 +589,7 @@ int main(void)
 		cmocka_unit_test(blocks_hold_the_frames_of_a_stream),
 		cmocka_unit_test(blocks_hold_the_frames_of_several_files),
 		cmocka_unit_test(blocks_hold_what_a_filter_lets_through),
+		cmocka_unit_test(pieces_that_are_mapped_hold_the_frames),
 	};
 
 	return cmocka_run_group_tests_name("blocks", tests, load, unload);

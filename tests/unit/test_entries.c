@@ -372,7 +372,7 @@ static int blocks(struct pm_capture *capture, uint64_t *n)
 {
 	struct pm_block *block = NULL;
 	bool stopped = false;
-	int r = pm_capture_splits(capture) ? pm_block_new(capture, &block) : PM_OK;
+	int r = pm_capture_splits(capture, 2) ? pm_block_new(capture, &block) : PM_OK;
 
 	while (r == PM_OK && block && !stopped) {
 		pm_block_claim(block);
