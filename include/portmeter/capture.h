@@ -63,9 +63,10 @@ struct pm_capture_options {
 	 */
 	int (*opened)(void *ctx, bool by_name);
 	/*
-	 * Files: map what is plain and what nobody else may write to, instead of reading it. The
-	 * first such file installs a handler of SIGBUS, for those that shrink or fail meanwhile.
-	 * What is not of them it passes on to the handler before it; it must stay in its place.
+	 * Files: map a single one, while one thread reads it, if it is plain, of a local file
+	 * system, and nobody else may write to it. The first installs a handler of SIGBUS, for
+	 * what shrinks or fails meanwhile, and lets that signal through to its thread. What is not
+	 * of such a file it passes on to the handler before it; it must stay in its place.
 	 */
 	bool map;
 	bool plain_reader;           /* read files through libpcap's functions: for comparison */

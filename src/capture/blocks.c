@@ -237,6 +237,8 @@ static struct file *enter(struct files *files)
 	files->ahead = file;
 	files->split = is_split(file);
 	files->chain = pm_stream_position(&file->stream);
+	/* its pieces are for one thread, which alone would touch them */
+	pm_stream_doubt(&file->stream, files->chain);
 	if (files->split)
 		claim_from(files, file, files->chain);
 	return file;

@@ -161,6 +161,9 @@ static int open_failure(struct file *file, enum read_result result, struct pm_er
 	const struct stream *stream = &file->stream;
 	uint64_t size = pm_stream_position(stream) + pm_stream_held(stream);
 
+	if (stream->error == ESTALE)
+		return pm_error_set(err, PM_E_DAMAGED, file->path, 0, 0,
+				    "has become shorter before its first frame");
 	if (stream->error)
 		return pm_error_set(err, PM_E_IO, file->path, 0, 0, "can't read: %s",
 				    strerror(stream->error));
@@ -241,7 +244,8 @@ static int file_open(struct files *files, struct file *file, struct pm_error *er
 {
 	bool many = files->n_open >= MANY_FILES;
 	size_t size = many ? BUFFER_SIZE_OF_MANY : BUFFER_SIZE;
-	size_t map = many ? 0 : piece_size(&files->options);
+	/* of several, the frames at hand would have to be there for long */
+	size_t map = files->n == 1 ? piece_size(&files->options) : 0;
 	enum read_result result;
 	int r;
 
@@ -255,8 +259,6 @@ static int file_open(struct files *files, struct file *file, struct pm_error *er
 					.fd = file->fd,
 					.lent = file->fd >= 0,
 					.follow = files->options.follow };
-	if (map && map < size) /* it need not be read that far */
-		size = map;
 	r = pm_stream_open(&file->stream, file->path, size, err);
 	if (r < 0)
 		return r;
@@ -294,6 +296,16 @@ static int file_damage(struct files *files, const struct file *file)
 	return 0;
 }
 
+/* The same, of one that somebody has cut off while it was read. */
+static int file_shrunk(struct files *files, const struct file *file)
+{
+	files->head.damaged = true;
+	pm_capture_notice(&files->head,
+			  "%s: has become shorter while it was read; the %llu frames so far are counted",
+			  file->path, (unsigned long long)file->number);
+	return 0;
+}
+
 /* Reading has come to an end of some kind: 0, or an error. */
 static int file_end(struct files *files, struct file *file, enum read_result result,
 		    struct pm_error *err)
@@ -303,9 +315,11 @@ static int file_end(struct files *files, struct file *file, enum read_result res
 
 	if (result == READ_DAMAGED)
 		r = file_damage(files, file);
+	else if (result == READ_FAILED && stream->error == ESTALE && !stream->follow)
+		r = file_shrunk(files, file);
 	else if (result == READ_FAILED && stream->error == ESTALE)
 		r = pm_error_set(err, PM_E_IO, file->path, 0, 0,
-				 "has become shorter while it was read; its %llu frames are counted",
+				 "has become shorter while it was followed; its %llu frames are counted",
 				 (unsigned long long)file->number);
 	else if (result == READ_FAILED && stream->error)
 		r = pm_error_set(err, PM_E_IO, file->path, 0, 0, "can't read on after frame %llu: %s",

@@ -12,8 +12,8 @@
 #endif
 
 /*
- * The handler runs in the thread that has touched the page, which is the only one to change that
- * piece. Of the others it sees where they are: a place is one word, which goes before its memory.
+ * The handler runs in the thread that has touched the page; none else changes that piece then. Of
+ * the others it sees where they are: a place is one word, which goes before its memory.
  */
 struct pm_piece {
 	atomic_bool taken;
@@ -60,6 +60,8 @@ static bool lose(uintptr_t address)
 
 static void pass_on(int number, siginfo_t *info, void *context)
 {
+	if (before.sa_flags & (int)SA_RESETHAND)
+		signal(number, SIG_DFL);
 	if (before.sa_flags & SA_SIGINFO) {
 		before.sa_sigaction(number, info, context);
 	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
@@ -87,7 +89,8 @@ static void handle(void)
 
 	page = pm_piece_page();
 	sigemptyset(&action.sa_mask);
-	handled = sigaction(SIGBUS, &action, &before) == 0;
+	/* a handler can wait for no lock */
+	handled = ATOMIC_LLONG_LOCK_FREE == 2 && sigaction(SIGBUS, &action, &before) == 0;
 }
 
 size_t pm_piece_page(void)
@@ -97,7 +100,13 @@ size_t pm_piece_page(void)
 
 struct pm_piece *pm_piece_new(void)
 {
+	sigset_t bus;
+
 	pthread_once(&once, handle);
+	/* a fault while it is blocked ends the process */
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &bus, NULL);
 	for (size_t i = 0; handled && i < PM_PIECES_MAX; i++)
 		if (!atomic_exchange(&pieces[i].taken, true)) {
 			pieces[i].lost = 0;

@@ -24,7 +24,8 @@ struct pm_piece;
 
 /*
  * One that holds nothing yet. NULL: there are too many. The first one installs the handler of
- * SIGBUS, which passes on what is not of a piece.
+ * SIGBUS, which passes on what is not of a piece. Lets that signal through to this thread; so must
+ * each other that touches the piece.
  */
 struct pm_piece *pm_piece_new(void);
 /* NULL is fine. */

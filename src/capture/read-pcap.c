@@ -62,7 +62,7 @@ static inline enum read_result next(struct reader *reader)
 		captured = pm_reader_u32(reader, h + 8);
 		wire = pm_reader_u32(reader, h + 12);
 		/* zeroes in place of a header end in zeroes */
-	} while (wire == 0 && !pm_stream_sure(stream, reader->damage));
+	} while (wire == 0 && pm_stream_doubt(stream, reader->damage));
 	if (reader->lengths_swapped || (reader->lengths_may_be_swapped && captured > wire)) {
 		held = captured;
 		captured = wire;
@@ -126,7 +126,7 @@ static PM_INLINE int each_plain_in(struct reader *reader, int max, pm_frame_fn *
 		frame->held = captured < snaplen ? captured : snaplen;
 		frame->wire = pm_le32(at + 12);
 		frame->time_ns = pm_time_make(pm_le32(at), pm_le32(at + 4) * ns_per_fraction);
-		/* zeroes in place of a header end in zeroes; next makes sure */
+		/* zeroes in place of a header end in zeroes; next looks again */
 		if (lost && (frame->wire == 0 || header + captured > PM_PIECE_PAGE ||
 			     !pm_piece_held(lost, at + header + captured - 1)))
 			break;

@@ -317,17 +317,6 @@ static enum read_result find_packet(struct reader *reader)
 	}
 }
 
-/* The same; what looks damaged in a piece that is mapped may not be the file any more. */
-static enum read_result find_sure_packet(struct reader *reader)
-{
-	enum read_result result = find_packet(reader);
-
-	if (result != READ_DAMAGED || pm_stream_sure(reader->stream, reader->damage))
-		return result;
-	reader->damaged = reader->cut = false;
-	return find_packet(reader);
-}
-
 /* Ticks below a second of an interface whose tick is no whole number of nanoseconds. */
 static int64_t part_ns(const struct interface *interface, uint64_t ticks)
 {
@@ -438,15 +427,36 @@ static inline enum read_result take_packet(struct reader *reader)
 	return READ_FRAME;
 }
 
+/*
+ * What looks damaged where a file is mapped, and a frame of which a page has gone meanwhile, may
+ * not be the file's: both are looked at again.
+ */
+static bool is_doubtful(struct reader *reader, enum read_result result)
+{
+	const struct stream *stream = reader->stream;
+
+	if (!stream->lost || (result != READ_DAMAGED && !(result == READ_FRAME && *stream->lost)) ||
+	    !pm_stream_doubt(reader->stream, reader->damage))
+		return false;
+	reader->damaged = reader->cut = false;
+	reader->block_type = 0;
+	reader->frame.number -= result == READ_FRAME;
+	return true;
+}
+
 static inline enum read_result next(struct reader *reader)
 {
-	if (reader->block_type == 0) {
-		enum read_result result = reader->damaged ? READ_DAMAGED : find_sure_packet(reader);
+	enum read_result result;
 
-		if (result != READ_FRAME)
-			return result;
-	}
-	return take_packet(reader);
+	do {
+		result = READ_FRAME;
+		/* of what waited while it was mapped nobody knows whether it is still there */
+		if (reader->block_type == 0 || reader->stream->lost)
+			result = reader->damaged ? READ_DAMAGED : find_packet(reader);
+		if (result == READ_FRAME)
+			result = take_packet(reader);
+	} while (is_doubtful(reader, result));
+	return result;
 }
 
 static enum read_result pcapng_next(struct reader *reader)
@@ -584,7 +594,7 @@ enum read_result pm_reader_open_pcapng(struct reader *reader)
 	    pm_be32(pm_stream_bytes(reader->stream)) != BLOCK_SECTION)
 		return READ_END;
 	reader->ops = &pcapng_ops;
-	result = find_sure_packet(reader);
+	result = find_packet(reader);
 	if (result == READ_FAILED || (result == READ_DAMAGED && reader->n_interfaces == 0))
 		return result;
 	/* without a frame it is a capture file still; damage comes up where the first would be */

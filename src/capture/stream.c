@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "stream.h"
@@ -76,7 +77,10 @@ static ssize_t read_some(struct stream *stream, void *to, size_t size)
 /* At the end of a file: whether there was more when it was opened. */
 static bool has_shrunk(const struct stream *stream)
 {
-	return stream->regular && !stream->stopped && stream->taken < stream->length;
+	struct stat st;
+
+	return stream->regular && !stream->stopped && stream->taken < stream->length &&
+	       fstat(stream->fd, &st) == 0 && (uint64_t)st.st_size < stream->length;
 }
 
 ssize_t pm_stream_read(struct stream *stream, void *to, size_t size)
@@ -138,17 +142,11 @@ static bool make_room(struct stream *stream, size_t n)
 	return true;
 }
 
-/* The window is empty, and what comes at @position is next. */
-static void restart(struct stream *stream, uint64_t position)
-{
-	stream->at = stream->end = 0;
-	stream->passed = stream->taken = position;
-}
-
 /* Goes on from @position by reading. */
 static void read_from(struct stream *stream, uint64_t position)
 {
-	restart(stream, position);
+	stream->at = stream->end = 0;
+	stream->passed = stream->taken = position;
 	stream->ended = false;
 	if (lseek(stream->fd, (off_t)position, SEEK_SET) < 0) {
 		stream->error = errno;
@@ -232,19 +230,15 @@ static bool fill_piece(struct stream *stream, size_t n)
 	return false;
 }
 
-bool pm_stream_sure(struct stream *stream, uint64_t position)
+bool pm_stream_doubt(struct stream *stream, uint64_t position)
 {
-	struct stat st;
+	bool mapped = stream->piece;
 
-	if (!stream->piece)
-		return true;
-	if (!*stream->lost && fstat(stream->fd, &st) == 0 &&
-	    (uint64_t)st.st_size >= stream->passed + stream->end)
-		return true;
-	leave_piece(stream);
-	read_from(stream, position);
 	stream->map = 0;
-	return false;
+	leave_piece(stream);
+	if (mapped)
+		read_from(stream, position);
+	return mapped;
 }
 
 bool pm_stream_fill(struct stream *stream, size_t n)
@@ -293,8 +287,6 @@ void pm_stream_seek(struct stream *stream, uint64_t position)
 {
 	if (position >= stream->passed && position - stream->passed <= stream->end)
 		stream->at = (size_t)(position - stream->passed);
-	else if (stream->piece)
-		restart(stream, position);
 	else
 		read_from(stream, position);
 }
@@ -370,6 +362,29 @@ static void skip_empty_frames(struct stream *stream)
 	}
 }
 
+/* File systems of this machine's own, whose files nobody else changes (statfs(2)). */
+static bool is_local(int fd)
+{
+	static const uint32_t local[] = {
+		0xef53,     /* ext2 to ext4 */
+		0x58465342, /* XFS */
+		0x9123683e, /* Btrfs */
+		0xf2f52010, /* F2FS */
+		0x2fc12fc1, /* ZFS */
+		0xca451a4e, /* bcachefs */
+		0x01021994, /* tmpfs */
+		0x794c7630, /* overlayfs */
+	};
+	struct statfs st;
+
+	if (fstatfs(fd, &st) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof local / sizeof *local; i++)
+		if ((uint32_t)st.f_type == local[i])
+			return true;
+	return false;
+}
+
 /*
  * What somebody else could write to meanwhile is copied first: nobody is to change lengths between
  * the look at them and their use.
@@ -380,7 +395,7 @@ static bool may_be_mapped(const struct stream *stream)
 
 	return stream->regular && stream->base == 0 && !stream->follow &&
 	       fstat(stream->fd, &st) == 0 && (st.st_uid == 0 || st.st_uid == geteuid()) &&
-	       !(st.st_mode & (S_IWGRP | S_IWOTH));
+	       !(st.st_mode & (S_IWGRP | S_IWOTH)) && is_local(stream->fd);
 }
 
 int pm_stream_open(struct stream *stream, const char *path, size_t size, struct pm_error *err)
@@ -394,6 +409,10 @@ int pm_stream_open(struct stream *stream, const char *path, size_t size, struct 
 	r = open_fd(stream, err);
 	if (r < 0)
 		return r;
+	if (map && !may_be_mapped(stream))
+		map = 0;
+	if (map && map < size) /* it need not be read that far */
+		size = map;
 	stream->buffer = malloc(size);
 	stream->size = size;
 	if (!stream->buffer) {
@@ -404,7 +423,7 @@ int pm_stream_open(struct stream *stream, const char *path, size_t size, struct 
 	skip_empty_frames(stream);
 	command = pm_unpack_command(pm_stream_bytes(stream), pm_stream_held(stream));
 	if (!command) {
-		stream->map = may_be_mapped(stream) ? map : 0;
+		stream->map = map;
 		return PM_OK;
 	}
 	r = pm_unpack_open(stream);

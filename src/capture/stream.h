@@ -66,10 +66,10 @@ void pm_stream_seek(struct stream *stream, uint64_t position);
 ssize_t pm_stream_read(struct stream *stream, void *to, size_t size);
 
 /*
- * After something odd in a window: whether it is the file's. If not, since the file has changed
- * under what was mapped, the window goes on from byte @position by reading.
+ * After something odd from byte @position on: what is mapped may not be the file any more, so the
+ * rest is read. True: it was mapped; look again.
  */
-bool pm_stream_sure(struct stream *stream, uint64_t position);
+bool pm_stream_doubt(struct stream *stream, uint64_t position);
 
 static inline const uint8_t *pm_stream_bytes(const struct stream *stream)
 {

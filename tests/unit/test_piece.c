@@ -156,10 +156,18 @@ static void on_other_bus_with_place(int number, siginfo_t *info, void *context)
 	_exit(number == SIGBUS && info && context ? 5 : 6);
 }
 
-enum handler { BY_DEFAULT,
-	       IGNORED,
-	       WITH_A_HANDLER,
-	       WITH_A_HANDLER_OF_PLACES };
+static void on_other_bus_once(int number)
+{
+	raise(number);
+}
+
+enum handler {
+	BY_DEFAULT,
+	IGNORED,
+	WITH_A_HANDLER,
+	WITH_A_HANDLER_OF_PLACES,
+	WITH_A_HANDLER_FOR_ONCE,
+};
 
 /*
  * A process of its own, in which a handler can be there before that of pieces: gets a SIGBUS that
@@ -180,8 +188,13 @@ static int child(enum handler handler, bool sent, const char *empty)
 		action.sa_sigaction = on_other_bus_with_place;
 		action.sa_flags = SA_SIGINFO;
 	}
+	if (handler == WITH_A_HANDLER_FOR_ONCE) {
+		action.sa_handler = on_other_bus_once;
+		action.sa_flags = (int)SA_RESETHAND;
+	}
 	sigaction(SIGBUS, &action, NULL);
 	piece = pm_piece_new();
+	alarm(20); /* handlers that call each other would do so for ever */
 	if (sent) { /* and tells of a place within a piece, as it may by chance */
 		siginfo_t info = { .si_code = SI_QUEUE };
 		int own = open("/proc/self/exe", O_RDONLY);
@@ -217,6 +230,7 @@ static void a_signal_of_something_else_is_passed_on(void **state)
 		assert_int_equal(end_of_child(IGNORED, sent), sent ? 7 : -SIGBUS);
 		assert_int_equal(end_of_child(WITH_A_HANDLER, sent), 3);
 		assert_int_equal(end_of_child(WITH_A_HANDLER_OF_PLACES, sent), 5);
+		assert_int_equal(end_of_child(WITH_A_HANDLER_FOR_ONCE, sent), -SIGBUS);
 	}
 }
 
@@ -307,9 +321,19 @@ static void on_frame(void *ctx, const struct pm_frame *frame)
 	seen->bad += !good;
 }
 
+static char said[500]; /* the last notice */
+
+static void on_notice(void *ctx, const char *text)
+{
+	(void)ctx;
+	snprintf(said, sizeof said, "%s", text);
+}
+
 static struct pm_capture *open_capture(bool map, size_t files)
 {
-	const struct pm_capture_options options = { .map = map, .block = 16 * page };
+	const struct pm_capture_options options = {
+		.map = map, .block = 16 * page, .notice = on_notice
+	};
 	const char *const paths[] = { path, late };
 	struct pm_capture *capture = NULL;
 	struct pm_error err;
@@ -378,67 +402,144 @@ static void what_others_may_write_to_is_read(void **state)
 	assert_int_equal(chmod(path, 0600), 0);
 }
 
+/* What is said of a file that somebody has cut off, behind @n frames. */
+static void assert_shrunk(const struct pm_capture *capture, uint64_t n)
+{
+	char text[100];
+
+	snprintf(text, sizeof text, ": has become shorter while it was read; the %llu frames so far",
+		 (unsigned long long)n);
+	assert_non_null(strstr(said, text));
+	assert_true(pm_capture_damaged(capture));
+}
+
 /*
  * Wherever a file that is being read is cut off, frames before the cut count, and what comes then
- * is an error and no frame.
+ * is said and no frame.
  */
-static void shrinks_at(const struct form *form, size_t files, size_t size)
+static void shrinks_at(const struct form *form, size_t size)
 {
 	uint64_t whole = size < form->first ? 0 : (size - form->first) / record_of(form);
 	/* one that begins before the cut may be taken for whole, but not without its page */
 	uint64_t more = size % page != 0;
 	struct pm_capture *capture;
-	struct pm_error err = { .line = 0 };
+	struct pm_error err;
 	struct seen seen;
 	int n;
 
 	write_all(form);
-	capture = open_half(true, files, form, &seen);
+	capture = open_half(true, 1, form, &seen);
 	assert_true(is_mapped());
 	assert_int_equal(truncate(path, (off_t)size), 0);
 	do
 		n = pm_capture_dispatch(capture, 10, on_frame, &seen, &err);
 	while (n > 0);
-	assert_int_equal(n, PM_E_IO);
-	assert_non_null(strstr(err.text, "has become shorter"));
-	if (whole < form->frames / 2 + (files > 1)) {
-		/* of several files one frame more is at hand, which may be gone by then */
+	assert_int_equal(n, 0);
+	assert_shrunk(capture, seen.n);
+	if (whole < form->frames / 2)
 		whole = form->frames / 2;
-		more = files > 1;
-	}
 	assert_in_range(seen.n, whole, whole + more);
 	assert_in_range(seen.bad, 0, seen.n - whole);
 	pm_capture_close(capture);
 }
 
-static void a_file_that_shrinks_is_an_error(void **state)
+static void a_file_that_shrinks_is_damaged(void **state)
 {
-	const size_t of_one = 1, of_two = 2;
-
 	(void)state;
 	sigaction(SIGBUS, &ours, NULL);
 	for (size_t i = 0; i < FORMS; i++) {
 		const struct form *form = &forms[i];
 		size_t record = record_of(form), half = form->first + form->frames / 2 * record;
 
-		write_capture(late, form, form->frames + 1, form->frames + 1);
-		for (size_t files = of_one; files <= of_two; files++) {
-			/* of what is mapped then, within a record, and where pages end */
-			for (size_t cut = 0; cut < 2 * record; cut += record / 25)
-				shrinks_at(form, files, half + 2 * record + cut);
-			for (size_t pages = 1; pages < 16; pages++)
-				shrinks_at(form, files, half / page * page + pages * page);
-			/* and far from it */
-			shrinks_at(form, files, half - record);
-			shrinks_at(form, files, 0);
-			shrinks_at(form, files, half + form->frames / 3 * record);
-			shrinks_at(form, files, half + (form->frames / 2 - 1) * record);
-		}
+		/* of what is mapped then, within a record, and where pages end */
+		for (size_t cut = 0; cut < 2 * record; cut += record / 25)
+			shrinks_at(form, half + 2 * record + cut);
+		for (size_t pages = 1; pages < 16; pages++)
+			shrinks_at(form, half / page * page + pages * page);
+		/* and far from it */
+		shrinks_at(form, half - record);
+		shrinks_at(form, 0);
+		shrinks_at(form, half + form->frames / 3 * record);
+		shrinks_at(form, half + (form->frames / 2 - 1) * record);
 	}
 }
 
+/* The first frame of a pcapng file is found when it is opened, in what is mapped. */
+static void a_file_that_shrinks_before_its_first_frame_has_none(void **state)
+{
+	/* far from it, and in the same page: the last two within its block */
+	static const off_t sizes[] = { 0, 7000, 100040, 100048, 100048 + 4, 100048 + 20 };
+	struct seen seen = { .held = SMALL };
+	struct pm_capture *capture;
+	struct pm_error err;
+	FILE *file;
+
+	(void)state;
+	sigaction(SIGBUS, &ours, NULL);
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		write_capture(path, &forms[1], 1, 0);
+		file = fopen(path, "ab");
+		assert_non_null(file);
+		put(file, 0xbad, 4); /* a block that nobody knows, and that is passed over */
+		put(file, 100000, 4);
+		for (size_t at = 0; at < 100000 - 12; at++)
+			fputc(1, file);
+		put(file, 100000, 4);
+		put_record(file, &forms[1], 1);
+		for (size_t at = 0; at < 100000; at++)
+			fputc(0, file);
+		fclose(file);
+		capture = open_capture(true, 1);
+		assert_true(is_mapped());
+		assert_int_equal(truncate(path, sizes[i]), 0);
+		assert_int_equal(pm_capture_dispatch(capture, 10, on_frame, &seen, &err), 0);
+		assert_int_equal(seen.n, 0);
+		assert_shrunk(capture, 0);
+		pm_capture_close(capture);
+	}
+}
+
+static void one_that_shrinks_does_not_stop_the_others(void **state)
+{
+	const struct form *form = &forms[0];
+	struct pm_capture *capture;
+	struct pm_error err;
+	struct seen seen;
+	uint64_t n;
+
+	(void)state;
+	write_all(form);
+	write_capture(late, form, form->frames + 1, form->frames + 2);
+	capture = open_half(true, 2, form, &seen);
+	assert_false(is_mapped());
+	assert_int_equal(truncate(path, 0), 0);
+	n = seen.n;
+	while (pm_capture_dispatch(capture, 10, on_frame, &seen, &err) > 0)
+		continue;
+	/* what was in the window, and both of the other */
+	assert_in_range(seen.n, n + 2, form->frames - 1);
+	assert_int_equal(seen.bad, 2); /* their numbers are not those of their times */
+	assert_shrunk(capture, seen.n - 2);
+	pm_capture_close(capture);
+}
+
+/* Such a signal that is blocked would end the process. */
+static void a_thread_that_maps_lets_the_signal_through(void **state)
+{
+	sigset_t bus, old;
+
+	(void)state;
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	sigprocmask(SIG_BLOCK, &bus, NULL);
+	sigaction(SIGBUS, &ours, NULL);
+	shrinks_at(&forms[0], 0);
+	sigprocmask(SIG_UNBLOCK, &bus, &old);
+	assert_false(sigismember(&old, SIGBUS));
+}
+
 /* The same where blocks are read, and frames by themselves between them. */
-static void a_file_that_shrinks_is_an_error_in_blocks(void **state)
+static void a_file_that_shrinks_is_damaged_in_blocks(void **state)
 {
 	const struct form *form = &forms[0];
 	struct seen seen = { .held = form->held };
@@ -453,6 +554,8 @@ static void a_file_that_shrinks_is_an_error_in_blocks(void **state)
 	write_all(form);
 	capture = open_capture(true, 1);
 	assert_int_equal(pm_block_new(capture, &block), PM_OK);
+	assert_int_equal(pm_capture_dispatch(capture, 2000, on_frame, &seen, &err), 2000);
+	assert_true(is_mapped());
 	while (n > 0) {
 		bool stopped = false;
 
@@ -463,14 +566,15 @@ static void a_file_that_shrinks_is_an_error_in_blocks(void **state)
 			pm_block_each(block, on_frame, &seen);
 		}
 		n = pm_capture_dispatch(capture, 10, on_frame, &seen, &err);
+		assert_false(is_mapped()); /* by whatever thread has the turn */
 		if (then == 0 && seen.n > form->frames / 4) {
 			then = seen.n;
 			assert_int_equal(truncate(path, (off_t)(then * record_of(form))), 0);
 		}
 	}
-	assert_int_equal(n, PM_E_IO);
-	assert_non_null(strstr(err.text, "has become shorter"));
-	/* what was mapped, or in the block, came before */
+	assert_int_equal(n, 0);
+	assert_shrunk(capture, seen.n);
+	/* what was in the window, or in the block, came before */
 	assert_in_range(seen.n, then, form->frames / 2);
 	assert_int_equal(seen.bad, 0);
 	pm_block_free(block);
@@ -534,8 +638,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_page_that_has_gone_loses_its_piece_alone),
 		cmocka_unit_test(a_signal_of_something_else_is_passed_on),
 		cmocka_unit_test(what_others_may_write_to_is_read),
-		cmocka_unit_test(a_file_that_shrinks_is_an_error),
-		cmocka_unit_test(a_file_that_shrinks_is_an_error_in_blocks),
+		cmocka_unit_test(a_file_that_shrinks_is_damaged),
+		cmocka_unit_test(a_file_that_shrinks_before_its_first_frame_has_none),
+		cmocka_unit_test(one_that_shrinks_does_not_stop_the_others),
+		cmocka_unit_test(a_thread_that_maps_lets_the_signal_through),
+		cmocka_unit_test(a_file_that_shrinks_is_damaged_in_blocks),
 		cmocka_unit_test(a_file_that_grows_is_read_to_its_end),
 		cmocka_unit_test(large_frames_that_are_mapped_are_for_one_thread),
 	};
