@@ -63,10 +63,11 @@ struct pm_capture_options {
 	 */
 	int (*opened)(void *ctx, bool by_name);
 	/*
-	 * Files: map a single one, while one thread reads it, if it is plain, of a local file
-	 * system, and nobody else may write to it. The first installs a handler of SIGBUS, for
-	 * what shrinks or fails meanwhile, and lets that signal through to its thread. What is not
-	 * of such a file it passes on to the handler before it; it must stay in its place.
+	 * Files: map a single one, while one thread reads it, if it is plain, not followed, of a
+	 * local file system, the user's or root's, and nobody else may write to it. The first
+	 * installs a handler of SIGBUS, for what shrinks or fails meanwhile, and lets that signal
+	 * through to its thread; so must whoever hands the capture to another. What is not of such
+	 * a file it passes on to the handler before it; it must stay in its place.
 	 */
 	bool map;
 	bool plain_reader;           /* read files through libpcap's functions: for comparison */
@@ -118,7 +119,8 @@ PM_API void pm_capture_close(struct pm_capture *capture);
  * Looks at up to @max frames and hands those that pass the filter to @frame. Returns how many it
  * looked at; 0: live, none is waiting; files: the end. PM_E_IO with @err filled: the interface is
  * gone or a file can't be read on. A damaged file is read up to the damage, said with a notice that
- * names frame and byte, and then taken as ended.
+ * names frame and byte, and then taken as ended; so is one that has become shorter meanwhile, which
+ * is an error if it is followed.
  */
 PM_API int pm_capture_dispatch(struct pm_capture *capture, int max, pm_frame_fn *frame, void *ctx,
 			       struct pm_error *err);

@@ -161,7 +161,7 @@ static int open_failure(struct file *file, enum read_result result, struct pm_er
 	const struct stream *stream = &file->stream;
 	uint64_t size = pm_stream_position(stream) + pm_stream_held(stream);
 
-	if (stream->error == ESTALE)
+	if (stream->shrunk && !stream->follow)
 		return pm_error_set(err, PM_E_DAMAGED, file->path, 0, 0,
 				    "has become shorter before its first frame");
 	if (stream->error)
@@ -315,9 +315,9 @@ static int file_end(struct files *files, struct file *file, enum read_result res
 
 	if (result == READ_DAMAGED)
 		r = file_damage(files, file);
-	else if (result == READ_FAILED && stream->error == ESTALE && !stream->follow)
+	else if (result == READ_FAILED && stream->shrunk && !stream->follow)
 		r = file_shrunk(files, file);
-	else if (result == READ_FAILED && stream->error == ESTALE)
+	else if (result == READ_FAILED && stream->shrunk)
 		r = pm_error_set(err, PM_E_IO, file->path, 0, 0,
 				 "has become shorter while it was followed; its %llu frames are counted",
 				 (unsigned long long)file->number);

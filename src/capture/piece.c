@@ -60,13 +60,17 @@ static bool lose(uintptr_t address)
 
 static void pass_on(int number, siginfo_t *info, void *context)
 {
-	if (before.sa_flags & (int)SA_RESETHAND)
-		signal(number, SIG_DFL);
-	if (before.sa_flags & SA_SIGINFO) {
-		before.sa_sigaction(number, info, context);
-	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-		before.sa_handler(number);
-	} else if (before.sa_handler == SIG_DFL || info->si_code > 0) {
+	const struct sigaction action = before;
+
+	if (before.sa_flags & (int)SA_RESETHAND) { /* which it is for once */
+		before.sa_handler = SIG_DFL;
+		before.sa_flags = 0;
+	}
+	if (action.sa_flags & SA_SIGINFO) {
+		action.sa_sigaction(number, info, context);
+	} else if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
+		action.sa_handler(number);
+	} else if (action.sa_handler == SIG_DFL || info->si_code > 0) {
 		/* comes, and ends the process, when this handler has returned */
 		signal(number, SIG_DFL);
 		raise(number);
@@ -98,18 +102,23 @@ size_t pm_piece_page(void)
 	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-struct pm_piece *pm_piece_new(void)
+/* A fault while it is blocked ends the process. */
+static void let_through(void)
 {
 	sigset_t bus;
 
-	pthread_once(&once, handle);
-	/* a fault while it is blocked ends the process */
 	sigemptyset(&bus);
 	sigaddset(&bus, SIGBUS);
 	pthread_sigmask(SIG_UNBLOCK, &bus, NULL);
+}
+
+struct pm_piece *pm_piece_new(void)
+{
+	pthread_once(&once, handle);
 	for (size_t i = 0; handled && i < PM_PIECES_MAX; i++)
 		if (!atomic_exchange(&pieces[i].taken, true)) {
 			pieces[i].lost = 0;
+			let_through();
 			return &pieces[i];
 		}
 	return NULL;

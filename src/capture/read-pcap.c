@@ -44,7 +44,7 @@ static bool magic_of(struct reader *reader, const uint8_t *bytes)
 	return false;
 }
 
-static inline enum read_result next(struct reader *reader)
+static inline enum read_result take_record(struct reader *reader)
 {
 	struct stream *stream = reader->stream;
 	struct pm_frame *frame = &reader->frame;
@@ -87,6 +87,20 @@ static inline enum read_result next(struct reader *reader)
 	frame->number++;
 	pm_stream_pass(stream, reader->header_size + captured);
 	return READ_FRAME;
+}
+
+static inline enum read_result next(struct reader *reader)
+{
+	struct stream *stream = reader->stream;
+	enum read_result result = take_record(reader);
+
+	/* a page has gone after the last look at it */
+	while (result == READ_FRAME && stream->lost && *stream->lost) {
+		pm_stream_doubt(stream, reader->damage);
+		reader->frame.number--;
+		result = take_record(reader);
+	}
+	return result;
 }
 
 static enum read_result pcap_next_frame(struct reader *reader)

@@ -595,6 +595,8 @@ enum read_result pm_reader_open_pcapng(struct reader *reader)
 		return READ_END;
 	reader->ops = &pcapng_ops;
 	result = find_packet(reader);
+	if (result == READ_DAMAGED && is_doubtful(reader, result))
+		result = find_packet(reader);
 	if (result == READ_FAILED || (result == READ_DAMAGED && reader->n_interfaces == 0))
 		return result;
 	/* without a frame it is a capture file still; damage comes up where the first would be */

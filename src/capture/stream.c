@@ -52,6 +52,7 @@ static bool wait_for_growth(struct stream *stream)
 		}
 		if ((uint64_t)st.st_size < stream->taken) {
 			stream->error = ESTALE;
+			stream->shrunk = true;
 			return false;
 		}
 		if ((uint64_t)st.st_size > stream->taken)
@@ -79,7 +80,8 @@ static bool has_shrunk(const struct stream *stream)
 {
 	struct stat st;
 
-	return stream->regular && !stream->stopped && stream->taken < stream->length &&
+	return stream->regular && !stream->stopped &&
+	       (stream->taken < stream->length || stream->mapped) &&
 	       fstat(stream->fd, &st) == 0 && (uint64_t)st.st_size < stream->length;
 }
 
@@ -93,8 +95,10 @@ ssize_t pm_stream_read(struct stream *stream, void *to, size_t size)
 		stream->error = errno;
 	else
 		stream->taken += (size_t)n;
-	if (n == 0 && has_shrunk(stream))
+	if (n == 0 && has_shrunk(stream)) {
 		stream->error = ESTALE;
+		stream->shrunk = true;
+	}
 	return stream->error ? -1 : n;
 }
 
@@ -207,6 +211,7 @@ static bool map_on(struct stream *stream, size_t n)
 		stream->map = 0; /* nor will what is behind be */
 		return false;
 	}
+	stream->mapped = true;
 	stream->buffer = bytes;
 	stream->passed = from;
 	stream->at = (size_t)(position - from);

@@ -25,6 +25,8 @@ struct stream {
 	bool ended;       /* nothing comes behind the window */
 	bool stopped;     /* @interrupted said so */
 	int error;        /* errno of a failed read; 0: none */
+	bool shrunk;      /* the error is that the file has become shorter */
+	bool mapped;      /* some of it was */
 	char reason[224]; /* why unpacking has failed; "" */
 	size_t map;       /* bytes of a plain file to map at once; 0: read it */
 	struct pm_piece *piece; /* @buffer is mapped by it; NULL: it is our own */
