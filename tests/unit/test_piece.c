@@ -338,6 +338,7 @@ static struct pm_capture *open_capture(bool map, size_t files)
 	struct pm_capture *capture = NULL;
 	struct pm_error err;
 
+	said[0] = '\0'; /* what was said of another says nothing of this one */
 	assert_int_equal(pm_capture_open_files(paths, files, &options, &err, &capture), PM_OK);
 	return capture;
 }
