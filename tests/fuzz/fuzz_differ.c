@@ -166,7 +166,8 @@ static void account(const struct file *file, bool together, struct file *records
 	struct run run = { .meter = NULL };
 	const struct pm_output_options output = { .format = PM_FORMAT_JSON, .path = records->path };
 	struct pm_capture_options options = {
-		.notice = on_notice, .map = true, .block = BLOCK, .ctx = &run
+		/* what is mapped is for one thread, and large frames then are, too */
+		.notice = on_notice, .map = !together, .block = BLOCK, .ctx = &run
 	};
 	struct pm_meter_options meter = {
 		.interval_ns = 10 * PM_NS_PER_S,
