@@ -28,6 +28,8 @@
  * many handshakes are on their way from it, and whether an endpoint there serves.
  */
 #define PM_MARK_SERVES 0x8000
+/* Marks that are too high at most, while they are being fetched. */
+#define PM_UNMARKED 8
 
 /*
  * What is known of two endpoints of UDP, or of TCP and its like, of which one opened; below it,
@@ -55,10 +57,8 @@ struct pm_learner {
 	/* conversations at hand, of which all this need not be asked */
 	struct pm_flow_table flows;
 	unsigned holds; /* how far the last decision of TCP does, PM_HOLDS_ bits */
-	struct pm_opening *openings;           /* handshakes on their way */
-	struct pm_opening_head *opening_heads; /* as many of these */
-	struct pm_opening_line *opening_lines; /* for each few of them */
-	void *openings_block;                  /* in which all of these stand */
+	struct pm_opening_set *openings; /* handshakes on their way */
+	void *openings_block;            /* in which they stand */
 	struct pm_waiting *waiting; /* in the order of frames */
 	uint32_t n_waiting, n_kept; /* and how many of them the last look has left */
 	int64_t looked_ns; /* when those that nobody has answered were looked for */
@@ -68,6 +68,8 @@ struct pm_learner {
 	uint8_t *classes;           /* of TCP's ports, with PM_CLASS_HOT */
 	const uint8_t *glanced[2];  /* these, and those that the rules have for UDP */
 	uint16_t *marks;            /* of TCP's ports */
+	uint16_t unmarked[PM_UNMARKED]; /* whose marks count one handshake too many */
+	uint32_t n_unmarked;            /* so far */
 	uint32_t generation;
 	struct pm_learner_lost lost;
 	bool started;

@@ -5,6 +5,8 @@
  * nobody answers are told once it is sure. Of those that share a line of the table the one that is
  * furthest from now gives way.
  */
+#include <stddef.h>
+
 #include "learn-internal.h"
 
 /*
@@ -18,9 +20,10 @@
 #define HANDSHAKE_LIFE_NS (INT64_C(60) * PM_NS_PER_S)
 
 enum {
-	OPENINGS = 16384,
-	WAITING_MAX = 4 * OPENINGS, /* so that three quarters at least are free after a look */
+	OPENING_SETS = 4096,
 	OPENING_WAYS = 4,
+	OPENINGS = OPENING_SETS * OPENING_WAYS,
+	WAITING_MAX = 4 * OPENINGS, /* so that three quarters at least are free after a look */
 };
 _Static_assert(OPENINGS < PM_MARK_SERVES, "their number leaves the mark alone");
 
@@ -34,50 +37,46 @@ enum opening_state {
 /* A handshake: who opened, and whom. */
 struct pm_opening {
 	struct pm_address client, server;
-	uint16_t server_port;
-	uint8_t ip_version;
-	bool turned;   /* the one that opened is the service */
-	uint32_t wire; /* of the frame that opened, and its number */
-	uint64_t number, spare[2];
+	uint64_t number; /* of the frame that opened, and its bytes */
+	uint32_t wire;
+	uint16_t client_port, server_port;
+	uint8_t transport, ip_version;
+	bool turned; /* the one that opened is the service */
+	uint8_t state;
+	int64_t time_ns; /* when it began */
 };
 _Static_assert(sizeof(struct pm_opening) == 64, "each has a line of the cache");
 
-/* What must be known of a handshake that gives way to another: most are never looked at again. */
-struct pm_opening_head {
-	uint16_t client_port;
-	uint8_t transport, state;
-};
-
 /*
- * What a handshake is found by, and when it began, of those that stand in its line; a line of the
- * cache. Tag 0: the place is free.
+ * Handshakes of which each may have any of these places; and what they are found by, with when they
+ * began, in a line of the cache in front of them. All in one, so that what is fetched ahead for a
+ * handshake that is new, and for the one that gives way, is of one page. Tag 0: the place is free.
  */
-struct pm_opening_line {
+struct pm_opening_set {
 	uint64_t tags[OPENING_WAYS];
 	int64_t times[OPENING_WAYS];
+	struct pm_opening at[OPENING_WAYS];
 };
-_Static_assert(sizeof(struct pm_opening_line) == 64, "one look");
+_Static_assert(offsetof(struct pm_opening_set, at) == 64, "one look");
 
 /* An opening that may have to be told, unless its place is another's by now. */
 struct pm_waiting {
 	uint64_t number;
-	uint32_t place;
+	uint32_t place; /* counted through all sets */
 };
 
-/* In one block, so that all of it is large enough to be left untouched until it is used. */
+/* How far ahead of the one that is looked at those that wait are fetched. */
+#define LOOK_AHEAD 8
+
 int pm_openings_new(struct pm_learner *learner)
 {
-	const size_t heads = OPENINGS * sizeof *learner->opening_heads / PM_CACHE_LINE;
+	_Static_assert(sizeof *learner->openings % PM_CACHE_LINE == 0, "sets begin with a line");
 
+	learner->marks[0] = PM_UNMARKED; /* of the ports that stand there so far */
 	learner->waiting = malloc(WAITING_MAX * sizeof *learner->waiting);
-	learner->openings = pm_lines_new(OPENINGS + OPENINGS / OPENING_WAYS + heads,
+	learner->openings = pm_lines_new(OPENING_SETS * sizeof *learner->openings / PM_CACHE_LINE,
 					 &learner->openings_block);
-	if (!learner->waiting || !learner->openings)
-		return PM_E_MEMORY;
-	learner->opening_lines = (struct pm_opening_line *)(void *)(learner->openings + OPENINGS);
-	learner->opening_heads = (struct pm_opening_head *)(void *)(learner->opening_lines +
-								    OPENINGS / OPENING_WAYS);
-	return PM_OK;
+	return learner->waiting && learner->openings ? PM_OK : PM_E_MEMORY;
 }
 
 void pm_openings_free(struct pm_learner *learner)
@@ -89,10 +88,13 @@ void pm_openings_free(struct pm_learner *learner)
 void pm_openings_heat(struct pm_learner *learner)
 {
 	/* untouched memory stays so until there is something in it */
-	for (size_t i = 0; learner->any_opening && i < OPENINGS; i++)
-		if (learner->opening_heads[i].state != OPENING_FREE)
-			pm_heat(learner, learner->opening_heads[i].transport,
-				learner->opening_heads[i].client_port);
+	for (size_t i = 0; learner->any_opening && i < OPENINGS; i++) {
+		const struct pm_opening_set *set = &learner->openings[i / OPENING_WAYS];
+		const struct pm_opening *opening = &set->at[i % OPENING_WAYS];
+
+		if (set->tags[i % OPENING_WAYS])
+			pm_heat(learner, opening->transport, opening->client_port);
+	}
 }
 
 /* Of one direction: a product alone is that of both, for one pair of hashes in four. */
@@ -101,105 +103,110 @@ static uint64_t opening_tag(uint64_t client, uint64_t server)
 	return pm_fold(~client, server | 1) | 1;
 }
 
-/* The place in @line, a free one included, has nothing that matters at @time_ns. */
-static bool is_over(const struct pm_opening_line *line, int way, int64_t time_ns)
+/* The place in @set, a free one included, has nothing that matters at @time_ns. */
+static bool is_over(const struct pm_opening_set *set, int way, int64_t time_ns)
 {
-	return line->tags[way] == 0 || pm_time_since(time_ns, line->times[way]) > HANDSHAKE_LIFE_NS;
+	return set->tags[way] == 0 || pm_time_since(time_ns, set->times[way]) > HANDSHAKE_LIFE_NS;
 }
 
-static struct pm_opening_line *opening_line(const struct pm_learner *learner, uint64_t tag)
+static struct pm_opening_set *opening_set(const struct pm_learner *learner, uint64_t tag)
 {
-	return &learner->opening_lines[(tag >> 16) % (OPENINGS / OPENING_WAYS)];
+	return &learner->openings[(tag >> 16) % OPENING_SETS];
 }
 
-/* What stands at that place of the line. */
-static struct pm_opening *opening_at(const struct pm_learner *learner,
-				     const struct pm_opening_line *line, int way)
+static bool is_answered(const struct pm_opening *opening)
 {
-	return &learner->openings[(line - learner->opening_lines) * OPENING_WAYS + way];
+	return opening->state == OPENING_ANSWERED;
 }
 
-static struct pm_opening_head *opening_head(const struct pm_learner *learner,
-					    const struct pm_opening *opening)
+/*
+ * One handshake less is on its way from @port. The mark is fetched, and for some more handshakes
+ * says too much, which costs a look at most; port 0, which none comes from, stands for none.
+ */
+static void unmark(struct pm_learner *learner, uint16_t port)
 {
-	return &learner->opening_heads[opening - learner->openings];
+	uint16_t *late = &learner->unmarked[learner->n_unmarked++ % PM_UNMARKED];
+
+	learner->marks[*late]--;
+	*late = port;
+	__builtin_prefetch(&learner->marks[port], 1);
 }
 
-static bool is_answered(const struct pm_learner *learner, const struct pm_opening *opening)
+/* What stands at that place, if anything does, is over. */
+static inline void place_clear(struct pm_learner *learner, struct pm_opening_set *set, size_t way)
 {
-	return opening_head(learner, opening)->state == OPENING_ANSWERED;
-}
+	struct pm_opening *opening = &set->at[way];
 
-/* When it began. */
-static int64_t opening_time(const struct pm_learner *learner, const struct pm_opening *opening)
-{
-	size_t at = (size_t)(opening - learner->openings);
-
-	return learner->opening_lines[at / OPENING_WAYS].times[at % OPENING_WAYS];
+	if (opening->state != OPENING_FREE && opening->transport == PM_TRANSPORT_TCP)
+		unmark(learner, opening->client_port);
+	opening->state = OPENING_FREE;
+	set->tags[way] = 0;
 }
 
 /* A handshake that is over. */
-static inline void opening_drop(struct pm_learner *learner, struct pm_opening *opening)
+static void opening_drop(struct pm_learner *learner, struct pm_opening *opening)
 {
-	size_t at = (size_t)(opening - learner->openings);
-	struct pm_opening_head *head = opening_head(learner, opening);
+	size_t at = (size_t)((char *)opening - (char *)learner->openings);
+	struct pm_opening_set *set = &learner->openings[at / sizeof *set];
 
-	if (head->state != OPENING_FREE && head->transport == PM_TRANSPORT_TCP)
-		learner->marks[head->client_port]--;
-	head->state = OPENING_FREE;
-	learner->opening_lines[at / OPENING_WAYS].tags[at % OPENING_WAYS] = 0;
+	place_clear(learner, set, (size_t)(opening - set->at));
 }
 
 bool pm_openings_hold(const struct pm_learner *learner, uint64_t client, uint64_t server)
 {
 	uint64_t tag = opening_tag(client, server);
-	const struct pm_opening_line *line = opening_line(learner, tag);
+	const struct pm_opening_set *set = opening_set(learner, tag);
 	bool stands = false;
 
 	for (int i = 0; i < OPENING_WAYS; i++)
-		stands |= line->tags[i] == tag;
+		stands |= set->tags[i] == tag;
 	return stands;
 }
 
-/* NULL: there is none. */
-static inline struct pm_opening *opening_find(const struct pm_learner *learner, uint64_t client,
-				       uint64_t server, int64_t time_ns)
+/* What stands there under @tag; NULL: nothing. */
+static inline struct pm_opening *set_find(struct pm_opening_set *set, uint64_t tag, int64_t time_ns)
 {
-	uint64_t tag = opening_tag(client, server);
-	const struct pm_opening_line *line = opening_line(learner, tag);
 	unsigned found = 0;
 
 	/* Without a branch for each: in which place it stands nobody can predict. */
 #pragma GCC unroll 4
 	for (int i = 0; i < OPENING_WAYS; i++)
-		found |= (unsigned)(line->tags[i] == tag) << i;
+		found |= (unsigned)(set->tags[i] == tag) << i;
 	for (; found; found &= found - 1) {
 		int way = __builtin_ctz(found);
 
-		if (!is_over(line, way, time_ns))
-			return opening_at(learner, line, way);
+		if (!is_over(set, way, time_ns))
+			return &set->at[way];
 	}
 	return NULL;
 }
 
+/* NULL: there is none. */
+static inline struct pm_opening *opening_find(const struct pm_learner *learner, uint64_t client,
+					      uint64_t server, int64_t time_ns)
+{
+	uint64_t tag = opening_tag(client, server);
+
+	return set_find(opening_set(learner, tag), tag, time_ns);
+}
+
 static void tell_unanswered(struct pm_learner *learner, struct pm_opening *opening)
 {
-	struct pm_opening_head *head = opening_head(learner, opening);
 	struct pm_evidence evidence = {
 		.event = PM_EVENT_UNANSWERED,
 		.ip_version = opening->ip_version,
-		.transport = head->transport,
-		.client_port = opening->turned ? opening->server_port : head->client_port,
-		.server_port = opening->turned ? head->client_port : opening->server_port,
+		.transport = opening->transport,
+		.client_port = opening->turned ? opening->server_port : opening->client_port,
+		.server_port = opening->turned ? opening->client_port : opening->server_port,
 		.client = opening->turned ? opening->server : opening->client,
 		.server = opening->turned ? opening->client : opening->server,
 		.turned = opening->turned,
 		.number = opening->number,
-		.time_ns = opening_time(learner, opening),
+		.time_ns = opening->time_ns,
 		.wire = opening->wire,
 	};
 
-	head->state = OPENING_TOLD;
+	opening->state = OPENING_TOLD;
 	if (learner->options.event)
 		learner->options.event(learner->options.ctx, &evidence);
 }
@@ -221,18 +228,25 @@ bool pm_is_turned(const struct pm_learner *learner, const struct pm_sight *sight
 	       !pm_is_strong_port(learner, transport, pm_brief_dst_port(sight->brief));
 }
 
+static struct pm_opening *opening_of(const struct pm_learner *learner,
+				     const struct pm_waiting *waiting)
+{
+	return &learner->openings[waiting->place / OPENING_WAYS].at[waiting->place % OPENING_WAYS];
+}
+
 void pm_openings_look(struct pm_learner *learner, int64_t time_ns, bool all)
 {
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < learner->n_waiting; i++) {
 		struct pm_waiting waiting = learner->waiting[i];
-		struct pm_opening *opening = &learner->openings[waiting.place];
+		struct pm_opening *opening = opening_of(learner, &waiting);
 
-		if (learner->opening_heads[waiting.place].state != OPENING_ASKED ||
-		    opening->number != waiting.number)
+		if (i + LOOK_AHEAD < learner->n_waiting)
+			__builtin_prefetch(opening_of(learner, &learner->waiting[i + LOOK_AHEAD]), 1);
+		if (opening->state != OPENING_ASKED || opening->number != waiting.number)
 			continue;
-		if (all || pm_time_since(time_ns, opening_time(learner, opening)) >= ANSWER_NS)
+		if (all || pm_time_since(time_ns, opening->time_ns) >= ANSWER_NS)
 			tell_unanswered(learner, opening);
 		else
 			learner->waiting[kept++] = waiting;
@@ -256,7 +270,7 @@ static void look_again(struct pm_learner *learner, int64_t time_ns)
 }
 
 /* The place for a new one: what is over gives way, or what is furthest from now. */
-static int opening_place(const struct pm_opening_line *line, int64_t time_ns)
+static int opening_place(const struct pm_opening_set *set, int64_t time_ns)
 {
 	uint64_t most = 0;
 	int way = 0;
@@ -264,9 +278,9 @@ static int opening_place(const struct pm_opening_line *line, int64_t time_ns)
 	/* the same here */
 #pragma GCC unroll 4
 	for (int i = 0; i < OPENING_WAYS; i++) {
-		uint64_t apart = pm_time_apart(line->times[i], time_ns);
+		uint64_t apart = pm_time_apart(set->times[i], time_ns);
 
-		apart = is_over(line, i, time_ns) ? UINT64_MAX : apart;
+		apart = is_over(set, i, time_ns) ? UINT64_MAX : apart;
 		way = apart > most ? i : way;
 		most = apart > most ? apart : most;
 	}
@@ -277,49 +291,45 @@ static int opening_place(const struct pm_opening_line *line, int64_t time_ns)
 static struct pm_opening *open(struct pm_learner *learner, const struct pm_sight *sight,
 			       struct pm_ends ends)
 {
-	struct pm_opening *opening = opening_find(learner, ends.src, ends.dst, sight->time_ns);
 	uint64_t tag = opening_tag(ends.src, ends.dst);
-	struct pm_opening_line *line = opening_line(learner, tag);
-	struct pm_opening_head *head;
-	bool turned;
+	struct pm_opening_set *set = opening_set(learner, tag);
+	struct pm_opening *opening = set_find(set, tag, sight->time_ns);
 	int way;
 
 	if (opening)
 		return opening;
-	way = opening_place(line, sight->time_ns);
-	opening = opening_at(learner, line, way);
-	__builtin_prefetch(opening, 1);
+	way = opening_place(set, sight->time_ns);
+	opening = &set->at[way];
 	look_again(learner, sight->time_ns);
-	turned = pm_is_turned(learner, sight);
-	head = opening_head(learner, opening);
-	if (head->state == OPENING_ASKED) {
+	if (opening->state == OPENING_ASKED) {
 		/* nobody has answered it, or there was no room */
-		if (pm_time_since(sight->time_ns, line->times[way]) < ANSWER_NS)
+		if (pm_time_since(sight->time_ns, opening->time_ns) < ANSWER_NS)
 			learner->lost.handshakes++;
 		else
 			tell_unanswered(learner, opening);
 	}
-	opening_drop(learner, opening);
+	place_clear(learner, set, (size_t)way);
 	learner->any_opening = true;
-	line->tags[way] = tag;
-	line->times[way] = sight->time_ns;
+	set->tags[way] = tag;
+	set->times[way] = opening->time_ns = sight->time_ns;
 	opening->ip_version = pm_brief_ip_version(sight->brief);
 	pm_address_set(&opening->client, opening->ip_version, sight->src);
 	pm_address_set(&opening->server, opening->ip_version, sight->dst);
+	opening->client_port = pm_brief_src_port(sight->brief);
 	opening->server_port = pm_brief_dst_port(sight->brief);
-	opening->turned = turned;
+	opening->transport = pm_brief_transport(sight->brief);
+	opening->turned = pm_is_turned(learner, sight);
 	opening->wire = sight->wire;
 	opening->number = sight->number;
-	*head = (struct pm_opening_head){ pm_brief_src_port(sight->brief),
-					  pm_brief_transport(sight->brief), OPENING_ASKED };
+	opening->state = OPENING_ASKED;
 	learner->waiting[learner->n_waiting++] = (struct pm_waiting){
 		.number = sight->number,
-		.place = (uint32_t)(opening - learner->openings),
+		.place = (uint32_t)(set - learner->openings) * OPENING_WAYS + (uint32_t)way,
 	};
-	if (head->transport == PM_TRANSPORT_TCP)
-		learner->marks[head->client_port]++;
-	pm_heat(learner, head->transport, head->client_port);
-	pm_tell(learner, PM_EVENT_ATTEMPT, sight, true, turned);
+	if (opening->transport == PM_TRANSPORT_TCP)
+		learner->marks[opening->client_port]++;
+	pm_heat(learner, opening->transport, opening->client_port);
+	pm_tell(learner, PM_EVENT_ATTEMPT, sight, true, opening->turned);
 	return opening;
 }
 
@@ -338,9 +348,9 @@ enum pm_side pm_openings_decide(struct pm_learner *learner, const struct pm_sigh
 		opening = opening_find(learner, ends.dst, ends.src, sight->time_ns);
 		if (!opening) /* nobody asked: a scanner's */
 			return PM_SIDE_NONE;
-		if (!is_answered(learner, opening))
+		if (!is_answered(opening))
 			pm_tell(learner, PM_EVENT_ANSWER, sight, false, opening->turned);
-		opening_head(learner, opening)->state = OPENING_ANSWERED;
+		opening->state = OPENING_ANSWERED;
 		pm_pairs_open(learner, sight, opening->turned);
 		if (opening->turned)
 			pm_servers_learn(learner, sight, ends.dst, pm_brief_dst_port(sight->brief));
@@ -350,7 +360,7 @@ enum pm_side pm_openings_decide(struct pm_learner *learner, const struct pm_sigh
 		return opening->turned ? PM_SIDE_DST : PM_SIDE_SRC;
 	case PM_SETUP_RESET:
 		opening = opening_find(learner, ends.dst, ends.src, sight->time_ns);
-		if (opening && !is_answered(learner, opening)) {
+		if (opening && !is_answered(opening)) {
 			pm_tell(learner, PM_EVENT_REFUSAL, sight, false, opening->turned);
 			opening_drop(learner, opening);
 			return opening->turned ? PM_SIDE_DST : PM_SIDE_SRC;
@@ -373,7 +383,7 @@ bool pm_openings_confirm(struct pm_learner *learner, const struct pm_sight *sigh
 	if (!opening)
 		return false;
 	/* Where only one direction is captured, it shows that there was an answer. */
-	if (!is_answered(learner, opening) && !opening->turned)
+	if (!is_answered(opening) && !opening->turned)
 		pm_servers_learn(learner, sight, ends.dst, pm_brief_dst_port(sight->brief));
 	pm_tell(learner, PM_EVENT_SESSION, sight, true, opening->turned);
 	opening_drop(learner, opening);
@@ -385,11 +395,13 @@ void pm_openings_fetch(const struct pm_learner *learner, struct pm_ends ends,
 {
 	uint64_t tag = tcp_flags & PM_TCP_ACK ? opening_tag(ends.dst, ends.src)
 					      : opening_tag(ends.src, ends.dst);
-	const struct pm_opening_line *line = opening_line(learner, tag);
+	const struct pm_opening_set *set = opening_set(learner, tag);
 
 	__builtin_prefetch(&learner->marks[src_port], 1);
-	__builtin_prefetch(line, 1);
-	__builtin_prefetch(opening_head(learner, opening_at(learner, line, 0)), 1);
+	__builtin_prefetch(set, 1);
+	/* all of them: which it will be cannot be told yet */
+	for (int i = 0; i < OPENING_WAYS; i++)
+		__builtin_prefetch(&set->at[i], 1);
 }
 
 void pm_openings_explain(const struct pm_learner *learner, uint64_t end, uint64_t other,
@@ -400,6 +412,6 @@ void pm_openings_explain(const struct pm_learner *learner, uint64_t end, uint64_
 	if (!opening)
 		return;
 	grounds->opened = opening->number;
-	grounds->answered = is_answered(learner, opening);
+	grounds->answered = is_answered(opening);
 	grounds->turned = opening->turned;
 }
