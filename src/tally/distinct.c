@@ -136,15 +136,9 @@ void pm_store_clear(struct pm_store *store)
 	memset(store->blocks, 0, sizeof store->blocks);
 }
 
-/* One byte each. */
-#define REGISTER_BITS 12
-#define REGISTERS (1U << REGISTER_BITS)
-/* The most that a register holds; that zeros fill the whole hash never happens by chance. */
-#define RANK_MAX (64 - REGISTER_BITS)
-
 #define VALUE_BITS 3 /* of the size of a value */
 
-_Static_assert(REGISTER_BITS <= PM_STORE_MOST, "registers fill a block");
+_Static_assert(PM_SET_REGISTER_BITS <= PM_STORE_MOST, "registers fill a block");
 _Static_assert(PM_DISTINCT_EXACT <= (3U << (PM_STORE_MOST - VALUE_BITS)) / 4,
 	       "exact values fill three quarters of a block at most");
 
@@ -175,35 +169,20 @@ static uint64_t *value_place(const struct pm_set *set, uint64_t odd, uint64_t va
 	return &values[at];
 }
 
-static uint8_t *register_of(const struct pm_set *set, uint64_t hash)
-{
-	return (uint8_t *)set->block + (hash >> (64 - REGISTER_BITS));
-}
-
-static void register_add(struct pm_set *set, uint64_t hash)
-{
-	uint64_t rest = hash << REGISTER_BITS;
-	uint8_t rank = (uint8_t)(rest ? __builtin_clzll(rest) + 1 : RANK_MAX);
-	uint8_t *at = register_of(set, hash);
-
-	if (rank > *at)
-		*at = rank;
-}
-
 /* From values to registers. */
 static void set_estimate(struct pm_store *store, struct pm_set *set)
 {
-	struct pm_set more = { .bits = REGISTER_BITS, .kind = PM_SET_ESTIMATE };
+	struct pm_set more = { .bits = PM_SET_REGISTER_BITS, .kind = PM_SET_ESTIMATE };
 	const uint64_t *values = set->block;
 
-	more.block = pm_store_take(store, REGISTER_BITS);
+	more.block = pm_store_take(store, PM_SET_REGISTER_BITS);
 	if (!more.block) {
 		set_lose(store, set);
 		return;
 	}
 	for (size_t i = 0; i < set_places(set); i++)
 		if (values[i])
-			register_add(&more, values[i]);
+			pm_set_register(&more, values[i]);
 	pm_store_give(store, set->block, set->bits);
 	*set = more;
 }
@@ -236,7 +215,7 @@ static void value_add(struct pm_store *store, struct pm_set *set, uint64_t odd, 
 	if (set->n == PM_DISTINCT_EXACT) {
 		set_estimate(store, set);
 		if (set->kind == PM_SET_ESTIMATE)
-			register_add(set, value);
+			pm_set_register(set, value);
 		return;
 	}
 	if (set->n + 1U > set_places(set) / 4 * 3) {
@@ -249,23 +228,16 @@ static void value_add(struct pm_store *store, struct pm_set *set, uint64_t odd, 
 	set->n++;
 }
 
-void pm_set_fetch(const struct pm_set *set, uint64_t odd, uint64_t hash)
+void pm_set_fetch_value(const struct pm_set *set, uint64_t odd, uint64_t hash)
 {
-	if (!set->block)
-		return;
-	if (set->kind == PM_SET_ESTIMATE)
-		__builtin_prefetch(register_of(set, hash), 1);
-	else
+	if (set->block)
 		__builtin_prefetch((uint64_t *)set->block + value_home(set, odd, hash), 1);
 }
 
-void pm_set_add(struct pm_store *store, struct pm_set *set, uint64_t odd, uint64_t hash)
+void pm_set_add_value(struct pm_store *store, struct pm_set *set, uint64_t odd, uint64_t hash)
 {
-	hash = hash ? hash : 1; /* 0 is a free place */
-	if (set->kind == PM_SET_ESTIMATE)
-		register_add(set, hash);
-	else if (set->kind == PM_SET_EXACT)
-		value_add(store, set, odd, hash);
+	if (set->kind == PM_SET_EXACT)
+		value_add(store, set, odd, hash ? hash : 1); /* 0 is a free place */
 }
 
 void pm_set_merge(struct pm_store *store, struct pm_set *into, uint64_t odd,
@@ -288,7 +260,7 @@ void pm_set_merge(struct pm_store *store, struct pm_set *into, uint64_t odd,
 	if (into->kind == PM_SET_LOST)
 		return;
 	own = into->block;
-	for (size_t i = 0; i < REGISTERS; i++)
+	for (size_t i = 0; i < PM_SET_REGISTERS; i++)
 		own[i] = own[i] > registers[i] ? own[i] : registers[i];
 }
 
@@ -312,13 +284,13 @@ static double sigma(double x)
 static uint64_t estimate(const uint8_t *registers)
 {
 	static const double ln2 = 0.69314718055994530942;
-	unsigned with[RANK_MAX + 1] = { 0 };
-	double sum = 0, m = REGISTERS;
+	unsigned with[PM_SET_RANK_MAX + 1] = { 0 };
+	double sum = 0, m = PM_SET_REGISTERS;
 
-	for (size_t i = 0; i < REGISTERS; i++)
+	for (size_t i = 0; i < PM_SET_REGISTERS; i++)
 		with[registers[i]]++;
 	/* Registers are full so rarely that Ertl's tau, which corrects for those, is left out. */
-	for (int rank = RANK_MAX; rank >= 1; rank--)
+	for (int rank = PM_SET_RANK_MAX; rank >= 1; rank--)
 		sum = 0.5 * (sum + with[rank]);
 	sum += m * sigma(with[0] / m);
 	return (uint64_t)(m * m / (2 * ln2) / sum + 0.5);

@@ -351,6 +351,21 @@ static void find_all(struct pm_talk *talk, const struct pm_meeting *meetings, si
 	}
 }
 
+/* Of the peers that it belongs to; 0: they have no label. */
+static inline uint32_t meeting_key(const struct pm_tally *tally, const struct pm_meeting *meeting)
+{
+	enum pm_transport transport = (enum pm_transport)meeting->transport;
+	uint16_t service = service_of(tally, transport, meeting->port, meeting->service);
+
+	return service ? peers_key(transport, service) : 0;
+}
+
+static inline bool is_same_service(const struct pm_meeting *one, const struct pm_meeting *other)
+{
+	return one->port == other->port && one->service == other->service &&
+	       one->transport == other->transport;
+}
+
 void pm_talk_meet(struct pm_tally *tally, const struct pm_meeting *meetings, size_t n)
 {
 	struct pm_talk *talk = tally->talk;
@@ -359,11 +374,12 @@ void pm_talk_meet(struct pm_tally *tally, const struct pm_meeting *meetings, siz
 
 	/* Each step for all of them, so that memory is waited for once and not for each. */
 	for (size_t i = 0; i < n; i++) {
-		const struct pm_meeting *m = &meetings[i];
-		enum pm_transport transport = (enum pm_transport)m->transport;
-		uint16_t service = service_of(tally, transport, m->port, m->service);
-
-		places[i].key = service ? peers_key(transport, service) : 0;
+		/* most often of what the one before is of too */
+		if (i && is_same_service(&meetings[i], &meetings[i - 1])) {
+			places[i].key = places[i - 1].key;
+			continue;
+		}
+		places[i].key = meeting_key(tally, &meetings[i]);
 		if (table)
 			__builtin_prefetch(peers_home(talk, table, talk->places, places[i].key), 1);
 	}

@@ -73,10 +73,51 @@ struct pm_set {
 	uint8_t kind;  /* enum pm_set_kind */
 };
 
+/* Of an estimate, one byte each. */
+#define PM_SET_REGISTER_BITS 12
+#define PM_SET_REGISTERS (1U << PM_SET_REGISTER_BITS)
+/* The most that a register holds; that zeros fill the whole hash never happens by chance. */
+#define PM_SET_RANK_MAX (64 - PM_SET_REGISTER_BITS)
+
+static inline uint8_t *pm_set_register_of(const struct pm_set *set, uint64_t hash)
+{
+	return (uint8_t *)set->block + (hash >> (64 - PM_SET_REGISTER_BITS));
+}
+
+/* Adds to an estimate. */
+static inline void pm_set_register(struct pm_set *set, uint64_t hash)
+{
+	uint64_t rest = hash << PM_SET_REGISTER_BITS;
+	uint8_t rank = (uint8_t)(rest ? __builtin_clzll(rest) + 1 : PM_SET_RANK_MAX);
+	uint8_t *at = pm_set_register_of(set, hash);
+
+	if (rank > *at)
+		*at = rank;
+}
+
+/* The same where it is none. */
+void pm_set_fetch_value(const struct pm_set *set, uint64_t odd, uint64_t hash);
+void pm_set_add_value(struct pm_store *store, struct pm_set *set, uint64_t odd, uint64_t hash);
+
 /* Fetches what pm_set_add of the same will touch; worth it some sets ahead. */
-void pm_set_fetch(const struct pm_set *set, uint64_t odd, uint64_t hash);
+static inline void pm_set_fetch(const struct pm_set *set, uint64_t odd, uint64_t hash)
+{
+	if (set->kind == PM_SET_ESTIMATE)
+		__builtin_prefetch(pm_set_register_of(set, hash), 1);
+	else
+		pm_set_fetch_value(set, odd, hash);
+}
+
 /* @odd, any odd number that nobody knows, places values; the same for all calls of a set. */
-void pm_set_add(struct pm_store *store, struct pm_set *set, uint64_t odd, uint64_t hash);
+static inline void pm_set_add(struct pm_store *store, struct pm_set *set, uint64_t odd,
+			      uint64_t hash)
+{
+	if (set->kind == PM_SET_ESTIMATE)
+		pm_set_register(set, hash);
+	else
+		pm_set_add_value(store, set, odd, hash);
+}
+
 /* Adds the values of @from, a set of another store and with an odd number of its own. */
 void pm_set_merge(struct pm_store *store, struct pm_set *into, uint64_t odd,
 		  const struct pm_set *from);
