@@ -417,7 +417,9 @@ static void learn_link(struct pm_watch *watch, const struct pm_evidence *evidenc
 	hosts = &watch->tables->routers[memo->at];
 	if (fresh)
 		*hosts = 0;
-	*hosts |= UINT64_C(1) << address_hash(watch, address) % 64;
+	/* whom a router's clients are makes no difference any more */
+	if (*hosts != UINT64_MAX)
+		*hosts |= UINT64_C(1) << address_hash(watch, address) % 64;
 }
 
 static bool is_router(struct pm_watch *watch, const uint8_t link[6])
@@ -501,36 +503,13 @@ static void report(struct pm_watch *watch, enum pm_anomaly anomaly,
 	watch->options.found(watch->options.ctx, anomaly, evidence);
 }
 
-/* Who opened is watched as the client, whatever counts as which. */
-static void turn_back(struct pm_evidence *opened, const struct pm_evidence *evidence)
+/* What few events need: inlined, it would make every attempt save registers. */
+static PM_OUT_OF_LINE void watch_outcome(struct pm_watch *watch, const struct pm_rules *rules,
+					 const struct pm_evidence *evidence)
 {
-	*opened = *evidence;
-	opened->client = evidence->server;
-	opened->server = evidence->client;
-	opened->client_port = evidence->server_port;
-	opened->server_port = evidence->client_port;
-	opened->turned = false;
-}
-
-void pm_watch_event(struct pm_watch *watch, const struct pm_rules *rules,
-		    const struct pm_evidence *told)
-{
-	const struct pm_evidence *evidence = told;
-	struct pm_evidence opened;
 	struct rate *rate;
 
-	if (told->turned) {
-		turn_back(&opened, told);
-		evidence = &opened;
-	}
-	watch->events++;
-	if (evidence->link_known && evidence->event != PM_EVENT_UNANSWERED)
-		learn_link(watch, evidence);
 	switch ((enum pm_event)evidence->event) {
-	case PM_EVENT_ATTEMPT:
-		if (from_service_port(rules, evidence))
-			report(watch, PM_ANOMALY_SERVICE_PORT, evidence);
-		break;
 	case PM_EVENT_ANSWER:
 		rate = rate_of(watch, evidence);
 		if (rate->answers < UINT32_MAX)
@@ -547,7 +526,38 @@ void pm_watch_event(struct pm_watch *watch, const struct pm_rules *rules,
 		if (scans(watch, rules, evidence))
 			report(watch, PM_ANOMALY_PORT_SCAN, evidence);
 		break;
+	case PM_EVENT_ATTEMPT:
 	case PM_EVENT_N:
 		break;
 	}
+}
+
+/* Who opened is watched as the client, whatever counts as which. */
+static PM_OUT_OF_LINE void watch_turned(struct pm_watch *watch, const struct pm_rules *rules,
+					const struct pm_evidence *evidence)
+{
+	struct pm_evidence opened = *evidence;
+
+	opened.client = evidence->server;
+	opened.server = evidence->client;
+	opened.client_port = evidence->server_port;
+	opened.server_port = evidence->client_port;
+	opened.turned = false;
+	pm_watch_event(watch, rules, &opened);
+}
+
+void pm_watch_event(struct pm_watch *watch, const struct pm_rules *rules,
+		    const struct pm_evidence *evidence)
+{
+	if (evidence->turned) {
+		watch_turned(watch, rules, evidence);
+		return;
+	}
+	watch->events++;
+	if (evidence->link_known && evidence->event != PM_EVENT_UNANSWERED)
+		learn_link(watch, evidence);
+	if (evidence->event != PM_EVENT_ATTEMPT)
+		watch_outcome(watch, rules, evidence);
+	else if (from_service_port(rules, evidence))
+		report(watch, PM_ANOMALY_SERVICE_PORT, evidence);
 }

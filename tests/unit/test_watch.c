@@ -690,6 +690,35 @@ static void a_machine_with_a_few_addresses_is_no_router(void **state)
 	end(&f, PM_ANOMALY_PORT_CONFLICT, 1, 9);
 }
 
+static void links_that_look_alike_are_two(void **state)
+{
+	/* a router, and a machine that differs from it in a part of the address only */
+	static const uint8_t links[][2][6] = {
+		{ { 2, 0, 0, 0, 0, 1 }, { 6, 0, 0, 0, 0, 1 } },
+		{ { 2, 0, 0, 0, 0, 1 }, { 2, 0, 0, 1, 0, 1 } },
+		{ { 2, 0, 0, 0, 0, 1 }, { 2, 0, 0, 0, 0, 9 } },
+		{ { 2, 0, 0, 0, 0, 1 }, { 2, 0, 0, 0, 1, 0 } },
+	};
+	static const uint8_t other[6] = { 2, 0, 0, 0, 0, 4 };
+	struct fixture f;
+
+	(void)state;
+	for (size_t n = 0; n < sizeof links / sizeof links[0]; n++) {
+		begin(&f);
+		f.next.link_known = true;
+		memcpy(f.next.link, links[n][0], 6);
+		for (unsigned i = 0; i < 16; i++) {
+			f.next.client = host(&f, i);
+			event(&f, PM_EVENT_SESSION);
+		}
+		for (unsigned i = 0; i < 3; i++) {
+			memcpy(f.next.link, i % 2 ? other : links[n][1], 6);
+			event(&f, PM_EVENT_ANSWER);
+		}
+		end(&f, PM_ANOMALY_PORT_CONFLICT, 1, 16 + 3);
+	}
+}
+
 /* Enough of everything to fill all tables some times over. */
 static void flood(struct fixture *f, unsigned n)
 {
@@ -902,6 +931,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(other_endpoints_and_links_not_known_are_no_conflict),
 	cmocka_unit_test(a_server_behind_routers_is_no_conflict),
 	cmocka_unit_test(a_machine_with_a_few_addresses_is_no_router),
+		cmocka_unit_test(links_that_look_alike_are_two),
 	cmocka_unit_test(full_tables_say_what_they_gave_up_and_go_on),
 	cmocka_unit_test(who_comes_back_inherits_nothing),
 		cmocka_unit_test(who_takes_the_place_of_another_inherits_nothing),
