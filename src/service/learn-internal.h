@@ -8,7 +8,7 @@
  *   servers.c    endpoints that serve
  *   pairs.c      who spoke first of two
  *   weigh.c      callers and hosts, where labels are weak
- *   tell.c       events of conversations, to whoever wants them
+ *   tell.h       events of conversations, to whoever wants them
  *   words.h      the tables that most of this stands in
  */
 #ifndef PM_LEARN_INTERNAL_H
@@ -203,15 +203,6 @@ static inline struct pm_decision pm_decided(const struct pm_learner *learner,
 		service = pm_side_label(learner->rules, sight->packet, side);
 	return (struct pm_decision){ service, (uint8_t)side, (uint8_t)rung };
 }
-
-/* tell.c */
-
-/*
- * Tells an event of the frame's conversation, if anybody wants to know. @client_is_src: the one
- * that opened sent the frame; @turned: it is the service.
- */
-void pm_tell(const struct pm_learner *learner, enum pm_event event, const struct pm_sight *sight,
-	     bool client_is_src, bool turned);
 
 /* servers.c */
 

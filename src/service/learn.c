@@ -5,7 +5,7 @@
  * them). A byte for each port of TCP says whether a frame need be shown here at all. See
  * docs/architecture.md, "The evidence".
  */
-#include "learn-internal.h"
+#include "tell.h"
 
 _Static_assert(PM_TRANSPORT_TCP == 0 && PM_TRANSPORT_UDP == 1, "a glance goes by the transport");
 
@@ -325,11 +325,20 @@ pm_flow pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, pm_fl
 	uint8_t transport = pm_brief_transport(brief);
 	size_t size = pm_brief_ip_version(brief) == 4 ? 4 : 16;
 	uint16_t src_port = pm_brief_src_port(brief), dst_port = pm_brief_dst_port(brief);
-	bool weighs = !__atomic_load_n(&learner->flooded, __ATOMIC_RELAXED) &&
-		      !pm_is_strong_port(learner, transport, src_port) &&
-		      !pm_is_strong_port(learner, transport, dst_port);
+	uint8_t flags = pm_brief_tcp_flags(brief);
 	struct pm_ends ends;
+	bool weighs;
 
+	if (transport == PM_TRANSPORT_TCP && pm_tcp_setup(flags) == PM_SETUP_OPEN) {
+		/* it says itself who is which */
+		ends.src = pm_endpoint_hash(src_host, transport, src_port);
+		ends.dst = pm_endpoint_hash(dst_host, transport, dst_port);
+		pm_openings_fetch(learner, ends, src_port, flags);
+		return flow;
+	}
+	weighs = !__atomic_load_n(&learner->flooded, __ATOMIC_RELAXED) &&
+		 !pm_is_strong_port(learner, transport, src_port) &&
+		 !pm_is_strong_port(learner, transport, dst_port);
 	if (pm_is_udp(transport)) {
 		if (!flow)
 			flow = pm_flow_of(learner->key, brief, addresses, addresses + size);
@@ -345,8 +354,8 @@ pm_flow pm_learner_fetch(const struct pm_learner *learner, pm_brief brief, pm_fl
 			__builtin_prefetch(pm_words_line(&learner->endpoints, ends.src));
 		else if (pm_class_at(learner, dst_port) & PM_CLASS_HOT)
 			__builtin_prefetch(pm_words_line(&learner->endpoints, ends.dst));
-		if (pm_brief_tcp_flags(brief) & PM_TCP_SYN)
-			pm_openings_fetch(learner, ends, src_port, pm_brief_tcp_flags(brief));
+		if (flags & PM_TCP_SYN)
+			pm_openings_fetch(learner, ends, src_port, flags);
 	}
 	if (weighs)
 		pm_weigh_fetch(learner, ends, src_host, dst_host);

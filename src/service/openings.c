@@ -7,7 +7,7 @@
  */
 #include <stddef.h>
 
-#include "learn-internal.h"
+#include "tell.h"
 
 /*
  * An attempt without answer for so long is unanswered: TCP's first repetition comes after 1 s (RFC
@@ -215,7 +215,7 @@ static void tell_unanswered(struct pm_learner *learner, struct pm_opening *openi
  * Rules marked initiates=yes turn it round: the service itself opens, from that port. But who
  * knocks at a service from there is a client that has drawn an odd port.
  */
-bool pm_is_turned(const struct pm_learner *learner, const struct pm_sight *sight)
+static inline bool is_turned(const struct pm_learner *learner, const struct pm_sight *sight)
 {
 	uint8_t transport = pm_brief_transport(sight->brief);
 	uint16_t src_port = pm_brief_src_port(sight->brief);
@@ -226,6 +226,11 @@ bool pm_is_turned(const struct pm_learner *learner, const struct pm_sight *sight
 		return false;
 	return labels[src_port].flags & PM_LABEL_INITIATES &&
 	       !pm_is_strong_port(learner, transport, pm_brief_dst_port(sight->brief));
+}
+
+bool pm_is_turned(const struct pm_learner *learner, const struct pm_sight *sight)
+{
+	return is_turned(learner, sight);
 }
 
 static struct pm_opening *opening_of(const struct pm_learner *learner,
@@ -243,7 +248,8 @@ void pm_openings_look(struct pm_learner *learner, int64_t time_ns, bool all)
 		struct pm_opening *opening = opening_of(learner, &waiting);
 
 		if (i + LOOK_AHEAD < learner->n_waiting)
-			__builtin_prefetch(opening_of(learner, &learner->waiting[i + LOOK_AHEAD]), 1);
+			__builtin_prefetch(opening_of(learner, &learner->waiting[i + LOOK_AHEAD]),
+					   1);
 		if (opening->state != OPENING_ASKED || opening->number != waiting.number)
 			continue;
 		if (all || pm_time_since(time_ns, opening->time_ns) >= ANSWER_NS)
@@ -318,7 +324,7 @@ static struct pm_opening *open(struct pm_learner *learner, const struct pm_sight
 	opening->client_port = pm_brief_src_port(sight->brief);
 	opening->server_port = pm_brief_dst_port(sight->brief);
 	opening->transport = pm_brief_transport(sight->brief);
-	opening->turned = pm_is_turned(learner, sight);
+	opening->turned = is_turned(learner, sight);
 	opening->wire = sight->wire;
 	opening->number = sight->number;
 	opening->state = OPENING_ASKED;

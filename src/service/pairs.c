@@ -5,7 +5,7 @@
  * far they may be believed to be where labels are weak. Of those that share a line of the table the
  * pair that was of use least lately gives way.
  */
-#include "learn-internal.h"
+#include "tell.h"
 
 /* UDP between two that have been silent for so long begins anew: RFC 4787, requirement 5. */
 #define PAIR_LIFE 60 /* steps of two seconds */

@@ -3,10 +3,17 @@
  * Events of conversations, told to whoever wants them: only what is looked at. The one event that
  * belongs to no frame, an attempt that nobody has answered, is told by openings.c.
  */
+#ifndef PM_TELL_H
+#define PM_TELL_H
+
 #include "learn-internal.h"
 
-void pm_tell(const struct pm_learner *learner, enum pm_event event, const struct pm_sight *sight,
-	     bool client_is_src, bool turned)
+/*
+ * Tells an event of the frame's conversation, if anybody wants to know. @client_is_src: the one
+ * that opened sent the frame; @turned: it is the service.
+ */
+static PM_INLINE void pm_tell(const struct pm_learner *learner, enum pm_event event,
+			   const struct pm_sight *sight, bool client_is_src, bool turned)
 {
 	uint8_t version = pm_brief_ip_version(sight->brief);
 	uint16_t src_port = pm_brief_src_port(sight->brief);
@@ -49,3 +56,5 @@ void pm_tell(const struct pm_learner *learner, enum pm_event event, const struct
 		memcpy(evidence.link, sight->link, sizeof evidence.link);
 	learner->options.event(learner->options.ctx, &evidence);
 }
+
+#endif
