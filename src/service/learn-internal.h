@@ -225,10 +225,10 @@ void pm_servers_explain(const struct pm_learner *learner, uint64_t hash, uint16_
 /* PM_E_MEMORY or 0; free takes what there is after either. */
 int pm_openings_new(struct pm_learner *learner);
 void pm_openings_free(struct pm_learner *learner);
-/*
- * The rungs of set-up: what the frame itself says, or the handshake that it belongs to.
- * PM_SIDE_NONE: it belongs to none.
- */
+/* Of a frame that opens: the side that serves, by that alone. */
+enum pm_side pm_openings_open(struct pm_learner *learner, const struct pm_sight *sight,
+			      struct pm_ends ends);
+/* Of one that answers or resets: by the handshake it belongs to. PM_SIDE_NONE: to none. */
 enum pm_side pm_openings_decide(struct pm_learner *learner, const struct pm_sight *sight,
 				struct pm_ends ends);
 /* A client's first word after the handshake completes it. True: that was it. */

@@ -100,6 +100,8 @@ void pm_learner_close(struct pm_learner *learner, int64_t time_ns, bool last)
 static inline enum pm_side from_setup(struct pm_learner *learner, const struct pm_sight *sight,
 				      struct pm_ends ends)
 {
+	if (sight->setup == PM_SETUP_OPEN)
+		return pm_openings_open(learner, sight, ends);
 	if (sight->setup == PM_SETUP_NONE || sight->setup == PM_SETUP_CONFIRM)
 		return PM_SIDE_NONE;
 	return pm_openings_decide(learner, sight, ends);

@@ -62,7 +62,7 @@ _Static_assert(offsetof(struct pm_opening_set, at) == 64, "one look");
 /* An opening that may have to be told, unless its place is another's by now. */
 struct pm_waiting {
 	uint64_t number;
-	uint32_t place; /* counted through all sets */
+	uint32_t line; /* of the table, in which it stands */
 };
 
 /* How far ahead of the one that is looked at those that wait are fetched. */
@@ -119,6 +119,19 @@ static bool is_answered(const struct pm_opening *opening)
 	return opening->state == OPENING_ANSWERED;
 }
 
+/* The line of the table in which it stands, and back. */
+static uint32_t line_of(const struct pm_learner *learner, const struct pm_opening *opening)
+{
+	size_t at = (size_t)((const char *)opening - (const char *)learner->openings);
+
+	return (uint32_t)(at / PM_CACHE_LINE);
+}
+
+static struct pm_opening *opening_in(const struct pm_learner *learner, uint32_t line)
+{
+	return (void *)((char *)learner->openings + line * PM_CACHE_LINE);
+}
+
 /*
  * One handshake less is on its way from @port. The mark is fetched, and for some more handshakes
  * says too much, which costs a look at most; port 0, which none comes from, stands for none.
@@ -146,8 +159,8 @@ static inline void place_clear(struct pm_learner *learner, struct pm_opening_set
 /* A handshake that is over. */
 static void opening_drop(struct pm_learner *learner, struct pm_opening *opening)
 {
-	size_t at = (size_t)((char *)opening - (char *)learner->openings);
-	struct pm_opening_set *set = &learner->openings[at / sizeof *set];
+	struct pm_opening_set *set =
+		&learner->openings[line_of(learner, opening) / (sizeof *set / PM_CACHE_LINE)];
 
 	place_clear(learner, set, (size_t)(opening - set->at));
 }
@@ -233,10 +246,11 @@ bool pm_is_turned(const struct pm_learner *learner, const struct pm_sight *sight
 	return is_turned(learner, sight);
 }
 
-static struct pm_opening *opening_of(const struct pm_learner *learner,
-				     const struct pm_waiting *waiting)
+/* Fetches what waits at @i, if that many do. */
+static inline void waiting_fetch(const struct pm_learner *learner, uint32_t i)
 {
-	return &learner->openings[waiting->place / OPENING_WAYS].at[waiting->place % OPENING_WAYS];
+	if (i < learner->n_waiting)
+		__builtin_prefetch(opening_in(learner, learner->waiting[i].line));
 }
 
 void pm_openings_look(struct pm_learner *learner, int64_t time_ns, bool all)
@@ -244,12 +258,10 @@ void pm_openings_look(struct pm_learner *learner, int64_t time_ns, bool all)
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < learner->n_waiting; i++) {
-		struct pm_waiting waiting = learner->waiting[i];
-		struct pm_opening *opening = opening_of(learner, &waiting);
+		const struct pm_waiting waiting = learner->waiting[i];
+		struct pm_opening *opening = opening_in(learner, waiting.line);
 
-		if (i + LOOK_AHEAD < learner->n_waiting)
-			__builtin_prefetch(opening_of(learner, &learner->waiting[i + LOOK_AHEAD]),
-					   1);
+		waiting_fetch(learner, i + LOOK_AHEAD);
 		if (opening->state != OPENING_ASKED || opening->number != waiting.number)
 			continue;
 		if (all || pm_time_since(time_ns, opening->time_ns) >= ANSWER_NS)
@@ -330,7 +342,7 @@ static struct pm_opening *open(struct pm_learner *learner, const struct pm_sight
 	opening->state = OPENING_ASKED;
 	learner->waiting[learner->n_waiting++] = (struct pm_waiting){
 		.number = sight->number,
-		.place = (uint32_t)(set - learner->openings) * OPENING_WAYS + (uint32_t)way,
+		.line = line_of(learner, opening),
 	};
 	if (opening->transport == PM_TRANSPORT_TCP)
 		learner->marks[opening->client_port]++;
@@ -339,17 +351,20 @@ static struct pm_opening *open(struct pm_learner *learner, const struct pm_sight
 	return opening;
 }
 
+enum pm_side pm_openings_open(struct pm_learner *learner, const struct pm_sight *sight,
+			      struct pm_ends ends)
+{
+	if (!learner->flows.flows.asleep)
+		pm_flows_drop(&learner->flows, pm_sight_flow(learner, sight));
+	return open(learner, sight, ends)->turned ? PM_SIDE_SRC : PM_SIDE_DST;
+}
+
 enum pm_side pm_openings_decide(struct pm_learner *learner, const struct pm_sight *sight,
 				struct pm_ends ends)
 {
 	struct pm_opening *opening;
 
 	switch (sight->setup) {
-	case PM_SETUP_OPEN:
-		if (!learner->flows.flows.asleep)
-			pm_flows_drop(&learner->flows, pm_sight_flow(learner, sight));
-		opening = open(learner, sight, ends);
-		return opening->turned ? PM_SIDE_SRC : PM_SIDE_DST;
 	case PM_SETUP_ACCEPT:
 		opening = opening_find(learner, ends.dst, ends.src, sight->time_ns);
 		if (!opening) /* nobody asked: a scanner's */
