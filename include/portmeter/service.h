@@ -147,8 +147,6 @@ PM_API struct pm_decision pm_side_decide(const struct pm_rules *rules,
  */
 PM_API struct pm_decision pm_side_decide_brief(const struct pm_rules *rules, pm_brief brief);
 
-/* Whether it takes the whole packet to decide: port 0, or a port that host-scoped rules cover. */
-PM_API bool pm_side_asks(const struct pm_rules *rules, pm_brief brief);
 /* The label of the packet's @side, whatever has decided about that; 0: none. */
 PM_API uint16_t pm_side_label(const struct pm_rules *rules, const struct pm_packet *packet,
 			      enum pm_side side);
@@ -310,13 +308,16 @@ PM_API struct pm_decision pm_learner_explain(struct pm_learner *learner,
 
 /*
  * For TCP and for UDP, by their enum pm_transport, a byte for each port: with PM_CLASS_HOT, frames
- * of that port must be shown to the learner; 0, there is no label; else its priority and 1. The
- * two pointers stand at the same place as long as the learner lives, and change with its rules.
+ * of that port must be shown to the learner; 0, there is no label; PM_CLASS_ASK; else the label's
+ * priority and 1. The two pointers stand at the same place as long as the learner lives, and
+ * change with its rules.
  */
 PM_API const uint8_t *const *pm_learner_classes(const struct pm_learner *learner);
 
 #define PM_CLASS_HOT 0x80
 #define PM_CLASS(priority) ((priority) + 1)
+/* Port 0, or host-scoped rules cover it: ask the label. More than any priority, and always hot. */
+#define PM_CLASS_ASK 0xff
 /* Rules of this priority, the default, and above are somebody's choice, and not the registry's. */
 #define PM_CLASS_STRONG PM_CLASS(50)
 #define PM_SYSTEM_PORTS 1024
@@ -357,6 +358,18 @@ static inline struct pm_decision pm_learner_glance(const uint8_t *const *classes
 	decision.side = src ? PM_SIDE_SRC : PM_SIDE_DST;
 	decision.rung = PM_RUNG_KNOWN;
 	return decision;
+}
+
+/*
+ * Whether a brief of TCP or UDP does not say enough to decide: port 0, or a port that host-scoped
+ * rules cover. Any thread, as above.
+ */
+static inline bool pm_learner_asks(const uint8_t *const *classes, pm_brief brief)
+{
+	const uint8_t *of = classes[pm_brief_transport(brief)];
+
+	return __atomic_load_n(&of[pm_brief_src_port(brief)], __ATOMIC_RELAXED) == PM_CLASS_ASK ||
+	       __atomic_load_n(&of[pm_brief_dst_port(brief)], __ATOMIC_RELAXED) == PM_CLASS_ASK;
 }
 
 enum pm_pair {

@@ -119,7 +119,7 @@ static PM_INLINE bool note_brief(struct pm_meter *meter, const struct pm_frame *
 	decision = pm_learner_glance(meter->classes, brief);
 	entry->decision = decision;
 	if (decision.rung == PM_RUNG_N) {
-		if (pm_side_asks(meter->rules, brief))
+		if (pm_learner_asks(meter->classes, brief))
 			return false;
 		item->flow = pm_learner_fetch(meter->asked, brief, item->flow,
 					      pm_meter_src_of(brief, frame->bytes),

@@ -267,13 +267,15 @@ struct pm_group {
 	uint32_t first[PM_TRANSPORT_N + 1];
 };
 
-/*
- * What most frames need to know of a port, in a byte, so that the tables of two transports stay in
- * the cache of one core: 0, no label; else the priority of its label and 1.
- */
-#define PM_CLASS_ASK 255 /* port 0, or host-scoped rules cover it: ask the label */
+_Static_assert(PM_CLASS(PM_PRIORITY_MAX) < (PM_CLASS_ASK & ~PM_CLASS_HOT),
+	       "a port that is hot is not taken for one to ask about");
 
 struct pm_rules {
+	/*
+	 * What most frames need to know of a port, in a byte, so that the tables of two transports
+	 * stay in the cache of one core: 0, no label; PM_CLASS_ASK; else the priority of its label
+	 * and 1.
+	 */
 	uint8_t classes[PM_TRANSPORT_N][PM_PORTS];
 	struct pm_label labels[PM_TRANSPORT_N][PM_PORTS]; /* of any address */
 	atomic_uint references;

@@ -131,14 +131,6 @@ struct pm_decision pm_side_decide(const struct pm_rules *rules, const struct pm_
 			     dst);
 }
 
-bool pm_side_asks(const struct pm_rules *rules, pm_brief brief)
-{
-	const uint8_t *classes = rules->classes[pm_brief_transport(brief)];
-
-	return classes[pm_brief_src_port(brief)] == PM_CLASS_ASK ||
-	       classes[pm_brief_dst_port(brief)] == PM_CLASS_ASK;
-}
-
 uint16_t pm_side_label(const struct pm_rules *rules, const struct pm_packet *packet,
 		       enum pm_side side)
 {

@@ -229,7 +229,7 @@ static struct pm_decision decide_short(struct ear *ear, const struct scene *scen
 	pm_flow flow;
 
 	ear->frames = sight->number;
-	if (is_brief && !pm_side_asks(ear->rules, sight->brief)) {
+	if (is_brief && !pm_learner_asks(pm_learner_classes(ear->learner), sight->brief)) {
 		brief.packet = NULL; /* the brief says enough */
 		sight = &brief;
 		flow = pm_flow_of(learner_key, sight->brief, sight->src, sight->dst);

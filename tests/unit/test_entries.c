@@ -880,7 +880,6 @@ static void ask_for_rules(void)
 	assert_true(pm_rules_services(rules) >= 4 && pm_rules_conflicts(rules) < 4);
 	assert_int_equal(pm_side_decide(rules, &packet).side, PM_SIDE_DST);
 	assert_int_equal(pm_side_decide_brief(rules, pm_brief_of(&packet)).side, PM_SIDE_DST);
-	assert_false(pm_side_asks(rules, pm_brief_of(&packet)));
 	assert_true(pm_side_label(rules, &packet, PM_SIDE_DST) != 0);
 }
 

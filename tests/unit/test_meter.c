@@ -820,6 +820,66 @@ static void send_ethernet(struct bench *b, uint8_t protocol, unsigned src_port, 
 	send_on(b, 1, protocol, src_port, dst_port, time_ns);
 }
 
+/* To port 80 of 198.51.100.@last, or @back from there; of TCP with @flags. */
+static void send_web(struct bench *b, enum pm_transport transport, unsigned last, bool back,
+		     uint8_t flags)
+{
+	uint8_t bytes[14 + TRAFFIC_SIZE] = { 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0 };
+	uint8_t *ip = bytes + 14;
+	struct pm_frame frame = traffic_ip4(ip, traffic_protocol(transport), back ? 80 : 40000,
+					    back ? 40000 : 80, SECOND);
+
+	memcpy(ip + (back ? 16 : 12), (uint8_t[4]){ 192, 0, 2, 1 }, 4);
+	memcpy(ip + (back ? 12 : 16), (uint8_t[4]){ 198, 51, 100, (uint8_t)last }, 4);
+	if (transport == PM_TRANSPORT_TCP) {
+		ip[32] = 0x50;
+		ip[33] = flags;
+	}
+	ip[28] |= transport == PM_TRANSPORT_DCCP ? 2 << 1 : 0; /* Data */
+	frame.bytes = bytes;
+	frame.held += 14;
+	frame.wire += 14;
+	frame.linktype = 1;
+	send_bytes(b, frame);
+}
+
+/* The port alone does not tell, whichever of both is asked for its label and however it opens. */
+static void a_rule_for_a_host_holds_for_its_frames_alone(void **state)
+{
+	static const uint8_t flags[][2] = { { PM_TCP_ACK, PM_TCP_ACK },
+					    { PM_TCP_SYN, PM_TCP_SYN | PM_TCP_ACK } };
+
+	(void)state;
+	for (unsigned way = 0; way < 2 * PM_TRANSPORT_N * 2; way++) {
+		enum pm_transport transport = (enum pm_transport)(way / 4);
+		bool back = way % 2;
+		struct bench b = { .sent = 0 };
+		struct pm_meter_options options = { .closed = on_closed, .ctx = &b };
+		uint64_t ours = 0, web = 0;
+
+		b.rules = traffic_rules("web 80/tcp/udp/udplite/sctp/dccp\n"
+					"ours 80/tcp/udp/udplite/sctp/dccp host=198.51.100.7\n", 1);
+		assert_non_null(b.rules);
+		options.rules = b.rules;
+		assert_int_equal(pm_meter_new(&options, &b.meter), PM_OK);
+		for (unsigned n = 0; n < 4; n++)
+			send_web(&b, transport, n == 3 ? 7 : 8, back, flags[way / 2 % 2][back]);
+		pm_meter_finish(b.meter, 0, true);
+		assert_int_equal(b.n, 1);
+		for (size_t i = 0; i < b.records[0]->n_services; i++) {
+			const struct pm_service_row *row = &b.records[0]->services[i];
+
+			assert_int_equal(row->transport, transport);
+			ours += strcmp(row->service, "ours") == 0 ? row->count.packets : 0;
+			web += strcmp(row->service, "web") == 0 ? row->count.packets : 0;
+		}
+		if (ours != 1 || web != 3)
+			fail_msg("%s, %s: %d of ours, %d of web", pm_transport_name(transport),
+				 back ? "from" : "to", (int)ours, (int)web);
+		bench_free(&b);
+	}
+}
+
 /* What looks like Ethernet is none where the capture says so, even among frames that are. */
 static void a_frame_is_read_by_its_own_link_type(void **state)
 {
@@ -1122,7 +1182,8 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(a_fragment_inherits_the_facets_of_its_first),
 	cmocka_unit_test(a_frame_counts_by_its_wire_bytes_and_shows_as_snapped),
 	cmocka_unit_test(what_memory_of_conversations_gives_up_is_told),
-	cmocka_unit_test(a_frame_is_read_by_its_own_link_type),
+	cmocka_unit_test(a_rule_for_a_host_holds_for_its_frames_alone),
+		cmocka_unit_test(a_frame_is_read_by_its_own_link_type),
 	cmocka_unit_test(two_that_answer_are_told_apart_by_addresses_of_ethernet_only),
 	cmocka_unit_test(who_knocks_at_many_hosts_is_seen_behind_tags_too),
 	cmocka_unit_test(a_capture_begins_with_its_first_frame_whatever_way_that_takes),
