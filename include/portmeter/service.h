@@ -509,8 +509,9 @@ PM_API bool pm_learner_try(struct pm_learner *learner, pm_flow flow);
 PM_API void pm_learner_rest(struct pm_learner *learner, size_t frames, size_t recalled);
 
 /*
- * When an interval closes, at @time_ns: tells of attempts that nobody has answered, as is done now
- * and then before. @last: also of those that are too young to say, since no more frames will come.
+ * When an interval closes, at @time_ns: tells of attempts that nobody has answered within three
+ * seconds, as is done now and then before. @last: also of those that are younger, since no more
+ * frames will come.
  */
 PM_API void pm_learner_close(struct pm_learner *learner, int64_t time_ns, bool last);
 PM_API void pm_learner_lost(struct pm_learner *learner, struct pm_learner_lost *ret_lost);

@@ -16,7 +16,10 @@
 #define ANSWER_NS (INT64_C(3) * PM_NS_PER_S)
 /* How often that is looked for, if no interval closes. */
 #define LOOK_NS (INT64_C(10) * PM_NS_PER_S)
-/* After so long a handshake is over, however it went. */
+/*
+ * So long after it was asked for, the last time, a handshake is over, however it went. Longer than
+ * the 32 s that Linux lets pass before it asks for the last time, and Windows for any.
+ */
 #define HANDSHAKE_LIFE_NS (INT64_C(60) * PM_NS_PER_S)
 
 enum {
@@ -43,13 +46,13 @@ struct pm_opening {
 	uint8_t transport, ip_version;
 	bool turned; /* the one that opened is the service */
 	uint8_t state;
-	int64_t time_ns; /* when it began */
+	int64_t time_ns; /* when it was first asked for */
 };
 _Static_assert(sizeof(struct pm_opening) == 64, "each has a line of the cache");
 
 /*
  * Handshakes of which each may have any of these places; and what they are found by, with when they
- * began, in a line of the cache in front of them. All in one, so that what is fetched ahead for a
+ * were last asked for, in a line of the cache in front of them. All in one, so that what is fetched ahead for a
  * handshake that is new, and for the one that gives way, is of one page. Tag 0: the place is free.
  */
 struct pm_opening_set {
@@ -246,6 +249,19 @@ bool pm_is_turned(const struct pm_learner *learner, const struct pm_sight *sight
 	return is_turned(learner, sight);
 }
 
+/* An answer at @time_ns does not come in time, or would not. */
+static inline bool is_late(const struct pm_opening *opening, int64_t time_ns)
+{
+	return pm_time_since(time_ns, opening->time_ns) >= ANSWER_NS;
+}
+
+/* Before what comes at @time_ns changes what is known of it: whether it came too late. */
+static void tell_if_late(struct pm_learner *learner, struct pm_opening *opening, int64_t time_ns)
+{
+	if (opening->state == OPENING_ASKED && is_late(opening, time_ns))
+		tell_unanswered(learner, opening);
+}
+
 /* Fetches what waits at @i, if that many do. */
 static inline void waiting_fetch(const struct pm_learner *learner, uint32_t i)
 {
@@ -264,7 +280,7 @@ void pm_openings_look(struct pm_learner *learner, int64_t time_ns, bool all)
 		waiting_fetch(learner, i + LOOK_AHEAD);
 		if (opening->state != OPENING_ASKED || opening->number != waiting.number)
 			continue;
-		if (all || pm_time_since(time_ns, opening->time_ns) >= ANSWER_NS)
+		if (all || is_late(opening, time_ns))
 			tell_unanswered(learner, opening);
 		else
 			learner->waiting[kept++] = waiting;
@@ -314,17 +330,19 @@ static struct pm_opening *open(struct pm_learner *learner, const struct pm_sight
 	struct pm_opening *opening = set_find(set, tag, sight->time_ns);
 	int way;
 
-	if (opening)
+	if (opening) {
+		set->times[opening - set->at] = sight->time_ns;
 		return opening;
+	}
 	way = opening_place(set, sight->time_ns);
 	opening = &set->at[way];
 	look_again(learner, sight->time_ns);
 	if (opening->state == OPENING_ASKED) {
 		/* nobody has answered it, or there was no room */
-		if (pm_time_since(sight->time_ns, opening->time_ns) < ANSWER_NS)
-			learner->lost.handshakes++;
-		else
+		if (is_late(opening, sight->time_ns))
 			tell_unanswered(learner, opening);
+		else
+			learner->lost.handshakes++;
 	}
 	place_clear(learner, set, (size_t)way);
 	learner->any_opening = true;
@@ -369,6 +387,7 @@ enum pm_side pm_openings_decide(struct pm_learner *learner, const struct pm_sigh
 		opening = opening_find(learner, ends.dst, ends.src, sight->time_ns);
 		if (!opening) /* nobody asked: a scanner's */
 			return PM_SIDE_NONE;
+		tell_if_late(learner, opening, sight->time_ns);
 		if (!is_answered(opening))
 			pm_tell(learner, PM_EVENT_ANSWER, sight, false, opening->turned);
 		opening->state = OPENING_ANSWERED;
@@ -382,6 +401,7 @@ enum pm_side pm_openings_decide(struct pm_learner *learner, const struct pm_sigh
 	case PM_SETUP_RESET:
 		opening = opening_find(learner, ends.dst, ends.src, sight->time_ns);
 		if (opening && !is_answered(opening)) {
+			tell_if_late(learner, opening, sight->time_ns);
 			pm_tell(learner, PM_EVENT_REFUSAL, sight, false, opening->turned);
 			opening_drop(learner, opening);
 			return opening->turned ? PM_SIDE_DST : PM_SIDE_SRC;
@@ -389,7 +409,9 @@ enum pm_side pm_openings_decide(struct pm_learner *learner, const struct pm_sigh
 		opening = opening_find(learner, ends.src, ends.dst, sight->time_ns);
 		if (!opening)
 			return PM_SIDE_NONE;
-		opening_drop(learner, opening);
+		/* who gives up does not know either whether an answer is on its way */
+		if (is_answered(opening))
+			opening_drop(learner, opening);
 		return opening->turned ? PM_SIDE_SRC : PM_SIDE_DST;
 	default:
 		return PM_SIDE_NONE;
@@ -403,6 +425,7 @@ bool pm_openings_confirm(struct pm_learner *learner, const struct pm_sight *sigh
 
 	if (!opening)
 		return false;
+	tell_if_late(learner, opening, sight->time_ns);
 	/* Where only one direction is captured, it shows that there was an answer. */
 	if (!is_answered(opening) && !opening->turned)
 		pm_servers_learn(learner, sight, ends.dst, pm_brief_dst_port(sight->brief));

@@ -195,6 +195,76 @@ static void answers_refusals_and_repetitions_are_not_told(void **state)
 	told_is(0, 5, 40002);
 }
 
+/* What comes too late, after 3 s, is told as if nothing came, whenever that is looked for. */
+static void late_answers_are_none(void **state)
+{
+	static const struct {
+		int64_t after;
+		enum pm_setup setup;
+		bool by_client, is_late;
+	} answers[] = {
+		{ 3 * SECOND - 1, PM_SETUP_ACCEPT, false, false },
+		{ 3 * SECOND, PM_SETUP_ACCEPT, false, true },
+		{ 3 * SECOND - 1, PM_SETUP_RESET, false, false },
+		{ 3 * SECOND, PM_SETUP_RESET, false, true },
+		{ 3 * SECOND - 1, PM_SETUP_CONFIRM, true, false },
+		{ 3 * SECOND, PM_SETUP_CONFIRM, true, true },
+	};
+
+	(void)state;
+	for (unsigned way = 0; way < 2 * sizeof answers / sizeof *answers; way++) {
+		unsigned i = way / 2, port = 40000 + way;
+		int64_t at = START + answers[i].after;
+
+		f.n = 0;
+		ask(port, 2, START);
+		if (way % 2)
+			pm_learner_close(f.learner, at, false);
+		if (answers[i].by_client)
+			show(TCP, answers[i].setup, 1, port, 2, 80, at);
+		else
+			show(TCP, answers[i].setup, 2, 80, 1, port, at);
+		if (f.n != answers[i].is_late)
+			fail_msg("answer %u: told %d times", i, (int)f.n);
+		/* and only once */
+		pm_learner_close(f.learner, at + SECOND, true);
+		assert_int_equal(f.n, answers[i].is_late);
+	}
+}
+
+/* Who gives up has had no answer, and may still get one. */
+static void who_gives_up_was_not_answered(void **state)
+{
+	(void)state;
+	ask(40000, 2, START);
+	decision_is(show(TCP, PM_SETUP_RESET, 1, 40000, 2, 80, START + 1), PM_SIDE_DST,
+		    PM_RUNG_HANDSHAKE);
+	ask(40001, 3, START);
+	show(TCP, PM_SETUP_RESET, 1, 40001, 3, 80, START + 1);
+	decision_is(show(TCP, PM_SETUP_ACCEPT, 3, 80, 1, 40001, START + 2), PM_SIDE_SRC,
+		    PM_RUNG_HANDSHAKE);
+	pm_learner_close(f.learner, START + 3 * SECOND, false);
+	assert_int_equal(f.n, 1);
+	told_is(0, 1, 40000);
+}
+
+/* As systems do it: Linux after 1, 3, 7, 15, 31 and 63 s. */
+static void a_repetition_is_no_attempt_however_long_the_first_is_ago(void **state)
+{
+	static const int seconds[] = { 0, 1, 3, 7, 15, 31, 63 };
+
+	(void)state;
+	f.wanted = PM_EVENT_ATTEMPT;
+	for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++)
+		ask(40000, 2, START + seconds[i] * SECOND);
+	assert_int_equal(f.n, 1);
+	ask(40000, 2, START + (63 + 60) * SECOND);
+	assert_int_equal(f.n, 1);
+	ask(40000, 2, START + (63 + 60 + 61) * SECOND);
+	assert_int_equal(f.n, 2);
+	assert_int_equal(f.told[1].number, 9);
+}
+
 /*
  * Places are used again while others wait; whoever is told is told once, and in the order of frames
  * unless its place was needed.
@@ -1340,6 +1410,9 @@ int main(void)
 	static const struct CMUnitTest claims[] = {
 		CLAIM(what_nobody_answers_is_told_with_the_frame_that_asked),
 		CLAIM(answers_refusals_and_repetitions_are_not_told),
+		CLAIM(late_answers_are_none),
+		CLAIM(who_gives_up_was_not_answered),
+		CLAIM(a_repetition_is_no_attempt_however_long_the_first_is_ago),
 		CLAIM(attempts_are_told_in_their_order_now_and_then),
 		CLAIM(what_gives_way_is_told_if_it_was_old_enough),
 		CLAIM(free_places_are_taken_first),
