@@ -28,7 +28,7 @@
  * many handshakes are on their way from it, and whether an endpoint there serves.
  */
 #define PM_MARK_SERVES 0x8000
-/* Marks that are too high at most, while they are being fetched. */
+/* Handshakes that have given way at most, and are counted still, while their marks are fetched. */
 #define PM_UNMARKED 8
 
 /*

@@ -2,8 +2,8 @@
 /*
  * Handshakes on their way, for the rung handshake: kept from the frame that opens until they are
  * answered and confirmed, refused, or over. Whoever answers serves (servers.c); attempts that
- * nobody answers are told once it is sure. Of those that share a line of the table the one that is
- * furthest from now gives way.
+ * nobody answers are told once it is sure. Of those that share a set the one that is furthest from
+ * now gives way.
  */
 #include <stddef.h>
 
@@ -28,7 +28,7 @@ enum {
 	OPENINGS = OPENING_SETS * OPENING_WAYS,
 	WAITING_MAX = 4 * OPENINGS, /* so that three quarters at least are free after a look */
 };
-_Static_assert(OPENINGS < PM_MARK_SERVES, "their number leaves the mark alone");
+_Static_assert(OPENINGS + PM_UNMARKED < PM_MARK_SERVES, "their number leaves the mark alone");
 
 enum opening_state {
 	OPENING_FREE,
@@ -46,14 +46,16 @@ struct pm_opening {
 	uint8_t transport, ip_version;
 	bool turned; /* the one that opened is the service */
 	uint8_t state;
+	uint32_t place;  /* where it stands, counted through all sets */
 	int64_t time_ns; /* when it was first asked for */
 };
 _Static_assert(sizeof(struct pm_opening) == 64, "each has a line of the cache");
 
 /*
  * Handshakes of which each may have any of these places; and what they are found by, with when they
- * were last asked for, in a line of the cache in front of them. All in one, so that what is fetched ahead for a
- * handshake that is new, and for the one that gives way, is of one page. Tag 0: the place is free.
+ * were last asked for, in a line of the cache in front of them. All in one, so that what is fetched
+ * ahead for a handshake that is new, and for the one that gives way, is most often of one page. Tag
+ * 0: the place is free.
  */
 struct pm_opening_set {
 	uint64_t tags[OPENING_WAYS];
@@ -65,7 +67,7 @@ _Static_assert(offsetof(struct pm_opening_set, at) == 64, "one look");
 /* An opening that may have to be told, unless its place is another's by now. */
 struct pm_waiting {
 	uint64_t number;
-	uint32_t line; /* of the table, in which it stands */
+	uint32_t place;
 };
 
 /* How far ahead of the one that is looked at those that wait are fetched. */
@@ -90,7 +92,7 @@ void pm_openings_free(struct pm_learner *learner)
 
 void pm_openings_heat(struct pm_learner *learner)
 {
-	/* untouched memory stays so until there is something in it */
+	/* untouched memory stays so until there is something in any of it */
 	for (size_t i = 0; learner->any_opening && i < OPENINGS; i++) {
 		const struct pm_opening_set *set = &learner->openings[i / OPENING_WAYS];
 		const struct pm_opening *opening = &set->at[i % OPENING_WAYS];
@@ -122,22 +124,26 @@ static bool is_answered(const struct pm_opening *opening)
 	return opening->state == OPENING_ANSWERED;
 }
 
-/* The line of the table in which it stands, and back. */
-static uint32_t line_of(const struct pm_learner *learner, const struct pm_opening *opening)
+static struct pm_opening *opening_at(const struct pm_learner *learner, uint32_t place)
 {
-	size_t at = (size_t)((const char *)opening - (const char *)learner->openings);
-
-	return (uint32_t)(at / PM_CACHE_LINE);
+	return &learner->openings[place / OPENING_WAYS].at[place % OPENING_WAYS];
 }
 
-static struct pm_opening *opening_in(const struct pm_learner *learner, uint32_t line)
+/* A handshake that is over. */
+static void opening_drop(struct pm_learner *learner, struct pm_opening *opening)
 {
-	return (void *)((char *)learner->openings + line * PM_CACHE_LINE);
+	struct pm_opening_set *set = &learner->openings[opening->place / OPENING_WAYS];
+
+	if (opening->transport == PM_TRANSPORT_TCP)
+		learner->marks[opening->client_port]--;
+	opening->state = OPENING_FREE;
+	set->tags[opening->place % OPENING_WAYS] = 0;
 }
 
 /*
- * One handshake less is on its way from @port. The mark is fetched, and for some more handshakes
- * says too much, which costs a look at most; port 0, which none comes from, stands for none.
+ * One that gives way is no more on its way from @port, of which nothing is at hand: the mark is
+ * fetched, and says too much until some more have given way, which costs some looks. Port 0, which
+ * none comes from, stands for none.
  */
 static void unmark(struct pm_learner *learner, uint16_t port)
 {
@@ -146,26 +152,6 @@ static void unmark(struct pm_learner *learner, uint16_t port)
 	learner->marks[*late]--;
 	*late = port;
 	__builtin_prefetch(&learner->marks[port], 1);
-}
-
-/* What stands at that place, if anything does, is over. */
-static inline void place_clear(struct pm_learner *learner, struct pm_opening_set *set, size_t way)
-{
-	struct pm_opening *opening = &set->at[way];
-
-	if (opening->state != OPENING_FREE && opening->transport == PM_TRANSPORT_TCP)
-		unmark(learner, opening->client_port);
-	opening->state = OPENING_FREE;
-	set->tags[way] = 0;
-}
-
-/* A handshake that is over. */
-static void opening_drop(struct pm_learner *learner, struct pm_opening *opening)
-{
-	struct pm_opening_set *set =
-		&learner->openings[line_of(learner, opening) / (sizeof *set / PM_CACHE_LINE)];
-
-	place_clear(learner, set, (size_t)(opening - set->at));
 }
 
 bool pm_openings_hold(const struct pm_learner *learner, uint64_t client, uint64_t server)
@@ -266,7 +252,7 @@ static void tell_if_late(struct pm_learner *learner, struct pm_opening *opening,
 static inline void waiting_fetch(const struct pm_learner *learner, uint32_t i)
 {
 	if (i < learner->n_waiting)
-		__builtin_prefetch(opening_in(learner, learner->waiting[i].line));
+		__builtin_prefetch(opening_at(learner, learner->waiting[i].place));
 }
 
 void pm_openings_look(struct pm_learner *learner, int64_t time_ns, bool all)
@@ -275,7 +261,7 @@ void pm_openings_look(struct pm_learner *learner, int64_t time_ns, bool all)
 
 	for (uint32_t i = 0; i < learner->n_waiting; i++) {
 		const struct pm_waiting waiting = learner->waiting[i];
-		struct pm_opening *opening = opening_in(learner, waiting.line);
+		struct pm_opening *opening = opening_at(learner, waiting.place);
 
 		waiting_fetch(learner, i + LOOK_AHEAD);
 		if (opening->state != OPENING_ASKED || opening->number != waiting.number)
@@ -344,7 +330,8 @@ static struct pm_opening *open(struct pm_learner *learner, const struct pm_sight
 		else
 			learner->lost.handshakes++;
 	}
-	place_clear(learner, set, (size_t)way);
+	if (opening->state != OPENING_FREE && opening->transport == PM_TRANSPORT_TCP)
+		unmark(learner, opening->client_port);
 	learner->any_opening = true;
 	set->tags[way] = tag;
 	set->times[way] = opening->time_ns = sight->time_ns;
@@ -358,9 +345,10 @@ static struct pm_opening *open(struct pm_learner *learner, const struct pm_sight
 	opening->wire = sight->wire;
 	opening->number = sight->number;
 	opening->state = OPENING_ASKED;
+	opening->place = (uint32_t)(set - learner->openings) * OPENING_WAYS + (uint32_t)way;
 	learner->waiting[learner->n_waiting++] = (struct pm_waiting){
 		.number = sight->number,
-		.line = line_of(learner, opening),
+		.place = opening->place,
 	};
 	if (opening->transport == PM_TRANSPORT_TCP)
 		learner->marks[opening->client_port]++;

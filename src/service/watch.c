@@ -504,7 +504,7 @@ static void report(struct pm_watch *watch, enum pm_anomaly anomaly,
 }
 
 /* What few events need: inlined, it would make every attempt save registers. */
-static PM_OUT_OF_LINE void watch_outcome(struct pm_watch *watch, const struct pm_rules *rules,
+static PM_OUT_OF_LINE void see_outcome(struct pm_watch *watch, const struct pm_rules *rules,
 					 const struct pm_evidence *evidence)
 {
 	struct rate *rate;
@@ -532,9 +532,22 @@ static PM_OUT_OF_LINE void watch_outcome(struct pm_watch *watch, const struct pm
 	}
 }
 
+/* An event that is not turned. */
+static inline void see(struct pm_watch *watch, const struct pm_rules *rules,
+		       const struct pm_evidence *evidence)
+{
+	watch->events++;
+	if (evidence->link_known && evidence->event != PM_EVENT_UNANSWERED)
+		learn_link(watch, evidence);
+	if (evidence->event != PM_EVENT_ATTEMPT)
+		see_outcome(watch, rules, evidence);
+	else if (from_service_port(rules, evidence))
+		report(watch, PM_ANOMALY_SERVICE_PORT, evidence);
+}
+
 /* Who opened is watched as the client, whatever counts as which. */
-static PM_OUT_OF_LINE void watch_turned(struct pm_watch *watch, const struct pm_rules *rules,
-					const struct pm_evidence *evidence)
+static PM_OUT_OF_LINE void see_turned(struct pm_watch *watch, const struct pm_rules *rules,
+				      const struct pm_evidence *evidence)
 {
 	struct pm_evidence opened = *evidence;
 
@@ -543,21 +556,14 @@ static PM_OUT_OF_LINE void watch_turned(struct pm_watch *watch, const struct pm_
 	opened.client_port = evidence->server_port;
 	opened.server_port = evidence->client_port;
 	opened.turned = false;
-	pm_watch_event(watch, rules, &opened);
+	see(watch, rules, &opened);
 }
 
 void pm_watch_event(struct pm_watch *watch, const struct pm_rules *rules,
 		    const struct pm_evidence *evidence)
 {
-	if (evidence->turned) {
-		watch_turned(watch, rules, evidence);
-		return;
-	}
-	watch->events++;
-	if (evidence->link_known && evidence->event != PM_EVENT_UNANSWERED)
-		learn_link(watch, evidence);
-	if (evidence->event != PM_EVENT_ATTEMPT)
-		watch_outcome(watch, rules, evidence);
-	else if (from_service_port(rules, evidence))
-		report(watch, PM_ANOMALY_SERVICE_PORT, evidence);
+	if (evidence->turned)
+		see_turned(watch, rules, evidence);
+	else
+		see(watch, rules, evidence);
 }
