@@ -812,6 +812,8 @@ static int check(const struct options *o)
 		return usage("--explain-frame goes with -r");
 	if (o->explain_frame && o->command != COMMAND_RUN)
 		return usage("--explain-frame goes with no other command, such as --explain");
+	if (o->command == COMMAND_EXPLAIN && (o->n_files || o->n_interfaces))
+		return usage("--explain asks rules alone: leave out -r and -i, or take --explain-frame N with -r");
 	if (o->explain_frame && o->output.path)
 		return usage("--explain-frame prints on standard output, and does not go with -o");
 	if (o->progress && !o->n_files)

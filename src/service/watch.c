@@ -20,10 +20,6 @@
 /* Link-layer addresses that are told apart behind one endpoint. */
 #define LINKS 4
 
-/* What traceroute asks for, hop by hop, so that nobody answers. */
-#define TRACEROUTE 33434
-#define TRACEROUTE_PORTS 256
-
 #define WAYS 8 /* places of a set */
 
 enum table {
@@ -322,17 +318,6 @@ static bool has_label(const struct pm_rules *rules, const struct pm_evidence *ev
 	return pm_rules_label(rules, transport, port) || pm_rules_scoped(rules, transport, port);
 }
 
-/* Where no handshake says who asked: a datagram that looks like an answer is no attempt. */
-static bool looks_asked(const struct pm_rules *rules, const struct pm_evidence *evidence)
-{
-	uint16_t from = evidence->client_port, to = evidence->server_port;
-
-	if (to >= TRACEROUTE && to < TRACEROUTE + TRACEROUTE_PORTS)
-		return false;
-	return from >= PM_SYSTEM_PORTS && from != to &&
-	       (has_label(rules, evidence, to) || !has_label(rules, evidence, from));
-}
-
 /* To several at once, of whom none need answer: multicast, and IPv4's broadcast. */
 static bool to_group(const struct pm_evidence *evidence)
 {
@@ -348,14 +333,13 @@ static bool is_datagram(const struct pm_evidence *evidence)
 }
 
 /* An attempt that failed: does it belong to a scan? */
-static bool scans(struct pm_watch *watch, const struct pm_rules *rules,
-		  const struct pm_evidence *evidence)
+static bool scans(struct pm_watch *watch, const struct pm_evidence *evidence)
 {
 	struct group *hosts, *ports;
 	int64_t now = evidence->time_ns;
 	bool many_hosts, many_ports;
 
-	if (to_group(evidence) || (is_datagram(evidence) && !looks_asked(rules, evidence)))
+	if (to_group(evidence))
 		return false;
 	hosts = group_of(watch, HOSTS, evidence);
 	ports = group_of(watch, PORTS, evidence);
@@ -523,7 +507,7 @@ static PM_OUT_OF_LINE void see_outcome(struct pm_watch *watch, const struct pm_r
 		break;
 	case PM_EVENT_REFUSAL:
 	case PM_EVENT_UNANSWERED:
-		if (scans(watch, rules, evidence))
+		if (scans(watch, evidence))
 			report(watch, PM_ANOMALY_PORT_SCAN, evidence);
 		break;
 	case PM_EVENT_ATTEMPT:

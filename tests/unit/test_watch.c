@@ -211,17 +211,6 @@ static void a_scan_over_ipv6_is_one(void **state)
 	}
 }
 
-static void a_scan_of_udp_is_one(void **state)
-{
-	struct fixture f;
-
-	(void)state;
-	begin(&f);
-	f.next.transport = UDP;
-	fail_ports(&f, TARGETS, 1000, PM_EVENT_UNANSWERED);
-	end(&f, PM_ANOMALY_PORT_SCAN, 1, TARGETS);
-}
-
 static void some_failures_are_no_scan(void **state)
 {
 	struct fixture f;
@@ -279,7 +268,6 @@ static void peers_on_ports_of_their_own_are_no_scan(void **state)
 
 	(void)state;
 	begin(&f);
-	f.next.transport = UDP;
 	f.next.client_port = 51413;
 	for (unsigned i = 0; i < 500; i++) {
 		f.next.server = host(&f, i);
@@ -296,7 +284,7 @@ static void transports_are_scanned_apart(void **state)
 	(void)state;
 	begin(&f);
 	fail_ports(&f, TARGETS - 1, 1000, PM_EVENT_REFUSAL);
-	f.next.transport = UDP;
+	f.next.transport = PM_TRANSPORT_SCTP;
 	fail_ports(&f, TARGETS - 1, 2000, PM_EVENT_UNANSWERED);
 	end_silent(&f);
 }
@@ -420,42 +408,6 @@ static void an_outage_that_is_over_is_no_scan_any_more(void **state)
 	end(&f, PM_ANOMALY_PORT_SCAN, found, TARGETS);
 }
 
-/* Datagrams that are no questions, or none that a host would answer. */
-static const struct {
-	const char *what;
-	uint16_t from, first_to;
-	bool hosts; /* many of them, on one port */
-	struct pm_address to;
-} silences[] = {
-	{ "a server's answers", 53, 40000, .to = { { 198, 51, 100, 1 } } },
-	{ "answers of a service with a label", 5000, 40000, .to = { { 198, 51, 100, 1 } } },
-	{ "answers from the system range", 900, 40000, .to = { { 198, 51, 100, 1 } } },
-	{ "peers on equal ports", 7777, 7777, true, .to = { { 0 } } },
-	{ "traceroute", 45000, 33434, .to = { { 198, 51, 100, 1 } } },
-	{ "traceroute, its last ports", 45000, 33689 - 30, .to = { { 198, 51, 100, 1 } } },
-};
-
-static void datagrams_that_ask_nothing_are_no_scan(void **state)
-{
-	struct fixture f;
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(silences); i++) {
-		begin(&f);
-		f.next.transport = UDP;
-		f.next.client_port = silences[i].from;
-		f.next.server_port = silences[i].first_to;
-		f.next.server = silences[i].to;
-		if (silences[i].hosts)
-			fail_hosts(&f, TARGETS + 5, 1, PM_EVENT_UNANSWERED);
-		else
-			fail_ports(&f, TARGETS + 5, silences[i].first_to, PM_EVENT_UNANSWERED);
-		if (f.found[PM_ANOMALY_PORT_SCAN])
-			fail_msg("%s", silences[i].what);
-		end_silent(&f);
-	}
-}
-
 static void groups_are_no_scan(void **state)
 {
 	static const struct {
@@ -466,7 +418,6 @@ static void groups_are_no_scan(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(groups); i++) {
 		begin(&f);
-		f.next.transport = UDP;
 		f.next.ip_version = groups[i].version;
 		for (unsigned n = 0; n < 2 * TARGETS; n++) {
 			f.next.server = host(&f, n);
@@ -476,7 +427,6 @@ static void groups_are_no_scan(void **state)
 		end_silent(&f);
 	}
 	begin(&f);
-	f.next.transport = UDP;
 	f.next.server = (struct pm_address){ { 255, 255, 255, 255 } };
 	fail_ports(&f, 2 * TARGETS, 1000, PM_EVENT_UNANSWERED);
 	end_silent(&f);
@@ -908,7 +858,6 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_scanner_on_the_port_of_a_service_is_found),
 	cmocka_unit_test(a_datagram_from_a_service_port_that_comes_first_is_a_clients),
 	cmocka_unit_test(a_scan_over_ipv6_is_one),
-	cmocka_unit_test(a_scan_of_udp_is_one),
 	cmocka_unit_test(some_failures_are_no_scan),
 	cmocka_unit_test(a_server_that_is_down_is_no_scan),
 	cmocka_unit_test(targets_that_are_tried_again_count_once),
@@ -922,7 +871,6 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_server_that_is_down_does_not_make_a_proxy_scan),
 	cmocka_unit_test(a_scan_that_finds_some_is_one),
 	cmocka_unit_test(an_outage_that_is_over_is_no_scan_any_more),
-	cmocka_unit_test(datagrams_that_ask_nothing_are_no_scan),
 	cmocka_unit_test(groups_are_no_scan),
 	cmocka_unit_test(a_session_with_a_port_without_label_is_unusual),
 	cmocka_unit_test(a_session_with_a_port_with_label_is_usual),
