@@ -385,7 +385,7 @@ static inline struct link_memo *link_memo(struct pm_watch *watch, const uint8_t 
 }
 
 /* Who sent the event's frame stands behind the link-layer address that it bears. */
-static void learn_link(struct pm_watch *watch, const struct pm_evidence *evidence)
+static PM_INLINE void learn_link(struct pm_watch *watch, const struct pm_evidence *evidence)
 {
 	bool by_server = evidence->event == PM_EVENT_ANSWER || evidence->event == PM_EVENT_REFUSAL;
 	const struct pm_address *address = by_server ? &evidence->server : &evidence->client;
