@@ -172,6 +172,7 @@ enum pm_event {
 	PM_EVENT_SESSION,    /* the handshake is complete; UDP has none but ATTEMPT */
 	PM_EVENT_REFUSAL,    /* RST, ABORT or Reset to the attempt */
 	PM_EVENT_UNANSWERED, /* nothing came in time; the attempt's frame, found out later */
+	PM_EVENT_LATE,       /* the same, found out by what has come too late, and is told next */
 	PM_EVENT_N,
 };
 
@@ -545,7 +546,7 @@ struct pm_watch_options {
 
 /*
  * Whether a watch makes anything of the event. Nearly all that UDP does is of no interest: nobody
- * can tell what is rightly unanswered.
+ * can tell what is rightly unanswered. Nor is who is slow to answer, since he does.
  */
 static inline bool pm_watch_cares(enum pm_event event, uint8_t transport, uint16_t opener_port,
 				  uint16_t other_port)
@@ -553,6 +554,8 @@ static inline bool pm_watch_cares(enum pm_event event, uint8_t transport, uint16
 	/* one branch for the ports: which of both serves nobody can predict */
 	unsigned usual = (opener_port != 53) & (opener_port != 80) & (opener_port != 443);
 
+	if (event == PM_EVENT_LATE)
+		return false;
 	return !pm_transport_source_optional((enum pm_transport)transport) ||
 	       event != PM_EVENT_ATTEMPT || !(usual | other_port / PM_SYSTEM_PORTS);
 }

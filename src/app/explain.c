@@ -104,7 +104,8 @@ static void set_up(const struct account *a, const char *const words[PM_SETUP_N])
 	const char *word = words[a->grounds->setup];
 
 	if (a->grounds->setup == PM_SETUP_ACCEPT ||
-	    (a->dst.grounds->opened && !a->dst.grounds->answered))
+	    (a->grounds->setup == PM_SETUP_RESET && a->dst.grounds->opened &&
+	     !a->dst.grounds->answered))
 		opener = &a->dst;
 	if (a->grounds->setup == PM_SETUP_OPEN)
 		printf("  handshake: %s", word);

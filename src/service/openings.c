@@ -192,10 +192,11 @@ static inline struct pm_opening *opening_find(const struct pm_learner *learner, 
 	return set_find(opening_set(learner, tag), tag, time_ns);
 }
 
-static void tell_unanswered(struct pm_learner *learner, struct pm_opening *opening)
+static void tell_unanswered(struct pm_learner *learner, struct pm_opening *opening,
+			    enum pm_event event)
 {
 	struct pm_evidence evidence = {
-		.event = PM_EVENT_UNANSWERED,
+		.event = (uint8_t)event,
 		.ip_version = opening->ip_version,
 		.transport = opening->transport,
 		.client_port = opening->turned ? opening->server_port : opening->client_port,
@@ -245,7 +246,7 @@ static inline bool is_late(const struct pm_opening *opening, int64_t time_ns)
 static void tell_if_late(struct pm_learner *learner, struct pm_opening *opening, int64_t time_ns)
 {
 	if (opening->state == OPENING_ASKED && is_late(opening, time_ns))
-		tell_unanswered(learner, opening);
+		tell_unanswered(learner, opening, PM_EVENT_LATE);
 }
 
 /* Fetches what waits at @i, if that many do. */
@@ -267,7 +268,7 @@ void pm_openings_look(struct pm_learner *learner, int64_t time_ns, bool all)
 		if (opening->state != OPENING_ASKED || opening->number != waiting.number)
 			continue;
 		if (all || is_late(opening, time_ns))
-			tell_unanswered(learner, opening);
+			tell_unanswered(learner, opening, PM_EVENT_UNANSWERED);
 		else
 			learner->waiting[kept++] = waiting;
 	}
@@ -326,7 +327,7 @@ static struct pm_opening *open(struct pm_learner *learner, const struct pm_sight
 	if (opening->state == OPENING_ASKED) {
 		/* nobody has answered it, or there was no room */
 		if (is_late(opening, sight->time_ns))
-			tell_unanswered(learner, opening);
+			tell_unanswered(learner, opening, PM_EVENT_UNANSWERED);
 		else
 			learner->lost.handshakes++;
 	}

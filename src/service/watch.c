@@ -511,6 +511,7 @@ static PM_OUT_OF_LINE void see_outcome(struct pm_watch *watch, const struct pm_r
 			report(watch, PM_ANOMALY_PORT_SCAN, evidence);
 		break;
 	case PM_EVENT_ATTEMPT:
+	case PM_EVENT_LATE:
 	case PM_EVENT_N:
 		break;
 	}

@@ -228,6 +228,7 @@ static void count(struct pm_talk_count *cell, enum pm_transport transport, enum 
 		cell->refused += times;
 		break;
 	case PM_EVENT_UNANSWERED:
+	case PM_EVENT_LATE:
 		cell->unanswered += times;
 		break;
 	default:

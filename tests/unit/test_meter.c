@@ -798,6 +798,40 @@ static void what_memory_of_conversations_gives_up_is_told(void **state)
 	pm_allowance_unref(allowance);
 }
 
+/* Each counts once as what it was, and makes no scan, however many are slow. */
+static void slow_answers_are_none_and_still_sessions(void **state)
+{
+	struct pm_meter_options options = { .closed = on_closed };
+	struct pm_allowance *allowance = NULL;
+	struct bench b = { .stalled = false };
+	const struct pm_service_row *row;
+
+	(void)state;
+	b.rules = traffic_rules(first_rules, 1);
+	assert_int_equal(pm_allowance_new(PM_ALLOWANCE_BYTES, &allowance), PM_OK);
+	options.rules = b.rules;
+	options.allowance = allowance;
+	options.ctx = &b;
+	assert_int_equal(pm_meter_new(&options, &b.meter), PM_OK);
+	for (unsigned n = 0; n < 40; n++) {
+		int64_t at = SECOND + n * SECOND / 10;
+
+		send_segment(&b, n, PM_TCP_SYN, false, at);
+		send_segment(&b, n, PM_TCP_SYN | PM_TCP_ACK, true, at + 4 * SECOND);
+		send_segment(&b, n, PM_TCP_ACK, false, at + 4 * SECOND);
+	}
+	pm_meter_finish(b.meter, 0, true);
+	assert_int_equal(b.n, 1);
+	assert_int_equal(b.records[0]->n_services, 1);
+	row = &b.records[0]->services[0];
+	assert_int_equal(row->talk[PM_TALK_SYN], 40);
+	assert_int_equal(row->talk[PM_TALK_SESSIONS], 40);
+	assert_int_equal(row->talk[PM_TALK_UNANSWERED], 40);
+	assert_int_equal(b.records[0]->facets[PM_FACET_PORT_SCAN].packets, 0);
+	bench_free(&b);
+	pm_allowance_unref(allowance);
+}
+
 /* The same in a frame of Ethernet, which has a brief, if that is its link type. */
 static void send_on(struct bench *b, uint32_t linktype, uint8_t protocol, unsigned src_port,
 		    unsigned dst_port, int64_t time_ns)
@@ -1182,6 +1216,7 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(a_fragment_inherits_the_facets_of_its_first),
 	cmocka_unit_test(a_frame_counts_by_its_wire_bytes_and_shows_as_snapped),
 	cmocka_unit_test(what_memory_of_conversations_gives_up_is_told),
+	cmocka_unit_test(slow_answers_are_none_and_still_sessions),
 	cmocka_unit_test(a_rule_for_a_host_holds_for_its_frames_alone),
 		cmocka_unit_test(a_frame_is_read_by_its_own_link_type),
 	cmocka_unit_test(two_that_answer_are_told_apart_by_addresses_of_ethernet_only),

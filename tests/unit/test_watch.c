@@ -223,6 +223,21 @@ static void some_failures_are_no_scan(void **state)
 	end_silent(&f);
 }
 
+/* Of those who answer late it is told twice. */
+static void slow_hosts_are_no_scan(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	for (unsigned i = 0; i < 4 * TARGETS; i++) {
+		f.next.server = host(&f, i);
+		event(&f, PM_EVENT_LATE);
+		event(&f, PM_EVENT_ANSWER);
+	}
+	end_silent(&f);
+}
+
 static void a_server_that_is_down_is_no_scan(void **state)
 {
 	struct fixture f;
@@ -859,6 +874,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_datagram_from_a_service_port_that_comes_first_is_a_clients),
 	cmocka_unit_test(a_scan_over_ipv6_is_one),
 	cmocka_unit_test(some_failures_are_no_scan),
+	cmocka_unit_test(slow_hosts_are_no_scan),
 	cmocka_unit_test(a_server_that_is_down_is_no_scan),
 	cmocka_unit_test(targets_that_are_tried_again_count_once),
 	cmocka_unit_test(each_source_scans_for_itself),
