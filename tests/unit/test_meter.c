@@ -765,20 +765,26 @@ static void send_segment(struct bench *b, unsigned n, uint8_t flags, bool back, 
 	send_bytes(b, frame);
 }
 
+/* With conversations, on an allowance of its own; room for @endpoints, or the default of 0. */
+static struct pm_allowance *bench_talk(struct bench *b, size_t endpoints)
+{
+	struct pm_meter_options options = { .closed = on_closed, .endpoints = endpoints, .ctx = b };
+	struct pm_allowance *allowance = NULL;
+
+	b->rules = options.rules = traffic_rules(first_rules, 1);
+	assert_int_equal(pm_allowance_new(PM_ALLOWANCE_BYTES, &allowance), PM_OK);
+	options.allowance = allowance;
+	assert_int_equal(pm_meter_new(&options, &b->meter), PM_OK);
+	return allowance;
+}
+
 static void what_memory_of_conversations_gives_up_is_told(void **state)
 {
-	struct pm_meter_options options = { .closed = on_closed, .endpoints = 8 };
-	struct pm_allowance *allowance = NULL;
 	struct bench b = { .stalled = false };
+	struct pm_allowance *allowance = bench_talk(&b, 8);
 	const struct pm_given_up *given_up;
 
 	(void)state;
-	b.rules = traffic_rules(first_rules, 1);
-	assert_int_equal(pm_allowance_new(PM_ALLOWANCE_BYTES, &allowance), PM_OK);
-	options.rules = b.rules;
-	options.allowance = allowance;
-	options.ctx = &b;
-	assert_int_equal(pm_meter_new(&options, &b.meter), PM_OK);
 	for (unsigned n = 0; n < 100; n++) {
 		send_segment(&b, n, PM_TCP_SYN, false, SECOND);
 		send_segment(&b, n, PM_TCP_SYN | PM_TCP_ACK, true, SECOND);
@@ -801,18 +807,11 @@ static void what_memory_of_conversations_gives_up_is_told(void **state)
 /* Each counts once as what it was, and makes no scan, however many are slow. */
 static void slow_answers_are_none_and_still_sessions(void **state)
 {
-	struct pm_meter_options options = { .closed = on_closed };
-	struct pm_allowance *allowance = NULL;
 	struct bench b = { .stalled = false };
+	struct pm_allowance *allowance = bench_talk(&b, 0);
 	const struct pm_service_row *row;
 
 	(void)state;
-	b.rules = traffic_rules(first_rules, 1);
-	assert_int_equal(pm_allowance_new(PM_ALLOWANCE_BYTES, &allowance), PM_OK);
-	options.rules = b.rules;
-	options.allowance = allowance;
-	options.ctx = &b;
-	assert_int_equal(pm_meter_new(&options, &b.meter), PM_OK);
 	for (unsigned n = 0; n < 40; n++) {
 		int64_t at = SECOND + n * SECOND / 10;
 
