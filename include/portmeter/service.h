@@ -546,7 +546,7 @@ struct pm_watch_options {
 
 /*
  * Whether a watch makes anything of the event. Nearly all that UDP does is of no interest: nobody
- * can tell what is rightly unanswered. Nor is who is slow to answer, since he does.
+ * can tell what is rightly unanswered. Nor is an attempt whose answer comes late: it does come.
  */
 static inline bool pm_watch_cares(enum pm_event event, uint8_t transport, uint16_t opener_port,
 				  uint16_t other_port)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Events of conversations, told to whoever wants them: only what is looked at. The one event that
- * belongs to no frame, an attempt that nobody has answered, is told by openings.c.
+ * Events of conversations, told to whoever wants them: only what is looked at. What belongs to no
+ * frame at hand, attempts that nobody has answered or not in time, is told by openings.c.
  */
 #ifndef PM_TELL_H
 #define PM_TELL_H
@@ -13,7 +13,7 @@
  * that opened sent the frame; @turned: it is the service.
  */
 static PM_INLINE void pm_tell(const struct pm_learner *learner, enum pm_event event,
-			   const struct pm_sight *sight, bool client_is_src, bool turned)
+			      const struct pm_sight *sight, bool client_is_src, bool turned)
 {
 	uint8_t version = pm_brief_ip_version(sight->brief);
 	uint16_t src_port = pm_brief_src_port(sight->brief);

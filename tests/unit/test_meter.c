@@ -812,12 +812,11 @@ static void slow_answers_are_none_and_still_sessions(void **state)
 	const struct pm_service_row *row;
 
 	(void)state;
+	for (unsigned n = 0; n < 40; n++)
+		send_segment(&b, n, PM_TCP_SYN, false, SECOND + n);
 	for (unsigned n = 0; n < 40; n++) {
-		int64_t at = SECOND + n * SECOND / 10;
-
-		send_segment(&b, n, PM_TCP_SYN, false, at);
-		send_segment(&b, n, PM_TCP_SYN | PM_TCP_ACK, true, at + 4 * SECOND);
-		send_segment(&b, n, PM_TCP_ACK, false, at + 4 * SECOND);
+		send_segment(&b, n, PM_TCP_SYN | PM_TCP_ACK, true, 5 * SECOND + n);
+		send_segment(&b, n, PM_TCP_ACK, false, 5 * SECOND + n);
 	}
 	pm_meter_finish(b.meter, 0, true);
 	assert_int_equal(b.n, 1);
@@ -1217,11 +1216,11 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(what_memory_of_conversations_gives_up_is_told),
 	cmocka_unit_test(slow_answers_are_none_and_still_sessions),
 	cmocka_unit_test(a_rule_for_a_host_holds_for_its_frames_alone),
-		cmocka_unit_test(a_frame_is_read_by_its_own_link_type),
+	cmocka_unit_test(a_frame_is_read_by_its_own_link_type),
 	cmocka_unit_test(two_that_answer_are_told_apart_by_addresses_of_ethernet_only),
 	cmocka_unit_test(who_knocks_at_many_hosts_is_seen_behind_tags_too),
 	cmocka_unit_test(a_capture_begins_with_its_first_frame_whatever_way_that_takes),
-		cmocka_unit_test(without_a_capture_its_figures_are_unknown),
+	cmocka_unit_test(without_a_capture_its_figures_are_unknown),
 	cmocka_unit_test(a_reporter_on_another_thread_gets_every_frame),
 	cmocka_unit_test(options_that_make_no_sense_are_invalid),
 	cmocka_unit_test(what_is_not_taken_is_freed_with_the_meter),
