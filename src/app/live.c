@@ -300,6 +300,8 @@ int run_live(struct run *run)
 	/* What can't be shown in place is shown in tables. */
 	if (options->screen)
 		(void)screen_open(options);
+	for (size_t i = 0; i < live.n; i++)
+		screen_source(&live.sensors[i].source);
 	if (!run_drop_privileges(run, false))
 		goto out;
 	run->healthy = is_healthy;

@@ -588,6 +588,13 @@ bool screen_open(const struct options *options)
 	return true;
 }
 
+void screen_source(const struct pm_source *source)
+{
+	/* Without memory, it comes behind the others with its first record. */
+	if (screen.open)
+		(void)view_source(screen.view, source);
+}
+
 bool screen_start(void)
 {
 	int r;

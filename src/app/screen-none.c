@@ -14,6 +14,11 @@ bool screen_open(const struct options *options)
 	return false;
 }
 
+void screen_source(const struct pm_source *source)
+{
+	(void)source;
+}
+
 bool screen_start(void)
 {
 	return true;

@@ -18,6 +18,11 @@ bool screen_wanted(const struct options *options);
  */
 bool screen_open(const struct options *options);
 /*
+ * If one is open: what records will come of, one after the other in the order in which they are to
+ * be gone through. Before screen_start.
+ */
+void screen_source(const struct pm_source *source);
+/*
  * If one is open: shows records, on a thread of its own, until the user ends the run. False, and
  * said: it can't.
  */

@@ -190,22 +190,24 @@ static const char *clock_text(int64_t time_ns, char text[PM_TIME_TEXT_SIZE])
 static void draw_title(const struct view *view, struct canvas *canvas, int line)
 {
 	const struct pm_record *record = view_shown(view);
+	const struct pm_source *source =
+		view->n_sources ? view->sources[view->source].source : NULL;
 	struct pen pen = pen_at(canvas, line, VIEW_REVERSE | VIEW_BOLD);
 	char from[PM_TIME_TEXT_SIZE], to[PM_TIME_TEXT_SIZE];
 	int state = view->paused ? 8 : 0;
 
 	pen.end -= state;
 	put(&pen, " portmeter");
-	if (record) {
-		put(&pen, "  %s", record->source->name);
-		if (view->n_sources > 1)
-			put(&pen, " (%zu of %zu)", view->source + 1, view->n_sources);
+	if (source)
+		put(&pen, "  %s", source->name);
+	if (view->n_sources > 1)
+		put(&pen, " (%zu of %zu)", view->source + 1, view->n_sources);
+	if (record)
 		put(&pen, "  %s to %s UTC%s%s",
 		    clock_text(record->interval.start_ns, from),
 		    clock_text(record->interval.end_ns, to),
 		    view_adds_up(view) ? ", in all" : "",
 		    record->source->inner ? ", inside tunnels" : "");
-	}
 	put_to(&pen, pen.end);
 	pen.end += state;
 	put(&pen, "%s", view->paused ? " PAUSED " : "");

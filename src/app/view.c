@@ -91,6 +91,11 @@ static struct view_source *source_of(struct view *view, const struct pm_source *
 	return sources;
 }
 
+int view_source(struct view *view, const struct pm_source *source)
+{
+	return source_of(view, source) ? PM_OK : PM_E_MEMORY;
+}
+
 int view_record(struct view *view, struct pm_record *record)
 {
 	struct view_source *source = source_of(view, record->source);

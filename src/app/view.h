@@ -55,6 +55,12 @@ int view_new(const struct view_options *options, struct view **ret_view);
 /* NULL is fine. */
 void view_free(struct view *view);
 /*
+ * A source that records may come of, which must outlive the view. Sources stand in the order in
+ * which they are named, whichever has the first record; what is not named, behind them.
+ * PM_E_MEMORY or 0.
+ */
+int view_source(struct view *view, const struct pm_source *source);
+/*
  * Takes over the next record of its source, whatever it returns; the source must outlive the view.
  * PM_E_MEMORY (the view shows what it showed before) or 0.
  */

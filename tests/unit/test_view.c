@@ -499,6 +499,28 @@ static void interfaces_take_turns(void **state)
 	view_free(view);
 }
 
+static void sources_stand_in_the_order_in_which_they_are_named(void **state)
+{
+	struct view *view = view_of(&usual);
+
+	(void)state;
+	assert_int_equal(view_source(view, &eth0), PM_OK);
+	assert_int_equal(view_source(view, &eth1), PM_OK);
+	show(view, sample(0), &eth1);
+	draw(view);
+	expect_line(0, " portmeter  eth0 (1 of 2)");
+	assert_int_equal(line_with("domain"), -1);
+	assert_int_not_equal(line_with("waiting for the end of the first interval"), -1);
+	keys(view, "i");
+	expect_line(0, " portmeter  eth1 (2 of 2)  ");
+	assert_int_not_equal(line_with("domain"), -1);
+	show(view, sample(2), &eth0);
+	keys(view, "i");
+	expect_line(0, " portmeter  eth0 (1 of 2)  ");
+	assert_int_not_equal(line_with("domain"), -1);
+	view_free(view);
+}
+
 /* A port in each line, from @first on, the busiest first. */
 static struct pm_tally *many_from(int at, int first, int n)
 {
@@ -707,6 +729,7 @@ int main(void)
 		cmocka_unit_test(notices_tell_what_wants_to_be_looked_at),
 		cmocka_unit_test(endpoints_have_a_tab_where_they_are_counted),
 		cmocka_unit_test(interfaces_take_turns),
+		cmocka_unit_test(sources_stand_in_the_order_in_which_they_are_named),
 		cmocka_unit_test(a_selected_row_stays_selected_and_tells_exactly),
 		cmocka_unit_test(top_and_service_only_hold_in_the_view),
 		cmocka_unit_test(trends_rise_and_fall),
