@@ -50,6 +50,7 @@ def main():
         folder = tempfile.mkdtemp(prefix='portmeter-cli-')
         os.chmod(folder, 0o755)
         os.chdir(folder)
+        began = time.monotonic()
         try:
             function()
             print('ok %d - %s' % (n, text))
@@ -62,6 +63,7 @@ def main():
         finally:
             os.chdir('/')
             shutil.rmtree(folder, ignore_errors=True)
+        print('# %.1f s' % (time.monotonic() - began))
         sys.stdout.flush()
     sys.exit(1 if failed else 0)
 
