@@ -590,9 +590,11 @@ bool screen_open(const struct options *options)
 
 void screen_source(const struct pm_source *source)
 {
+	pthread_mutex_lock(&screen.lock);
 	/* Without memory, it comes behind the others with its first record. */
 	if (screen.open)
 		(void)view_source(screen.view, source);
+	pthread_mutex_unlock(&screen.lock);
 }
 
 bool screen_start(void)

@@ -19,7 +19,7 @@ bool screen_wanted(const struct options *options);
 bool screen_open(const struct options *options);
 /*
  * If one is open: what records will come of, one after the other in the order in which they are to
- * be gone through. Before screen_start.
+ * be gone through. Any thread.
  */
 void screen_source(const struct pm_source *source);
 /*

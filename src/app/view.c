@@ -145,7 +145,15 @@ bool view_has_tab(const struct view *view, enum view_tab tab)
 {
 	const struct shot *shot = view_shot(view);
 
-	return tab != TAB_ENDPOINTS || (shot && shot->record->by_endpoint);
+	if (tab != TAB_ENDPOINTS)
+		return true;
+	if (shot)
+		return shot->record->by_endpoint;
+	/* One that has no record yet is counted as the others are. */
+	for (size_t i = 0; i < view->n_sources; i++)
+		if (view->sources[i].now.record && view->sources[i].now.record->by_endpoint)
+			return true;
+	return false;
 }
 
 void view_message(struct view *view, const char *text)

@@ -521,6 +521,44 @@ static void sources_stand_in_the_order_in_which_they_are_named(void **state)
 	view_free(view);
 }
 
+static void a_source_without_records_takes_every_key(void **state)
+{
+	struct view *view = view_of(&usual);
+	struct pm_tally *tally = tally_at(0);
+
+	(void)state;
+	assert_int_equal(view_source(view, &eth0), PM_OK);
+	assert_int_equal(view_source(view, &eth1), PM_OK);
+	keys(view, "p2tsjkg3Gr4b1/dom");
+	key(view, VIEW_KEY_ESCAPE);
+	keys(view, "5"); /* nothing tells yet that there are any */
+	assert_int_equal(line_with("[5 Endpoints]"), -1);
+	show(view, sample(0), &eth0);
+	show(view, sample(2), &eth0); /* there was nothing to hold */
+	draw(view);
+	expect_line(0, " portmeter  eth0 (1 of 2)  ");
+	assert_int_not_equal(line_with("PAUSED"), -1);
+	assert_int_not_equal(line_with("domain"), -1);
+	keys(view, "pt");
+	assert_int_not_equal(line_with("domain"), -1);
+	view_free(view);
+
+	view = view_of(&usual);
+	assert_int_equal(view_source(view, &eth0), PM_OK);
+	assert_int_equal(view_source(view, &eth1), PM_OK);
+	assert_int_equal(pm_tally_by_endpoint(tally, 16), PM_OK);
+	count(tally, PM_TRANSPORT_UDP, 50000, 53, 125, 600);
+	show(view, tally, &eth1);
+	keys(view, "i5");
+	assert_int_not_equal(line_with("[5 Endpoints]"), -1);
+	keys(view, "i");
+	expect_line(0, " portmeter  eth0 (1 of 2)");
+	assert_int_not_equal(line_with("[5 Endpoints]"), -1); /* the tab is not lost by passing by */
+	keys(view, "i");
+	assert_int_not_equal(line_with("198.51.100.2:53"), -1);
+	view_free(view);
+}
+
 /* A port in each line, from @first on, the busiest first. */
 static struct pm_tally *many_from(int at, int first, int n)
 {
@@ -730,6 +768,7 @@ int main(void)
 		cmocka_unit_test(endpoints_have_a_tab_where_they_are_counted),
 		cmocka_unit_test(interfaces_take_turns),
 		cmocka_unit_test(sources_stand_in_the_order_in_which_they_are_named),
+		cmocka_unit_test(a_source_without_records_takes_every_key),
 		cmocka_unit_test(a_selected_row_stays_selected_and_tells_exactly),
 		cmocka_unit_test(top_and_service_only_hold_in_the_view),
 		cmocka_unit_test(trends_rise_and_fall),
