@@ -24,7 +24,7 @@ mkdir -p "$OUT/lib"
 
 rm -rf "$build"
 # shellcheck disable=SC2016 # $ORIGIN is the loader's
-LDFLAGS="${LDFLAGS-} -Wl,-rpath,"'$ORIGIN/lib' meson setup "$build" --buildtype=plain -Db_lundef=false -Dtests=disabled \
+LDFLAGS="${LDFLAGS-} -Wl,-rpath,"'$ORIGIN/lib' meson setup "$build" --buildtype=plain -Db_ndebug=false -Db_lundef=false -Dtests=disabled \
 	-Dfuzzing=engine "-Dfuzzing_engine=$LIB_FUZZING_ENGINE"
 # Those of optional parts that are not here do not build.
 sources=()

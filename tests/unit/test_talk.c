@@ -23,7 +23,7 @@
 #include "traffic.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define ROUNDS 16 /* every way once */
+#define ROUNDS 16 /* every way once, with new rules or without */
 #define FRAMES 6000
 #define TIDES 150000
 #define TALKS 48 /* at a time */
